@@ -1,0 +1,1 @@
+"""The golden cases, one module per family; `scripts/goldens.py` runs them."""

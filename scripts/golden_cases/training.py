@@ -1,0 +1,141 @@
+"""Twenty training steps of small models: the loss of each step and the weights at the end."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from .scores import binary, index, one_hot, probabilities
+from .stack import RECURRENT, gradients, make, random_weights, spec
+from .store import normal, random
+
+STEPS = 20
+BATCHES = 5
+
+# Keras class, its options, and Keras 2's `decay` where it is given
+OPTIMIZERS = {
+    "sgd": ("SGD", {"learning_rate": 0.1}),
+    "sgd_default": ("SGD", {}),
+    "sgd_momentum": ("SGD", {"learning_rate": 0.05, "momentum": 0.9}),
+    "sgd_nesterov": ("SGD", {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True}),
+    "sgd_weight_decay": ("SGD", {"learning_rate": 0.1, "weight_decay": 0.02}),
+    "rmsprop": ("RMSprop", {}),
+    "rmsprop_momentum": ("RMSprop", {"learning_rate": 0.01, "momentum": 0.8, "rho": 0.8}),
+    "rmsprop_centered": ("RMSprop", {"learning_rate": 0.01, "centered": True, "epsilon": 1e-4}),
+    "rmsprop_centered_momentum": ("RMSprop", {"learning_rate": 0.01, "centered": True, "momentum": 0.5, "epsilon": 1e-3}),
+    "adam": ("Adam", {}),
+    "adam_fast": ("Adam", {"learning_rate": 0.05}),
+    "adam_betas": ("Adam", {"learning_rate": 0.02, "beta_1": 0.7, "beta_2": 0.9}),
+    "adam_amsgrad": ("Adam", {"learning_rate": 0.05, "beta_2": 0.7, "amsgrad": True}),
+    "adam_epsilon": ("Adam", {"learning_rate": 0.05, "epsilon": 0.1}),
+    "adamw": ("AdamW", {"learning_rate": 0.02}),
+    "adamw_decay": ("AdamW", {"learning_rate": 0.02, "weight_decay": 0.5}),
+    "sgd_clipnorm": ("SGD", {"learning_rate": 0.5, "clipnorm": 0.1}),
+    "sgd_clipvalue": ("SGD", {"learning_rate": 0.5, "clipvalue": 0.02}),
+    "sgd_global_clipnorm": ("SGD", {"learning_rate": 0.5, "global_clipnorm": 0.2}),
+    "adam_clipnorm": ("Adam", {"learning_rate": 0.05, "clipnorm": 0.05}),
+    "adam_clipvalue": ("Adam", {"learning_rate": 0.05, "clipvalue": 0.01}),
+    "adam_global_clipnorm": ("Adam", {"learning_rate": 0.05, "global_clipnorm": 0.1}),
+    "adamw_global_clipnorm": ("AdamW", {"learning_rate": 0.02, "weight_decay": 0.3, "global_clipnorm": 0.1}),
+    "sgd_decay": ("SGD", {"learning_rate": 0.3, "momentum": 0.5, "decay": 0.2}),
+    "rmsprop_decay": ("RMSprop", {"learning_rate": 0.02, "decay": 0.1}),
+    "adam_decay": ("Adam", {"learning_rate": 0.05, "decay": 0.1}),
+}
+
+
+def dense(units, activation="linear"):
+    return spec("Dense", units=units, activation=activation)
+
+
+# loss, its options, last layer, target
+LOSSES = {
+    "mae": ("MeanAbsoluteError", {}, dense(2), normal),
+    "huber": ("Huber", {"delta": 0.7}, dense(2), normal),
+    "binary": ("BinaryCrossentropy", {"from_logits": False}, dense(2, "sigmoid"), binary),
+    "binary_logits": ("BinaryCrossentropy", {"from_logits": True}, dense(2), binary),
+    "categorical": ("CategoricalCrossentropy", {"from_logits": False}, dense(3, "softmax"), one_hot),
+    "categorical_logits": ("CategoricalCrossentropy", {"from_logits": True}, dense(3), one_hot),
+    "sparse": ("SparseCategoricalCrossentropy", {"from_logits": False}, dense(3, "softmax"), index),
+    "sparse_logits": ("SparseCategoricalCrossentropy", {"from_logits": True}, dense(3), index),
+    "kld": ("KLDivergence", {}, dense(3, "softmax"), probabilities),
+}
+MSE = ("MeanSquaredError", {})
+
+
+def fill(family):
+    """Adds every case."""
+    model = [spec("LSTM", units=5), dense(1)]
+    for label, (class_name, config) in OPTIMIZERS.items():
+        run(family, f"optimizer_{label}", model, (4, 6, 2), (1,), MSE, normal, class_name, config)
+    for label, (loss, config, last, aim) in LOSSES.items():
+        layers = [spec("LSTM", units=4), last]
+        shape = (last["config"]["units"],)
+        run(family, f"loss_{label}", layers, (4, 5, 2), shape, (loss, config), aim, "Adam", {"learning_rate": 0.03})
+    adam = ("Adam", {"learning_rate": 0.02})
+    run(family, "model_gru", [spec("GRU", units=5), dense(1)], (4, 6, 2), (1,), MSE, normal, *adam)
+    before = spec("GRU", units=5, reset_after=False)
+    run(family, "model_gru_before", [before, dense(1)], (4, 6, 2), (1,), MSE, normal, *adam)
+    run(family, "model_rnn", [spec("SimpleRNN", units=5), dense(1)], (4, 6, 2), (1,), MSE, normal, *adam)
+    stacked = [spec("LSTM", units=5, return_sequences=True), spec("LSTM", units=4, return_sequences=True)]
+    steps = [*stacked, spec("TimeDistributed", layer=dense(3, "softmax"))]
+    cce = ("CategoricalCrossentropy", {"from_logits": False})
+    run(family, "model_steps", steps, (3, 4, 2), (4, 3), cce, one_hot, *adam)
+    run(family, "model_weighted", [spec("LSTM", units=4), dense(2)], (4, 5, 2), (2,), MSE, normal, *adam, weighted=True)
+    carried = [spec("LSTM", units=4, stateful=True), dense(1)]
+    run(family, "model_stateful", carried, (1, 3, 1), (1,), MSE, normal, *adam)
+
+
+def make_optimizer(class_name, config):
+    """The optimiser; Keras 2's `decay` is lr / (1 + decay * iteration)."""
+    config = dict(config)
+    if "decay" in config:
+        config["learning_rate"] = keras.optimizers.schedules.InverseTimeDecay(
+            config["learning_rate"], decay_steps=1, decay_rate=config.pop("decay")
+        )
+    return getattr(keras.optimizers, class_name)(**config)
+
+
+def run(family, name, layers, batch, row, loss, aim, optimizer, config, weighted=False):
+    """Stores a case: batches of `[BATCHES, batch, time, features]` in order, again and again; a stateful model is
+    reset after each pass over them."""
+    rng = random(name)
+    put = family.case(
+        name,
+        source="keras",
+        layers=layers,
+        loss={"class_name": loss[0], "config": loss[1]},
+        optimizer={"class_name": optimizer, "config": config},
+        steps=STEPS,
+        batches=BATCHES,
+        weighted=weighted,
+    )
+    x = normal(rng, (BATCHES, *batch))
+    y = aim(rng, (BATCHES, batch[0], *row))
+    sample_weight = np.float64(np.float32(rng.uniform(0.1, 2.0, (BATCHES, batch[0])))) if weighted else None
+    model = keras.Sequential([make(layer) for layer in layers])
+    model(ops.zeros(batch, dtype="float64"))
+    variables = model.trainable_variables
+    for i, (w, value) in enumerate(zip(variables, random_weights(rng, [tuple(w.shape) for w in variables], 0.8))):
+        w.assign(value)
+        put(f"w.{i}", value)
+    loss_fn = getattr(keras.losses, loss[0])(**loss[1])
+    rule = make_optimizer(optimizer, config)
+    stateful = [l for l, s in zip(model.layers, layers) if s["class_name"] in RECURRENT and s["config"]["stateful"]]
+
+    losses = []
+    for step in range(STEPS):
+        at = step % BATCHES
+        if at == 0:
+            for layer in stateful:
+                layer.reset_state()
+        inputs = ops.convert_to_tensor(x[at])
+        weight = None if sample_weight is None else sample_weight[at]
+        value, grads = gradients(lambda: loss_fn(y[at], model(inputs), sample_weight=weight), variables)
+        rule.apply([ops.convert_to_tensor(g) for g in grads], variables)
+        losses.append(float(ops.convert_to_numpy(value)))
+    put("x", x)
+    put("y", y)
+    put("losses", losses)
+    if weighted:
+        put("sample_weight", sample_weight)
+    for i, w in enumerate(variables):
+        put(f"final.{i}", ops.convert_to_numpy(w))
