@@ -1,2 +1,50 @@
 //! WGSL kernels and the contract that both devices implement. No wgpu dependency.
+//!
+//! A kernel is a pair of files with one stem: `<stem>.wgsl`, the equation and the code, and `<stem>.rs`, what the host
+//! has to know of it ([`contract::Kernel`]) and its `Params`. How to add one: `docs/KERNEL_RECIPE.md`.
+extern crate self as rnn_shaders;
+
+#[doc(hidden)]
+pub use bytemuck;
+
+pub mod contract;
 pub mod vocabulary;
+
+pub mod activation;
+pub mod canary;
+pub mod clip_by_norm;
+pub mod dropout;
+pub mod elementwise;
+pub mod fill;
+pub mod gather_batch;
+pub mod optimizer_step;
+pub mod random;
+pub mod rearrange;
+pub mod score_backward;
+pub mod score_forward;
+pub mod segment_sum;
+pub mod softmax;
+pub mod store_step;
+pub mod sum_rows;
+
+use contract::Kernel;
+
+/// Every kernel, for the tests that go over all of them.
+pub const ALL: &[&Kernel] = &[
+    &activation::KERNEL,
+    &canary::KERNEL,
+    &clip_by_norm::KERNEL,
+    &dropout::KERNEL,
+    &elementwise::KERNEL,
+    &fill::KERNEL,
+    &gather_batch::KERNEL,
+    &optimizer_step::KERNEL,
+    &random::KERNEL,
+    &rearrange::KERNEL,
+    &score_backward::KERNEL,
+    &score_forward::KERNEL,
+    &segment_sum::KERNEL,
+    &softmax::KERNEL,
+    &store_step::KERNEL,
+    &sum_rows::KERNEL,
+];
