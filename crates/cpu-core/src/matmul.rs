@@ -1,0 +1,261 @@
+//! Matrix product: `c (+)= act(op(a) op(b) + bias)`, batched, with transposes and strides.
+//!
+//! `op(a) [m, k]`, `op(b) [k, n]`, `c [m, n]`, all row-major. The products run in the `gemm` crate (AVX-512, AVX2, NEON
+//! or plain, chosen at run time); a product too small to pay for packing is a plain loop.
+
+use crate::error::volume;
+use crate::{Activation, Error, Real, Result};
+
+const OP: &str = "matmul";
+
+/// Below this many multiply-adds a plain loop is faster than packing for the blocked kernel.
+const SMALL: usize = 2_048;
+
+/// Sizes and layout of a [`matmul`]. [`Matmul::new`] gives one contiguous product; other fields are set by name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Matmul {
+    /// independent products
+    pub batch: usize,
+    /// rows of `c`
+    pub m: usize,
+    /// columns of `c`
+    pub n: usize,
+    /// length of the sums
+    pub k: usize,
+    /// `a` is stored `[k, m]`
+    pub trans_a: bool,
+    /// `b` is stored `[n, k]`
+    pub trans_b: bool,
+    /// elements from one stored row of `a` to the next
+    pub lda: usize,
+    /// elements from one stored row of `b` to the next
+    pub ldb: usize,
+    /// elements from one row of `c` to the next
+    pub ldc: usize,
+    /// elements from one product's `a` to the next one's; 0 uses one `a` for all
+    pub stride_a: usize,
+    /// elements from one product's `b` to the next one's; 0 uses one `b` for all
+    pub stride_b: usize,
+    /// elements from one product's `c` to the next one's
+    pub stride_c: usize,
+    /// add to `c` in place of overwriting it
+    pub accumulate: bool,
+    /// applied to the product and bias; with `accumulate` only [`Activation::Linear`] has a meaning
+    pub activation: Activation,
+}
+
+impl Matmul {
+    /// One product of contiguous matrices, overwriting `c`.
+    pub fn new(m: usize, n: usize, k: usize) -> Self {
+        Self {
+            batch: 1,
+            m,
+            n,
+            k,
+            trans_a: false,
+            trans_b: false,
+            lda: k,
+            ldb: n,
+            ldc: n,
+            stride_a: m * k,
+            stride_b: k * n,
+            stride_c: m * n,
+            accumulate: false,
+            activation: Activation::Linear,
+        }
+    }
+
+    /// `a` stored transposed and contiguous, `[k, m]`.
+    pub fn trans_a(self) -> Self {
+        Self { trans_a: true, lda: self.m, ..self }
+    }
+
+    /// `b` stored transposed and contiguous, `[n, k]`.
+    pub fn trans_b(self) -> Self {
+        Self { trans_b: true, ldb: self.k, ..self }
+    }
+
+    /// Adds to `c`.
+    pub fn accumulate(self) -> Self {
+        Self { accumulate: true, ..self }
+    }
+
+    /// With an activation.
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// This many independent products, one after the other in memory.
+    pub fn batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// (row, column) steps of `op(a)` in memory.
+    fn steps_a(&self) -> (usize, usize) {
+        if self.trans_a { (1, self.lda) } else { (self.lda, 1) }
+    }
+
+    /// (row, column) steps of `op(b)` in memory.
+    fn steps_b(&self) -> (usize, usize) {
+        if self.trans_b { (1, self.ldb) } else { (self.ldb, 1) }
+    }
+}
+
+/// `c (+)= act(op(a) op(b) + bias)` for every product of the batch; `bias [n]`. See [`Matmul`] for the shapes.
+///
+/// # Errors
+/// Where a slice is shorter than the layout needs, a row stride is shorter than its row, or `accumulate` comes with a
+/// non-linear activation.
+pub fn matmul<T: Real>(
+    spec: Matmul,
+    a: &[T],
+    b: &[T],
+    bias: Option<&[T]>,
+    c: &mut [T],
+    threads: usize,
+) -> Result<()> {
+    check(&spec, a, b, bias, c)?;
+    let _ = threads;
+    let Matmul { m, n, k, .. } = spec;
+    if m == 0 || n == 0 {
+        return Ok(());
+    }
+    for i in 0..spec.batch {
+        let a = &a[(i * spec.stride_a).min(a.len())..];
+        let b = &b[(i * spec.stride_b).min(b.len())..];
+        let c = &mut c[i * spec.stride_c..];
+        if k == 0 || m * n * k <= SMALL {
+            small(&spec, a, b, bias, c);
+        } else {
+            blocked(&spec, a, b, c);
+            epilogue(&spec, bias, c);
+        }
+    }
+    Ok(())
+}
+
+fn check<T>(spec: &Matmul, a: &[T], b: &[T], bias: Option<&[T]>, c: &[T]) -> Result<()> {
+    let Matmul { batch, m, n, k, .. } = *spec;
+    if spec.accumulate && spec.activation != Activation::Linear {
+        let reason = "accumulate adds to what is there; only the linear activation goes with it";
+        return Err(Error::Invalid { op: OP, reason });
+    }
+    let (a_rows, a_cols) = if spec.trans_a { (k, m) } else { (m, k) };
+    let (b_rows, b_cols) = if spec.trans_b { (n, k) } else { (k, n) };
+    extent("a", batch, spec.stride_a, a_rows, a_cols, spec.lda, a.len())?;
+    extent("b", batch, spec.stride_b, b_rows, b_cols, spec.ldb, b.len())?;
+    extent("c", batch, spec.stride_c, m, n, spec.ldc, c.len())?;
+    if batch > 1 && spec.stride_c < volume(OP, &[m.saturating_sub(1), spec.ldc])? + n {
+        return Err(Error::Invalid { op: OP, reason: "stride_c makes the products of a batch overlap" });
+    }
+    match bias {
+        Some(bias) if bias.len() != n => {
+            Err(Error::Length { op: OP, what: "bias", expected: n, got: bias.len() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a slice that does not hold `batch` matrices of the given layout.
+fn extent(
+    what: &'static str,
+    batch: usize,
+    stride: usize,
+    rows: usize,
+    cols: usize,
+    ld: usize,
+    got: usize,
+) -> Result<()> {
+    if batch == 0 || rows == 0 || cols == 0 {
+        return Ok(());
+    }
+    if rows > 1 && ld < cols {
+        return Err(Error::Invalid { op: OP, reason: "a row stride is shorter than its row" });
+    }
+    let last_row = volume(OP, &[rows - 1, ld])?;
+    let expected = volume(OP, &[batch - 1, stride])?
+        .checked_add(last_row)
+        .and_then(|start| start.checked_add(cols))
+        .ok_or(Error::TooLarge { op: OP })?;
+    if got < expected { Err(Error::Length { op: OP, what, expected, got }) } else { Ok(()) }
+}
+
+/// The product as plain loops; rows of `b` are added up where it is stored by rows, else dot products.
+fn small<T: Real>(spec: &Matmul, a: &[T], b: &[T], bias: Option<&[T]>, c: &mut [T]) {
+    let Matmul { m, n, k, .. } = *spec;
+    let (a_row, a_col) = spec.steps_a();
+    for i in 0..m {
+        let c = &mut c[i * spec.ldc..][..n];
+        if !spec.accumulate {
+            c.fill(T::ZERO);
+        }
+        if let Some(bias) = bias {
+            c.iter_mut().zip(bias).for_each(|(c, &bias)| *c += bias);
+        }
+        if spec.trans_b {
+            for (j, c) in c.iter_mut().enumerate() {
+                let column = &b[j * spec.ldb..][..k];
+                let mut sum = T::ZERO;
+                for (p, &b) in column.iter().enumerate() {
+                    sum += a[i * a_row + p * a_col] * b;
+                }
+                *c += sum;
+            }
+        } else {
+            for p in 0..k {
+                let factor = a[i * a_row + p * a_col];
+                c.iter_mut().zip(&b[p * spec.ldb..][..n]).for_each(|(c, &b)| *c += factor * b);
+            }
+        }
+        activate(spec.activation, c);
+    }
+}
+
+fn blocked<T: Real>(spec: &Matmul, a: &[T], b: &[T], c: &mut [T]) {
+    let (a_row, a_col) = spec.steps_a();
+    let (b_row, b_col) = spec.steps_b();
+    // SAFETY: `check` made sure that every element (row, column) that the steps reach lies in its slice, and `c` is
+    // borrowed mutably, so that it overlaps neither `a` nor `b`.
+    unsafe {
+        gemm::gemm(
+            spec.m,
+            spec.n,
+            spec.k,
+            c.as_mut_ptr(),
+            1,
+            spec.ldc as isize,
+            spec.accumulate,
+            a.as_ptr(),
+            a_col as isize,
+            a_row as isize,
+            b.as_ptr(),
+            b_col as isize,
+            b_row as isize,
+            T::ONE,
+            T::ONE,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+fn epilogue<T: Real>(spec: &Matmul, bias: Option<&[T]>, c: &mut [T]) {
+    if bias.is_none() && spec.activation == Activation::Linear {
+        return;
+    }
+    for i in 0..spec.m {
+        let c = &mut c[i * spec.ldc..][..spec.n];
+        if let Some(bias) = bias {
+            c.iter_mut().zip(bias).for_each(|(c, &bias)| *c += bias);
+        }
+        activate(spec.activation, c);
+    }
+}
+
+fn activate<T: Real>(kind: Activation, row: &mut [T]) {
+    if kind != Activation::Linear {
+        row.iter_mut().for_each(|v| *v = crate::recurrent::scalar::value(kind, *v));
+    }
+}

@@ -1,0 +1,130 @@
+//! The forward pass as the equations read, one row at a time, for any element type.
+
+use super::workspace::sized;
+use super::{RecurrentShape, RecurrentWorkspace, flag, saved_blocks, scalar};
+use crate::{Activation, Cell, Real};
+
+pub(super) fn forward<T: Real>(
+    cell: Cell,
+    shape: RecurrentShape,
+    x: &[T],
+    kernel: &[T],
+    recurrent: &[T],
+    bias: Option<&[T]>,
+    flags: Option<&[u32]>,
+    h: &mut [T],
+    mut c: Option<&mut [T]>,
+    mut saved: Option<&mut [T]>,
+    workspace: &mut RecurrentWorkspace<T>,
+) {
+    let RecurrentShape { batch, input, units, .. } = shape;
+    let columns = cell.gates() * units;
+    let per_row = saved_blocks(cell) * units;
+    let rows = sized(&mut workspace.rows, columns + 3 * units, T::ZERO);
+    let (gates, rows) = rows.split_at_mut(columns);
+    let (hp, rows) = rows.split_at_mut(units);
+    let (cp, q) = rows.split_at_mut(units);
+    for row in 0..shape.time * batch {
+        let (valid, reset) = flag(flags, row);
+        let (before, after) = h[row * units..].split_at_mut(batch * units);
+        load(hp, &before[..units], reset);
+        let h_new = &mut after[..units];
+        let c_new = c.as_deref_mut().map(|c| {
+            let (before, after) = c[row * units..].split_at_mut(batch * units);
+            load(cp, &before[..units], reset);
+            &mut after[..units]
+        });
+        let kept = saved.as_deref_mut().map(|saved| &mut saved[row * per_row..][..per_row]);
+        if !valid {
+            h_new.copy_from_slice(hp);
+            if let Some(c_new) = c_new {
+                c_new.copy_from_slice(cp);
+            }
+            if let Some(kept) = kept {
+                kept.fill(T::ZERO);
+            }
+            continue;
+        }
+        match bias {
+            Some(bias) => gates.copy_from_slice(&bias[..columns]),
+            None => gates.fill(T::ZERO),
+        }
+        product(&x[row * input..][..input], kernel, columns, 0, gates);
+        match cell {
+            Cell::Lstm { activation, recurrent_activation } => {
+                product(hp, recurrent, columns, 0, gates);
+                let c_new = c_new.expect("LSTM has c");
+                lstm(activation, recurrent_activation, gates, cp, h_new, c_new);
+                if let Some(kept) = kept {
+                    kept.copy_from_slice(gates);
+                }
+            }
+            Cell::Gru { activation, recurrent_activation, reset_after } => {
+                let (zr, n) = gates.split_at_mut(2 * units);
+                if reset_after && let Some(bias) = bias {
+                    for (gate, bias) in zr.iter_mut().zip(&bias[columns..]) {
+                        *gate = *gate + *bias;
+                    }
+                }
+                product(hp, recurrent, columns, 0, zr);
+                zr.iter_mut().for_each(|v| *v = scalar::value(recurrent_activation, *v));
+                let r = &zr[units..];
+                if reset_after {
+                    match bias {
+                        Some(bias) => q.copy_from_slice(&bias[columns + 2 * units..]),
+                        None => q.fill(T::ZERO),
+                    }
+                    product(hp, recurrent, columns, 2 * units, q);
+                    (0..units).for_each(|u| n[u] = n[u] + r[u] * q[u]);
+                } else {
+                    (0..units).for_each(|u| q[u] = r[u] * hp[u]);
+                    product(q, recurrent, columns, 2 * units, n);
+                }
+                n.iter_mut().for_each(|v| *v = scalar::value(activation, *v));
+                (0..units).for_each(|u| h_new[u] = n[u] + zr[u] * (hp[u] - n[u]));
+                if let Some(kept) = kept {
+                    kept[..columns].copy_from_slice(gates);
+                    kept[columns..].copy_from_slice(q);
+                }
+            }
+            Cell::SimpleRnn { activation } => {
+                product(hp, recurrent, columns, 0, gates);
+                (0..units).for_each(|u| h_new[u] = scalar::value(activation, gates[u]));
+            }
+        }
+    }
+}
+
+fn load<T: Real>(to: &mut [T], from: &[T], reset: bool) {
+    if reset {
+        to.fill(T::ZERO);
+    } else {
+        to.copy_from_slice(from);
+    }
+}
+
+fn lstm<T: Real>(act: Activation, gate: Activation, gates: &mut [T], cp: &[T], h: &mut [T], c: &mut [T]) {
+    let units = h.len();
+    for u in 0..units {
+        let i = scalar::value(gate, gates[u]);
+        let f = scalar::value(gate, gates[units + u]);
+        let g = scalar::value(act, gates[2 * units + u]);
+        let o = scalar::value(gate, gates[3 * units + u]);
+        c[u] = f * cp[u] + i * g;
+        h[u] = o * scalar::value(act, c[u]);
+        gates[u] = i;
+        gates[units + u] = f;
+        gates[2 * units + u] = g;
+        gates[3 * units + u] = o;
+    }
+}
+
+/// `out += row * matrix[:, first .. first + out.len()]`, the matrix `columns` wide.
+fn product<T: Real>(row: &[T], matrix: &[T], columns: usize, first: usize, out: &mut [T]) {
+    for (k, &factor) in row.iter().enumerate() {
+        let weights = &matrix[k * columns + first..][..out.len()];
+        for (out, &weight) in out.iter_mut().zip(weights) {
+            *out = *out + factor * weight;
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The backward pass through time as the equations read, for any element type: fills the workspace's gate gradients
+//! and the gradients of the start states.
+
+use super::workspace::sized;
+use super::{
+    RecurrentGrads, RecurrentShape, RecurrentWorkspace, flag, gradient_blocks, saved_blocks, scalar,
+};
+use crate::{Cell, Real};
+
+pub(super) fn through_time<T: Real>(
+    cell: Cell,
+    shape: RecurrentShape,
+    recurrent: &[T],
+    flags: Option<&[u32]>,
+    h: &[T],
+    c: Option<&[T]>,
+    saved: &[T],
+    dy: Option<&[T]>,
+    dh_last: Option<&[T]>,
+    dc_last: Option<&[T]>,
+    grads: &mut RecurrentGrads<'_, T>,
+    workspace: &mut RecurrentWorkspace<T>,
+) {
+    let RecurrentShape { time, batch, units, .. } = shape;
+    let columns = cell.gates() * units;
+    let saved_width = saved_blocks(cell) * units;
+    let width = gradient_blocks(cell) * units;
+    let gate_grads = sized(&mut workspace.gate_grads, time * batch * width, T::ZERO);
+    let rows = sized(&mut workspace.rows, (2 * batch + 3) * units, T::ZERO);
+    let (dh_all, rows) = rows.split_at_mut(batch * units);
+    let (dc_all, rows) = rows.split_at_mut(batch * units);
+    let (hp, rows) = rows.split_at_mut(units);
+    let (cp, product) = rows.split_at_mut(units);
+    let start = |to: &mut [T], from: Option<&[T]>| match from {
+        Some(from) => to.copy_from_slice(from),
+        None => to.fill(T::ZERO),
+    };
+    start(dh_all, dh_last);
+    start(dc_all, dc_last);
+    for row in (0..time * batch).rev() {
+        let b = row % batch;
+        let (valid, reset) = flag(flags, row);
+        let dh = &mut dh_all[b * units..][..units];
+        let dc = &mut dc_all[b * units..][..units];
+        let da = &mut gate_grads[row * width..][..width];
+        if let Some(dy) = dy {
+            dh.iter_mut().zip(&dy[row * units..]).for_each(|(dh, dy)| *dh = *dh + *dy);
+        }
+        if valid {
+            let kept = &saved[row * saved_width..][..saved_width];
+            let before = |states: &[T], to: &mut [T]| {
+                if reset {
+                    to.fill(T::ZERO);
+                } else {
+                    to.copy_from_slice(&states[row * units..][..units]);
+                }
+            };
+            before(h, hp);
+            let after = (row + batch) * units..(row + batch + 1) * units;
+            match cell {
+                Cell::Lstm { activation, recurrent_activation } => {
+                    let c = c.expect("LSTM has c");
+                    before(c, cp);
+                    for (u, &c_new) in c[after].iter().enumerate() {
+                        let [i, f, g, o] = [0, 1, 2, 3].map(|block| kept[block * units + u]);
+                        let slope = |y| scalar::slope(recurrent_activation, y);
+                        let tc = scalar::value(activation, c_new);
+                        let dcu = dc[u] + dh[u] * o * scalar::slope(activation, tc);
+                        da[u] = dcu * g * slope(i);
+                        da[units + u] = dcu * cp[u] * slope(f);
+                        da[2 * units + u] = dcu * i * scalar::slope(activation, g);
+                        da[3 * units + u] = dh[u] * tc * slope(o);
+                        dc[u] = dcu * f;
+                    }
+                    transposed(da, recurrent, columns, 0, dh);
+                }
+                Cell::Gru { activation, recurrent_activation, reset_after } => {
+                    let slope = |y| scalar::slope(recurrent_activation, y);
+                    let input_block = if reset_after { 3 } else { 2 } * units;
+                    for u in 0..units {
+                        let [z, r, n, q] = [0, 1, 2, 3].map(|block| kept[block * units + u]);
+                        let dn = dh[u] * (T::ONE - z) * scalar::slope(activation, n);
+                        da[u] = dh[u] * (hp[u] - n) * slope(z);
+                        da[input_block + u] = dn;
+                        if reset_after {
+                            da[2 * units + u] = dn * r;
+                            da[units + u] = dn * q * slope(r);
+                        }
+                        dh[u] = dh[u] * z;
+                    }
+                    if reset_after {
+                        transposed(&da[..columns], recurrent, columns, 0, product);
+                    } else {
+                        transposed(&da[2 * units..], recurrent, columns, 2 * units, product);
+                        for u in 0..units {
+                            let r = kept[units + u];
+                            da[units + u] = product[u] * hp[u] * slope(r);
+                            dh[u] = dh[u] + product[u] * r;
+                        }
+                        transposed(&da[..2 * units], recurrent, columns, 0, product);
+                    }
+                    (0..units).for_each(|u| dh[u] = dh[u] + product[u]);
+                }
+                Cell::SimpleRnn { activation } => {
+                    for (u, &y) in h[after].iter().enumerate() {
+                        da[u] = dh[u] * scalar::slope(activation, y);
+                    }
+                    transposed(da, recurrent, columns, 0, dh);
+                }
+            }
+        } else {
+            da.fill(T::ZERO);
+        }
+        if reset {
+            dh.fill(T::ZERO);
+            dc.fill(T::ZERO);
+        }
+    }
+    if let Some(h0) = grads.h0.as_deref_mut() {
+        h0.copy_from_slice(dh_all);
+    }
+    if let Some(c0) = grads.c0.as_deref_mut() {
+        c0.copy_from_slice(dc_all);
+    }
+}
+
+/// `out[u] = sum over j of row[j] * matrix[u, first + j]`, the matrix `columns` wide.
+fn transposed<T: Real>(row: &[T], matrix: &[T], columns: usize, first: usize, out: &mut [T]) {
+    for (u, out) in out.iter_mut().enumerate() {
+        let weights = &matrix[u * columns + first..][..row.len()];
+        *out = row.iter().zip(weights).fold(T::ZERO, |sum, (&a, &w)| sum + a * w);
+    }
+}
