@@ -10,9 +10,10 @@
 //! Results depend neither on the number of threads nor on how work was divided between them.
 
 pub mod error;
+pub mod math;
+pub mod matmul;
 pub mod real;
-// pub mod matmul;
-// pub mod recurrent;
+pub mod recurrent;
 
 pub use error::{Error, Result};
 pub use real::Real;

@@ -1,5 +1,6 @@
 //! The element types: `f32` (the device) and `f64` (the oracle).
 
+use crate::math::{Kernel, Level, run_f32, run_f64};
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -76,10 +77,13 @@ pub trait Real:
     fn f64s(x: &[Self]) -> Option<&[f64]>;
     /// As [`Real::f64s`], mutable.
     fn f64s_mut(x: &mut [Self]) -> Option<&mut [f64]>;
+    /// Runs work compiled for an instruction set; the way in is [`crate::math`].
+    #[doc(hidden)]
+    fn run_at<K: Kernel<Self>>(level: Level, kernel: K) -> K::Output;
 }
 
 macro_rules! real {
-    ($type:ident, $erfc:path, $f32s:expr, $f32s_mut:expr, $f64s:expr, $f64s_mut:expr) => {
+    ($type:ident, $erfc:path, $f32s:expr, $f32s_mut:expr, $f64s:expr, $f64s_mut:expr, $run_at:path) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -167,9 +171,13 @@ macro_rules! real {
             fn f64s_mut(x: &mut [Self]) -> Option<&mut [f64]> {
                 $f64s_mut(x)
             }
+            #[inline]
+            fn run_at<K: Kernel<Self>>(level: Level, kernel: K) -> K::Output {
+                $run_at(level, kernel)
+            }
         }
     };
 }
 
-real!(f32, libm::erfcf, Some, Some, |_| None, |_| None);
-real!(f64, libm::erfc, |_| None, |_| None, Some, Some);
+real!(f32, libm::erfcf, Some, Some, |_| None, |_| None, run_f32);
+real!(f64, libm::erfc, |_| None, |_| None, Some, Some, run_f64);
