@@ -1,0 +1,41 @@
+//! The gradient of a loss with respect to the predictions.
+use crate::contract::{Kernel, over, read, write};
+
+crate::params! {
+    /// Parameters of `score_backward.wgsl`.
+    pub struct Params {
+        /// start of `pred`
+        pub pred_at: u32,
+        /// start of `truth`
+        pub truth_at: u32,
+        /// start of `weights`
+        pub weights_at: u32,
+        /// start of `dpred`
+        pub dpred_at: u32,
+        /// rows
+        pub rows: u32,
+        /// columns
+        pub cols: u32,
+        /// where Huber turns into a line
+        pub delta: f32,
+        /// factor of every row
+        pub scale: f32,
+    }
+}
+
+/// The contract of `score_backward.wgsl`.
+pub const KERNEL: Kernel = Kernel {
+    stem: "score_backward",
+    source: concat!(
+        include_str!("math.wgsl"),
+        include_str!("rows.wgsl"),
+        include_str!("score.wgsl"),
+        include_str!("score_backward.wgsl")
+    ),
+    bindings: &[read("pred"), read("truth"), read("weights"), write("dpred")],
+    params_size: size_of::<Params>(),
+    params_fields: Params::FIELDS,
+    step: false,
+    overrides: &[over("LANES", 32.0), over("SCORE", 0.0), over("WEIGHTED", 0.0)],
+    unchecked: false,
+};
