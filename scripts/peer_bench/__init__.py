@@ -1,0 +1,1 @@
+"""What scripts/peers.py runs: the workloads, one module per peer, and the comparison with `tidegate bench`."""
