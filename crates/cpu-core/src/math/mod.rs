@@ -12,7 +12,7 @@ mod x86;
 
 pub(crate) use dispatch::{Kernel, dispatch, run_f32, run_f64};
 pub use dispatch::{Level, level};
-pub(crate) use lanes::{Lanes, Scalar, WIDEST, map, zip_map};
+pub(crate) use lanes::{Lanes, Scalar, WIDEST, map, map_in_place, zip_map};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{avx2, avx512};
 

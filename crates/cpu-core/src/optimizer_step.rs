@@ -1,0 +1,382 @@
+//! The update of all parameters in one pass: clip the gradient's value, decay the weight, apply the rule.
+
+use crate::error::check_len;
+use crate::math::{Kernel, Lanes, WIDEST, dispatch};
+use crate::{Error, OptimizerSpec, Real, Result, StepParams, UpdateRule, parallel};
+
+const OP: &str = "optimizer_step";
+
+/// One step of the rule of `spec` on `params [n]` with gradients `grads [n]`; `step` has the learning rate and Adam's
+/// `alpha`. Formulas and the slots `m`, `v`, `x` (each `[n]`) are those of [`UpdateRule`]; slots that the rule does not
+/// use are left alone.
+///
+/// # Errors
+/// [`Error::Length`] where a slice is not as long as `params`, [`Error::Missing`] where a slot that the rule uses was
+/// not given. Nothing is written then.
+///
+/// ```
+/// use cpu_core::{OptimizerSpec, StepParams, UpdateRule, optimizer_step};
+/// let sgd = UpdateRule::Sgd { momentum: 0.0, nesterov: false };
+/// let spec = OptimizerSpec { rule: sgd, weight_decay: 0.0, clip_value: f32::INFINITY };
+/// let mut weights = [1.0f32, 2.0];
+/// let step = StepParams { lr: 0.5, ..Default::default() };
+/// optimizer_step(&spec, &step, &mut weights, &[1.0, -1.0], None, None, None)?;
+/// assert_eq!(weights, [0.5, 2.5]);
+/// # Ok::<(), cpu_core::Error>(())
+/// ```
+pub fn optimizer_step<T: Real>(
+    spec: &OptimizerSpec,
+    step: &StepParams,
+    params: &mut [T],
+    grads: &[T],
+    m: Option<&mut [T]>,
+    v: Option<&mut [T]>,
+    x: Option<&mut [T]>,
+) -> Result<()> {
+    let n = params.len();
+    check_len(OP, "grads", n, grads.len())?;
+    let [needs_m, needs_v, needs_x] = spec.rule.slots();
+    let slots = Slots {
+        m: slot("the slot m", needs_m, n, m)?,
+        v: slot("the slot v", needs_v, n, v)?,
+        x: slot("the slot x", needs_x, n, x)?,
+    };
+    let piece = Piece { w: params, g: grads, slots };
+    let update = Update { spec, step };
+    if parallel::MEMORY.pays(n) {
+        update.divide(piece)
+    } else {
+        update.apply(piece)
+    }
+    Ok(())
+}
+
+/// The slot, checked, where it is needed; else an empty one.
+fn slot<'a, T>(what: &'static str, needed: bool, n: usize, slot: Option<&'a mut [T]>) -> Result<&'a mut [T]> {
+    match slot {
+        Some(slot) if needed => {
+            check_len(OP, what, n, slot.len())?;
+            Ok(slot)
+        }
+        None if needed => Err(Error::Missing { op: OP, what }),
+        _ => Ok(&mut []),
+    }
+}
+
+/// The slots of a run of parameters; one that the rule does not use is empty.
+struct Slots<'a, T> {
+    m: &'a mut [T],
+    v: &'a mut [T],
+    x: &'a mut [T],
+}
+
+/// A run of parameters with their gradients and slots.
+struct Piece<'a, T> {
+    w: &'a mut [T],
+    g: &'a [T],
+    slots: Slots<'a, T>,
+}
+
+/// Splits a slot that may be empty.
+fn split<T>(x: &mut [T], at: usize) -> (&mut [T], &mut [T]) {
+    let at = at.min(x.len());
+    x.split_at_mut(at)
+}
+
+#[derive(Clone, Copy)]
+struct Update<'a> {
+    spec: &'a OptimizerSpec,
+    step: &'a StepParams,
+}
+
+impl Update<'_> {
+    fn divide<T: Real>(self, piece: Piece<'_, T>) {
+        let n = piece.w.len();
+        if n <= parallel::MEMORY.chunk {
+            return self.apply(piece);
+        }
+        let at = n / 2 / WIDEST * WIDEST;
+        let (w0, w1) = piece.w.split_at_mut(at);
+        let (g0, g1) = piece.g.split_at(at);
+        let (m0, m1) = split(piece.slots.m, at);
+        let (v0, v1) = split(piece.slots.v, at);
+        let (x0, x1) = split(piece.slots.x, at);
+        rayon::join(
+            || self.divide(Piece { w: w0, g: g0, slots: Slots { m: m0, v: v0, x: x0 } }),
+            || self.divide(Piece { w: w1, g: g1, slots: Slots { m: m1, v: v1, x: x1 } }),
+        );
+    }
+
+    fn apply<T: Real>(self, piece: Piece<'_, T>) {
+        dispatch(Apply { update: self, piece });
+    }
+}
+
+struct Apply<'a, 'b, T> {
+    update: Update<'a>,
+    piece: Piece<'b, T>,
+}
+
+impl<T: Real> Kernel<T> for Apply<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes<T = T>>(self, s: S) {
+        let Update { spec, step } = self.update;
+        let Piece { w, g, slots: Slots { m, v, x } } = self.piece;
+        let number = |x: f32| s.splat(T::from_f32(x));
+        let lr = number(step.lr);
+        let decays = spec.weight_decay != 0.0;
+        let common =
+            Common { s, clip: number(spec.clip_value), decay: number(spec.weight_decay), lr, decays };
+        match spec.rule {
+            UpdateRule::Sgd { momentum, nesterov } => {
+                let (decay, descend) = (number(momentum), s.neg(lr));
+                if momentum == 0.0 {
+                    common.each(
+                        [],
+                        w,
+                        g,
+                        #[inline(always)]
+                        |w, g, []| (s.fma(descend, g, w), []),
+                    );
+                } else {
+                    common.each(
+                        [m],
+                        w,
+                        g,
+                        #[inline(always)]
+                        |w, g, [m]| {
+                            let pull = s.mul(descend, g);
+                            let m = s.fma(decay, m, pull);
+                            let change = if nesterov { s.fma(decay, m, pull) } else { m };
+                            (s.add(w, change), [m])
+                        },
+                    );
+                }
+            }
+            UpdateRule::RmsProp { rho, momentum, epsilon, centered } => {
+                let rms = RmsProp {
+                    s,
+                    lr,
+                    rho: number(rho),
+                    rest: s.sub(s.c(1.0), number(rho)),
+                    momentum: number(momentum),
+                    epsilon: number(epsilon),
+                };
+                match (momentum != 0.0, centered) {
+                    (false, false) => common.each(
+                        [v],
+                        w,
+                        g,
+                        #[inline(always)]
+                        |w, g, [v]| {
+                            let v = rms.mean_square(v, g);
+                            (s.sub(w, rms.increment(g, v)), [v])
+                        },
+                    ),
+                    (true, false) => common.each(
+                        [m, v],
+                        w,
+                        g,
+                        #[inline(always)]
+                        |w, g, [m, v]| {
+                            let v = rms.mean_square(v, g);
+                            let m = s.fma(rms.momentum, m, rms.increment(g, v));
+                            (s.sub(w, m), [m, v])
+                        },
+                    ),
+                    (false, true) => common.each(
+                        [v, x],
+                        w,
+                        g,
+                        #[inline(always)]
+                        |w, g, [v, x]| {
+                            let (v, x) = (rms.mean_square(v, g), rms.mean(x, g));
+                            (s.sub(w, rms.increment(g, rms.variance(v, x))), [v, x])
+                        },
+                    ),
+                    (true, true) => common.each(
+                        [m, v, x],
+                        w,
+                        g,
+                        #[inline(always)]
+                        |w, g, [m, v, x]| {
+                            let (v, x) = (rms.mean_square(v, g), rms.mean(x, g));
+                            let m = s.fma(rms.momentum, m, rms.increment(g, rms.variance(v, x)));
+                            (s.sub(w, m), [m, v, x])
+                        },
+                    ),
+                }
+            }
+            UpdateRule::Adam { beta_1, beta_2, epsilon, amsgrad } => {
+                let adam = Adam {
+                    s,
+                    rest_1: s.sub(s.c(1.0), number(beta_1)),
+                    rest_2: s.sub(s.c(1.0), number(beta_2)),
+                    epsilon: number(epsilon),
+                    alpha: number(step.alpha),
+                };
+                if amsgrad {
+                    common.each(
+                        [m, v, x],
+                        w,
+                        g,
+                        #[inline(always)]
+                        |w, g, [m, v, x]| {
+                            let (m, v) = adam.moments(g, m, v);
+                            let x = s.max(x, v);
+                            (s.sub(w, adam.increment(m, x)), [m, v, x])
+                        },
+                    );
+                } else {
+                    common.each(
+                        [m, v],
+                        w,
+                        g,
+                        #[inline(always)]
+                        |w, g, [m, v]| {
+                            let (m, v) = adam.moments(g, m, v);
+                            (s.sub(w, adam.increment(m, v)), [m, v])
+                        },
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// RMSprop's constants in every lane.
+#[derive(Clone, Copy)]
+struct RmsProp<S: Lanes> {
+    s: S,
+    lr: S::V,
+    rho: S::V,
+    /// `1 - rho`
+    rest: S::V,
+    momentum: S::V,
+    epsilon: S::V,
+}
+
+impl<S: Lanes> RmsProp<S> {
+    #[inline(always)]
+    fn mean_square(self, v: S::V, g: S::V) -> S::V {
+        self.s.fma(self.rho, v, self.s.mul(self.rest, self.s.mul(g, g)))
+    }
+
+    #[inline(always)]
+    fn mean(self, x: S::V, g: S::V) -> S::V {
+        self.s.fma(self.rho, x, self.s.mul(self.rest, g))
+    }
+
+    #[inline(always)]
+    fn variance(self, v: S::V, x: S::V) -> S::V {
+        self.s.sub(v, self.s.mul(x, x))
+    }
+
+    #[inline(always)]
+    fn increment(self, g: S::V, square: S::V) -> S::V {
+        self.s.div(self.s.mul(self.lr, g), self.s.sqrt(self.s.add(square, self.epsilon)))
+    }
+}
+
+/// Adam's constants in every lane.
+#[derive(Clone, Copy)]
+struct Adam<S: Lanes> {
+    s: S,
+    /// `1 - beta_1`
+    rest_1: S::V,
+    /// `1 - beta_2`
+    rest_2: S::V,
+    epsilon: S::V,
+    alpha: S::V,
+}
+
+impl<S: Lanes> Adam<S> {
+    #[inline(always)]
+    fn moments(self, g: S::V, m: S::V, v: S::V) -> (S::V, S::V) {
+        let s = self.s;
+        (s.fma(s.sub(g, m), self.rest_1, m), s.fma(s.sub(s.mul(g, g), v), self.rest_2, v))
+    }
+
+    #[inline(always)]
+    fn increment(self, m: S::V, v: S::V) -> S::V {
+        self.s.div(self.s.mul(self.alpha, m), self.s.add(self.s.sqrt(v), self.epsilon))
+    }
+}
+
+/// What comes before every rule.
+#[derive(Clone, Copy)]
+struct Common<S: Lanes> {
+    s: S,
+    clip: S::V,
+    decay: S::V,
+    lr: S::V,
+    decays: bool,
+}
+
+impl<S: Lanes> Common<S> {
+    /// Runs the rule on every vector of weights, gradients and `K` slots. The end goes through padded buffers, so that a
+    /// parameter's update does not depend on its position.
+    #[inline(always)]
+    fn each<const K: usize>(
+        self,
+        mut slots: [&mut [S::T]; K],
+        w: &mut [S::T],
+        g: &[S::T],
+        rule: impl Fn(S::V, S::V, [S::V; K]) -> (S::V, [S::V; K]),
+    ) {
+        let n = w.len();
+        let mut at = 0;
+        while at + S::N <= n {
+            let window = slots.each_mut().map(
+                #[inline(always)]
+                |slot| &mut slot[at..at + S::N],
+            );
+            self.vector(window, &mut w[at..at + S::N], &g[at..at + S::N], &rule);
+            at += S::N;
+        }
+        if at < n {
+            let rest = n - at;
+            let padded = |x: &[S::T]| {
+                let mut pad = [S::T::ZERO; WIDEST];
+                pad[..rest].copy_from_slice(&x[at..]);
+                pad
+            };
+            let (mut w_pad, g_pad) = (padded(w), padded(g));
+            let mut slot_pads = slots.each_ref().map(|slot| padded(slot));
+            self.vector(slot_pads.each_mut().map(|pad| &mut pad[..]), &mut w_pad, &g_pad, &rule);
+            w[at..].copy_from_slice(&w_pad[..rest]);
+            for (slot, pad) in slots.iter_mut().zip(&slot_pads) {
+                slot[at..].copy_from_slice(&pad[..rest]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn vector<const K: usize>(
+        self,
+        mut slots: [&mut [S::T]; K],
+        w: &mut [S::T],
+        g: &[S::T],
+        rule: &impl Fn(S::V, S::V, [S::V; K]) -> (S::V, [S::V; K]),
+    ) {
+        let s = self.s;
+        let old = s.load(w);
+        // With the gradient second, its NaN passes through.
+        let g = s.max(s.neg(self.clip), s.min(self.clip, s.load(g)));
+        let old = if self.decays { s.sub(old, s.mul(s.mul(old, self.decay), self.lr)) } else { old };
+        let (new, values) = rule(
+            old,
+            g,
+            slots.each_ref().map(
+                #[inline(always)]
+                |slot| s.load(slot),
+            ),
+        );
+        s.store(w, new);
+        for (slot, value) in slots.iter_mut().zip(values) {
+            s.store(slot, value);
+        }
+    }
+}
