@@ -1,5 +1,30 @@
 //! Launchers: each checks lengths against shapes and records the kernel of its name.
+mod activation;
 pub mod canary;
+mod dropout;
+mod elementwise;
 mod fill;
+mod gather_batch;
+mod norm;
+mod operands;
+mod optimizer_step;
+mod random;
+mod rearrange;
+mod score;
+mod softmax;
+mod store_step;
+mod sum_rows;
 
+pub use activation::{activation_backward, activation_forward};
+pub use dropout::dropout;
+pub use elementwise::{add, add_assign, scale};
 pub use fill::fill;
+pub use gather_batch::gather_batch;
+pub use norm::{clip_by_norm, segment_norms};
+pub use optimizer_step::optimizer_step;
+pub use random::{random_bits, random_uniform};
+pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, transpose01};
+pub use score::{score_backward, score_forward};
+pub use softmax::{softmax_backward, softmax_forward};
+pub use store_step::store_step;
+pub use sum_rows::{accumulate_mean, sum_all, sum_rows};

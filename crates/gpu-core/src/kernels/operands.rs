@@ -1,0 +1,60 @@
+//! What several launchers need: inputs that share a buffer with the output, sizes as the shaders take them, and how
+//! many invocations share a row.
+use crate::{Error, Recorder, Result, Slice};
+
+/// The input, or a copy of it in scratch memory where it lives in the buffer of an output: one dispatch cannot read a
+/// buffer through one binding and write it through another. So every operation may work in place, at the price of a copy.
+pub(super) fn apart(rec: &mut Recorder, input: &Slice, outputs: &[&Slice]) -> Result<Slice> {
+    if !outputs.iter().any(|output| output.same_buffer(input)) {
+        return Ok(input.clone());
+    }
+    let staged = rec.scratch(input.len())?;
+    super::copy(rec, input, &staged)?;
+    Ok(staged)
+}
+
+/// A size as WGSL takes it. Slices are shorter than 2^32 elements, so after the length checks only a size that no buffer
+/// can have is refused here.
+pub(super) fn size(operation: &'static str, value: usize) -> Result<u32> {
+    u32::try_from(value).map_err(|_| Error::InvalidArgument {
+        operation,
+        reason: format!("a size of {value} passes 32 bits; split the call"),
+    })
+}
+
+/// Number of elements of a shape; beyond `usize` it saturates, which no slice's length equals.
+pub(super) fn elements(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |product, &side| product.saturating_mul(side))
+}
+
+/// Invocations that share a row of `cols` values in the row kernels (`rows.wgsl`). Few choices, so few pipelines.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where `passes` loops over the row would run past the adapter's loop limit.
+pub(super) fn lanes(rec: &Recorder, operation: &'static str, cols: usize, passes: usize) -> Result<usize> {
+    let lanes = match cols {
+        0..=4 => 1,
+        5..=64 => 8,
+        65..=1024 => 32,
+        _ => ROW_GROUP,
+    };
+    let iterations = passes.saturating_mul(cols.div_ceil(lanes));
+    // Short loops are safe on any adapter; the canary is not run for them.
+    if iterations > 10_000
+        && let Some(limit) = rec.context().loop_limit()?
+        && iterations > limit as usize
+    {
+        return Err(Error::InvalidArgument {
+            operation,
+            reason: format!(
+                "rows of {cols} columns need {iterations} loop iterations, this adapter runs at most {limit}; use the CPU device"
+            ),
+        });
+    }
+    Ok(lanes)
+}
+
+/// Invocations of a workgroup of the row and reduction kernels.
+pub(super) const ROW_GROUP: usize = 256;
+/// Invocations of a workgroup of the kernels with one invocation per element (their `WORKGROUP`).
+pub(super) const ELEMENT_GROUP: usize = 64;

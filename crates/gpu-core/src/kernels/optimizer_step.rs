@@ -1,0 +1,82 @@
+//! An optimiser's update of all parameters in one dispatch.
+use super::operands::{ELEMENT_GROUP, apart, size};
+use crate::buffer::expect_len;
+use crate::{Call, Error, Groups, Recorder, Result, Slice};
+use rnn_shaders::optimizer_step::{KERNEL, Params};
+use rnn_shaders::vocabulary::{OptimizerSpec, UpdateRule};
+
+/// Clips the gradients by value, decays the weights, updates them, in one pass: `params`, `grads` and the slots `m`, `v`,
+/// `x` have `n` elements each; which slots the rule needs is [`UpdateRule::slots`], and others are left alone. `lr` and
+/// `alpha` come from the step record.
+///
+/// # Errors
+/// [`ShapeMismatch`](Error::ShapeMismatch) where a length is not `n`; [`InvalidArgument`](Error::InvalidArgument) where a
+/// slot that the rule needs is absent.
+pub fn optimizer_step(
+    rec: &mut Recorder,
+    spec: OptimizerSpec,
+    n: usize,
+    params: &Slice,
+    grads: &Slice,
+    m: Option<&Slice>,
+    v: Option<&Slice>,
+    x: Option<&Slice>,
+) -> Result<()> {
+    const NAME: &str = "optimizer_step";
+    expect_len(NAME, "params", params, n)?;
+    expect_len(NAME, "grads", grads, n)?;
+    let mut slots = Vec::with_capacity(3);
+    for ((name, slot), needed) in [("m", m), ("v", v), ("x", x)].into_iter().zip(spec.rule.slots()) {
+        slots.push(match (needed, slot) {
+            (true, Some(slot)) => {
+                expect_len(NAME, name, slot, n)?;
+                slot.clone()
+            }
+            (true, None) => {
+                return Err(Error::InvalidArgument {
+                    operation: NAME,
+                    reason: format!("{:?} needs the slot {name}", spec.rule),
+                });
+            }
+            // Written through its binding as far as the driver knows, so it cannot be the shared read-only dummy.
+            (false, _) => rec.scratch(1)?,
+        });
+    }
+    if n == 0 {
+        return Ok(());
+    }
+    let flag = |on: bool| f64::from(u8::from(on));
+    let (rule, [momentum, decay, epsilon]) = match spec.rule {
+        UpdateRule::Sgd { momentum, .. } => (0.0, [momentum, 0.0, 0.0]),
+        UpdateRule::RmsProp { rho, momentum, epsilon, .. } => (1.0, [momentum, rho, epsilon]),
+        UpdateRule::Adam { beta_1, beta_2, epsilon, .. } => (2.0, [beta_1, beta_2, epsilon]),
+    };
+    let nesterov = matches!(spec.rule, UpdateRule::Sgd { nesterov: true, .. });
+    let centered = matches!(spec.rule, UpdateRule::RmsProp { centered: true, .. });
+    let amsgrad = matches!(spec.rule, UpdateRule::Adam { amsgrad: true, .. });
+    let clip = spec.clip_value.is_finite();
+    let grads = apart(rec, grads, &[params, &slots[0], &slots[1], &slots[2]])?;
+    rec.call(Call {
+        kernel: &KERNEL,
+        overrides: &[
+            ("RULE", rule),
+            ("CLIP", flag(clip)),
+            ("MOMENTUM", flag(momentum != 0.0)),
+            ("NESTEROV", flag(nesterov)),
+            ("CENTERED", flag(centered)),
+            ("AMSGRAD", flag(amsgrad)),
+        ],
+        buffers: &[params, &grads, &slots[0], &slots[1], &slots[2]],
+        params: bytemuck::bytes_of(&Params {
+            n: size(NAME, n)?,
+            clip_value: if clip { spec.clip_value } else { 0.0 },
+            weight_decay: spec.weight_decay,
+            momentum,
+            decay,
+            epsilon,
+            ..Default::default()
+        }),
+        groups: Groups::linear(n, ELEMENT_GROUP),
+        flops: 15.0 * n as f64,
+    })
+}
