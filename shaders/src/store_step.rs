@@ -1,4 +1,4 @@
-//! `seq[cursor] = x`.
+//! `seq[cursor * stride ..] = x`.
 use crate::contract::{Kernel, over, read, write};
 
 crate::params! {
@@ -8,10 +8,12 @@ crate::params! {
         pub x_at: u32,
         /// start of `seq`
         pub seq_at: u32,
-        /// values per step
+        /// length of `x`
         pub n: u32,
-        /// steps that `seq` holds
-        pub steps: u32,
+        /// elements of `seq` from one step to the next
+        pub stride: u32,
+        /// length of `seq`
+        pub len: u32,
     }
 }
 

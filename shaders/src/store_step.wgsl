@@ -1,11 +1,12 @@
-// store_step: seq[cursor, j] = x[j], j < n, with the cursor of the step record; seq [steps, n].
-// A cursor outside seq writes nothing. One invocation per element, linear grid. Bit for bit.
+// store_step: seq[cursor * stride + j] = x[j], j < n, with the cursor of the step record; seq [len].
+// Nothing is written past the end of seq. One invocation per element, linear grid. Bit for bit.
 
 struct Params {
     x_at: u32,
     seq_at: u32,
     n: u32,
-    steps: u32,
+    stride: u32,
+    len: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;
@@ -22,7 +23,8 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = linear_group(group, groups) * WORKGROUP + lane;
-    if i < params.n && step.cursor < params.steps {
-        seq[params.seq_at + step.cursor * params.n + i] = x[params.x_at + i];
+    let at = step.cursor * params.stride + i;
+    if i < params.n && at < params.len {
+        seq[params.seq_at + at] = x[params.x_at + i];
     }
 }
