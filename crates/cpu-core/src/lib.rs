@@ -10,18 +10,45 @@
 //! Results depend neither on the number of threads nor on how work was divided between them.
 
 pub mod activation;
+mod clip_by_norm;
+mod dropout;
+mod elementwise;
 pub mod error;
+mod fill;
+mod gather_batch;
 pub mod math;
 pub mod matmul;
 mod optimizer_step;
 mod parallel;
+pub mod random;
 pub mod real;
+mod rearrange;
 pub mod recurrent;
+mod score;
+mod score_backward;
+mod score_forward;
+mod segment_sum;
+mod softmax;
+mod store_step;
+mod sum_rows;
 
 pub use activation::{activation_backward, activation_forward};
+pub use clip_by_norm::clip_by_norm;
+pub use dropout::dropout;
+pub use elementwise::{add, add_assign, scale};
 pub use error::{Error, Result};
+pub use fill::fill;
+pub use gather_batch::gather_batch;
 pub use optimizer_step::optimizer_step;
+pub use random::random_uniform;
 pub use real::Real;
+pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, transpose01};
 pub use rnn_shaders::vocabulary::{
     Activation, Cell, OptimizerSpec, RESET, Score, StepParams, UpdateRule, VALID,
 };
+pub use score_backward::score_backward;
+pub use score_forward::score_forward;
+pub use segment_sum::{accumulate_mean, segment_norms, sum_all};
+pub use softmax::{softmax_backward, softmax_forward};
+pub use store_step::store_step;
+pub use sum_rows::sum_rows;

@@ -179,6 +179,9 @@ macro_rules! functions {
             use super::*;
 
             /// `e^x`
+            ///
+            /// # Safety
+            /// The machine has the instruction set. Code compiled for it calls this safely.
             #[target_feature(enable = $feature)]
             #[inline]
             pub fn exp(x: $v) -> $v {
@@ -187,6 +190,9 @@ macro_rules! functions {
             }
 
             /// Hyperbolic tangent; NaN passes through.
+            ///
+            /// # Safety
+            /// The machine has the instruction set. Code compiled for it calls this safely.
             #[target_feature(enable = $feature)]
             #[inline]
             pub fn tanh(x: $v) -> $v {
@@ -195,6 +201,9 @@ macro_rules! functions {
             }
 
             /// `1 / (1 + e^-x)`; NaN passes through.
+            ///
+            /// # Safety
+            /// The machine has the instruction set. Code compiled for it calls this safely.
             #[target_feature(enable = $feature)]
             #[inline]
             pub fn sigmoid(x: $v) -> $v {

@@ -1,0 +1,115 @@
+//! Sums and multiples of whole arrays.
+
+use crate::error::check_len;
+use crate::math::{Kernel, Lanes, dispatch, map, zip_map};
+use crate::{Real, Result, parallel};
+use rayon::prelude::*;
+
+/// `y[i] = a[i] + b[i]`
+///
+/// # Errors
+/// [`crate::Error::Length`] where `b` or `y` is not as long as `a`.
+pub fn add<T: Real>(a: &[T], b: &[T], y: &mut [T]) -> Result<()> {
+    check_len("add", "b", a.len(), b.len())?;
+    check_len("add", "y", a.len(), y.len())?;
+    let work = parallel::MEMORY;
+    if work.pays(a.len()) {
+        let inputs = a.par_chunks(work.chunk).zip(b.par_chunks(work.chunk));
+        inputs.zip(y.par_chunks_mut(work.chunk)).for_each(|((a, b), y)| dispatch(Add { a, b, y }));
+    } else {
+        dispatch(Add { a, b, y });
+    }
+    Ok(())
+}
+
+/// `y[i] = factor * x[i]`
+///
+/// # Errors
+/// [`crate::Error::Length`] where `y` is not as long as `x`.
+pub fn scale<T: Real>(factor: T, x: &[T], y: &mut [T]) -> Result<()> {
+    check_len("scale", "y", x.len(), y.len())?;
+    let work = parallel::MEMORY;
+    if work.pays(x.len()) {
+        x.par_chunks(work.chunk)
+            .zip(y.par_chunks_mut(work.chunk))
+            .for_each(|(x, y)| dispatch(Scale { factor, x, y }));
+    } else {
+        dispatch(Scale { factor, x, y });
+    }
+    Ok(())
+}
+
+/// `y[i] += x[i]`
+///
+/// # Errors
+/// [`crate::Error::Length`] where `y` is not as long as `x`.
+pub fn add_assign<T: Real>(x: &[T], y: &mut [T]) -> Result<()> {
+    check_len("add_assign", "y", x.len(), y.len())?;
+    let work = parallel::MEMORY;
+    if work.pays(x.len()) {
+        x.par_chunks(work.chunk)
+            .zip(y.par_chunks_mut(work.chunk))
+            .for_each(|(x, y)| dispatch(AddAssign { x, y }));
+    } else {
+        dispatch(AddAssign { x, y });
+    }
+    Ok(())
+}
+
+struct Add<'a, T> {
+    a: &'a [T],
+    b: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Real> Kernel<T> for Add<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes<T = T>>(self, s: S) {
+        zip_map(
+            s,
+            self.a,
+            self.b,
+            self.y,
+            #[inline(always)]
+            |a, b| s.add(a, b),
+        );
+    }
+}
+
+struct Scale<'a, T> {
+    factor: T,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Real> Kernel<T> for Scale<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes<T = T>>(self, s: S) {
+        let factor = s.splat(self.factor);
+        map(
+            s,
+            self.x,
+            self.y,
+            #[inline(always)]
+            |x| s.mul(factor, x),
+        );
+    }
+}
+
+pub(crate) struct AddAssign<'a, T> {
+    pub x: &'a [T],
+    pub y: &'a mut [T],
+}
+
+impl<T: Real> Kernel<T> for AddAssign<'_, T> {
+    type Output = ();
+    // One addition per element: the compiler vectorises this for the level that it is compiled for.
+    #[inline(always)]
+    fn run<S: Lanes<T = T>>(self, _: S) {
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y += x;
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Moves values without changing them: copy, repeat, reverse, transpose, shift.
+
+use crate::error::{check_len, volume};
+use crate::{Real, Result, parallel};
+use rayon::prelude::*;
+
+/// `y[i] = x[i]`
+///
+/// # Errors
+/// [`crate::Error::Length`] where `y` is not as long as `x`.
+pub fn copy<T: Real>(x: &[T], y: &mut [T]) -> Result<()> {
+    check_len("copy", "y", x.len(), y.len())?;
+    y.copy_from_slice(x);
+    Ok(())
+}
+
+/// `y[t, :] = x` for `x [n]` and `y [time, n]`. The gradient is [`crate::sum_rows`].
+///
+/// # Errors
+/// [`crate::Error::Length`] where `x` or `y` does not have its shape's length.
+pub fn repeat_vector<T: Real>(time: usize, n: usize, x: &[T], y: &mut [T]) -> Result<()> {
+    check_len("repeat_vector", "x", n, x.len())?;
+    check_len("repeat_vector", "y", volume("repeat_vector", &[time, n])?, y.len())?;
+    if n > 0 {
+        y.chunks_exact_mut(n).for_each(|y| y.copy_from_slice(x));
+    }
+    Ok(())
+}
+
+/// `y[t, :] = x[time - 1 - t, :]` for `x` and `y [time, n]`.
+///
+/// # Errors
+/// [`crate::Error::Length`] where `x` or `y` does not have its shape's length.
+pub fn reverse_time<T: Real>(time: usize, n: usize, x: &[T], y: &mut [T]) -> Result<()> {
+    let len = volume("reverse_time", &[time, n])?;
+    check_len("reverse_time", "x", len, x.len())?;
+    check_len("reverse_time", "y", len, y.len())?;
+    if n > 0 {
+        x.chunks_exact(n).rev().zip(y.chunks_exact_mut(n)).for_each(|(x, y)| y.copy_from_slice(x));
+    }
+    Ok(())
+}
+
+/// `y[t] = x[t + 1]` and `y[time - 1] = new`, for `x` and `y [time, n]` and `new [n]`: the window of a forecast moves on.
+///
+/// # Errors
+/// [`crate::Error::Length`] where a slice does not have its shape's length.
+pub fn shift_append<T: Real>(time: usize, n: usize, x: &[T], new: &[T], y: &mut [T]) -> Result<()> {
+    let len = volume("shift_append", &[time, n])?;
+    check_len("shift_append", "x", len, x.len())?;
+    check_len("shift_append", "new", n, new.len())?;
+    check_len("shift_append", "y", len, y.len())?;
+    if len > 0 {
+        y[..len - n].copy_from_slice(&x[n..]);
+        y[len - n..].copy_from_slice(new);
+    }
+    Ok(())
+}
+
+/// Side of the square block in which single values are transposed: two blocks of rows fit the L1 cache.
+const BLOCK: usize = 32;
+
+/// `y[j, i, :] = x[i, j, :]` for `x [a, b, f]` and `y [b, a, f]`: batch-major to time-major and back.
+///
+/// # Errors
+/// [`crate::Error::Length`] where `x` or `y` does not have its shape's length.
+pub fn transpose01<T: Real>(a: usize, b: usize, f: usize, x: &[T], y: &mut [T]) -> Result<()> {
+    let len = volume("transpose01", &[a, b, f])?;
+    check_len("transpose01", "x", len, x.len())?;
+    check_len("transpose01", "y", len, y.len())?;
+    if len == 0 {
+        return Ok(());
+    }
+    if a == 1 || b == 1 {
+        y.copy_from_slice(x);
+        return Ok(());
+    }
+    // A band is up to BLOCK rows j of y, each [a, f].
+    let band = |(index, y): (usize, &mut [T])| {
+        let first = index * BLOCK;
+        for i0 in (0..a).step_by(BLOCK) {
+            for (row, y) in y.chunks_exact_mut(a * f).enumerate() {
+                let j = first + row;
+                for i in i0..(i0 + BLOCK).min(a) {
+                    let from = &x[(i * b + j) * f..][..f];
+                    let to = &mut y[i * f..][..f];
+                    if f == 1 { to[0] = from[0] } else { to.copy_from_slice(from) }
+                }
+            }
+        }
+    };
+    if parallel::MEMORY.pays(len) {
+        y.par_chunks_mut(BLOCK * a * f).enumerate().for_each(band);
+    } else {
+        y.chunks_mut(BLOCK * a * f).enumerate().for_each(band);
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! Losses and metrics of every row.
+
+use crate::error::check_len;
+use crate::math::{Kernel, Lanes, dispatch};
+use crate::score::{self, class_index, clip, probability_range, sum_of};
+use crate::segment_sum::sum;
+use crate::softmax::row_max;
+use crate::{Real, Result, Score, parallel};
+use rayon::prelude::*;
+
+const OP: &str = "score_forward";
+
+/// `out[r] = weights[r] * score(target[r, :], pred[r, :])`, for `pred [rows, cols]`, `target [rows, cols]` or, where
+/// [`Score::target_is_index`], `[rows]`, and `out [rows]`; a weight is 1 where none are given.
+///
+/// A NaN among the predictions gives NaN, for accuracies too, and so does a class index that is none of `0 .. cols - 1`.
+///
+/// # Errors
+/// [`crate::Error::Length`] where a slice does not have its shape's length.
+pub fn score_forward<T: Real>(
+    score: Score,
+    rows: usize,
+    cols: usize,
+    pred: &[T],
+    target: &[T],
+    weights: Option<&[T]>,
+    out: &mut [T],
+) -> Result<()> {
+    let target_cols = score::check(OP, score, rows, cols, pred, target, weights)?;
+    check_len(OP, "out", rows, out.len())?;
+    if cols == 0 {
+        out.fill(T::ZERO);
+        return Ok(());
+    }
+    let work = parallel::COMPUTE;
+    if work.pays(pred.len()) {
+        let rows = work.rows(cols);
+        let inputs = pred.par_chunks(rows * cols).zip(target.par_chunks(rows * target_cols));
+        inputs.zip(out.par_chunks_mut(rows)).for_each(|((pred, target), out)| {
+            dispatch(Forward { score, cols, target_cols, pred, target, out })
+        });
+    } else {
+        dispatch(Forward { score, cols, target_cols, pred, target, out: &mut *out });
+    }
+    if let Some(weights) = weights {
+        out.iter_mut().zip(weights).for_each(|(out, &weight)| *out *= weight);
+    }
+    Ok(())
+}
+
+struct Forward<'a, T> {
+    score: Score,
+    cols: usize,
+    target_cols: usize,
+    pred: &'a [T],
+    target: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Real> Forward<'_, T> {
+    /// `out[r] = row(pred[r, :], target[r, :])`
+    #[inline(always)]
+    fn rows(self, row: impl Fn(&[T], &[T]) -> T) {
+        let rows = self.pred.chunks_exact(self.cols).zip(self.target.chunks_exact(self.target_cols));
+        for ((pred, target), out) in rows.zip(self.out) {
+            *out = row(pred, target);
+        }
+    }
+
+    /// `out[r]` = mean of `term(pred[r, c], target[r, c])`
+    #[inline(always)]
+    fn means(self, term: impl Fn(T, T) -> T) {
+        let cols = T::from_usize(self.cols);
+        self.rows(
+            #[inline(always)]
+            |pred, target| sum_of(pred.len(), |c| term(pred[c], target[c])) / cols,
+        );
+    }
+}
+
+impl<T: Real> Kernel<T> for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes<T = T>>(self, s: S) {
+        let range = probability_range::<T>();
+        let half = T::from_f64(0.5);
+        match self.score {
+            Score::MeanSquaredError => self.means(
+                #[inline(always)]
+                |p, y| (y - p) * (y - p),
+            ),
+            Score::MeanAbsoluteError => self.means(
+                #[inline(always)]
+                |p, y| (y - p).abs(),
+            ),
+            Score::Huber { delta } => {
+                let delta = T::from_f32(delta);
+                self.means(|p, y| {
+                    let e = (y - p).abs();
+                    if e <= delta { half * e * e } else { delta * (e - half * delta) }
+                });
+            }
+            Score::BinaryCrossentropy { from_logits: false } => self.means(|p, y| {
+                let q = clip(p, range);
+                -y * q.ln() - (T::ONE - y) * (T::ONE - q).ln()
+            }),
+            // ln(1 + e^x) - x y
+            Score::BinaryCrossentropy { from_logits: true } => self.means(|x, y| {
+                let positive = if x < T::ZERO { T::ZERO } else { x };
+                positive - x * y + (-x.abs()).exp().ln_1p()
+            }),
+            Score::CategoricalCrossentropy { from_logits: false } => self.rows(|pred, target| {
+                let total = total(s, pred);
+                sum_of(pred.len(), |c| minus_y_ln_q(target[c], clip(pred[c] / total, range)))
+            }),
+            Score::SparseCategoricalCrossentropy { from_logits: false } => self.rows(|pred, target| {
+                // The total is NaN where any prediction is.
+                class_index(target[0], pred.len())
+                    .map_or(nan(), |class| -clip(pred[class] / total(s, pred), range).ln())
+            }),
+            Score::CategoricalCrossentropy { from_logits: true } => self.rows(|pred, target| {
+                let shift = log_sum_exp(s, pred);
+                sum_of(pred.len(), |c| -target[c] * (pred[c] - shift))
+            }),
+            Score::SparseCategoricalCrossentropy { from_logits: true } => self.rows(|pred, target| {
+                class_index(target[0], pred.len()).map_or(nan(), |class| log_sum_exp(s, pred) - pred[class])
+            }),
+            Score::KlDivergence => {
+                let range = (range.0, T::ONE);
+                self.rows(|pred, target| {
+                    sum_of(pred.len(), |c| {
+                        let (q, y) = (clip(pred[c], range), clip(target[c], range));
+                        y * (y / q).ln()
+                    })
+                });
+            }
+            Score::BinaryAccuracy => self.means(|p, y| {
+                if p.is_nan() {
+                    return p;
+                }
+                let class = if p > half { T::ONE } else { T::ZERO };
+                if class == y { T::ONE } else { T::ZERO }
+            }),
+            Score::CategoricalAccuracy => {
+                self.rows(|pred, target| accuracy(pred, |class| argmax(target) == Some(class)));
+            }
+            Score::SparseCategoricalAccuracy => self.rows(|pred, target| {
+                class_index(target[0], pred.len()).map_or(nan(), |class| accuracy(pred, |best| best == class))
+            }),
+        }
+    }
+}
+
+fn nan<T: Real>() -> T {
+    T::from_f64(f64::NAN)
+}
+
+/// `-y ln q`; without the logarithm where `y` is 0, as most of a one-hot row is (`q` is clipped, so finite or NaN).
+#[inline(always)]
+fn minus_y_ln_q<T: Real>(y: T, q: T) -> T {
+    if y == T::ZERO && !q.is_nan() { T::ZERO } else { -y * q.ln() }
+}
+
+/// The sum of a row.
+#[inline(always)]
+pub(crate) fn total<S: Lanes>(s: S, x: &[S::T]) -> S::T {
+    sum(
+        s,
+        x,
+        S::T::ZERO,
+        #[inline(always)]
+        |sum, x| s.add(sum, x),
+    )
+}
+
+/// `ln sum exp(x)`
+#[inline(always)]
+fn log_sum_exp<S: Lanes>(s: S, x: &[S::T]) -> S::T {
+    let largest = row_max(s, x);
+    let shift = s.splat(largest);
+    let total = sum(
+        s,
+        x,
+        -S::T::INFINITY,
+        #[inline(always)]
+        |sum, x| s.add(sum, s.exp(s.sub(x, shift))),
+    );
+    largest + total.ln()
+}
+
+/// 1 where the best class is the right one, else 0; NaN where a prediction is.
+fn accuracy<T: Real>(pred: &[T], right: impl Fn(usize) -> bool) -> T {
+    match argmax(pred) {
+        None => nan(),
+        Some(class) => {
+            if right(class) {
+                T::ONE
+            } else {
+                T::ZERO
+            }
+        }
+    }
+}
+
+/// The first of the largest values, or nothing where one is NaN.
+fn argmax<T: Real>(x: &[T]) -> Option<usize> {
+    let mut best = 0;
+    for (i, value) in x.iter().enumerate() {
+        if value.is_nan() {
+            return None;
+        }
+        if *value > x[best] {
+            best = i;
+        }
+    }
+    Some(best)
+}

@@ -1,0 +1,107 @@
+//! Sums of columns: the gradient of a bias, and of a repeated vector.
+//!
+//! Columns are worked on in tiles of 256. Of each tile, runs of at most 64 rows are added one after another and runs are
+//! joined pairwise, so the rounding error grows with `log2 rows`, and the order depends on the shape alone. Narrow arrays
+//! are read as if several rows stood side by side in one, and these are added at the end.
+
+use crate::elementwise::AddAssign;
+use crate::error::{check_len, volume};
+use crate::math::dispatch;
+use crate::segment_sum::pairwise;
+use crate::{Real, Result, parallel};
+use rayon::prelude::*;
+
+const OP: &str = "sum_rows";
+/// Columns that are summed together: their sums stay in the L1 cache.
+const TILE: usize = 256;
+/// Rows that are added without dividing further.
+const RUN: usize = 64;
+
+/// `out[c]` = sum over the rows of `x [rows, cols]`, or with `accumulate` added to what `out [cols]` holds.
+///
+/// # Errors
+/// [`crate::Error::Length`] where `x` or `out` does not have its shape's length.
+pub fn sum_rows<T: Real>(rows: usize, cols: usize, x: &[T], out: &mut [T], accumulate: bool) -> Result<()> {
+    check_len(OP, "x", volume(OP, &[rows, cols])?, x.len())?;
+    check_len(OP, "out", cols, out.len())?;
+    if cols == 0 {
+        return Ok(());
+    }
+    if cols == 1 {
+        let sum = pairwise(x, false);
+        out[0] = if accumulate { out[0] + sum } else { sum };
+        return Ok(());
+    }
+    if !accumulate {
+        out.fill(T::ZERO);
+    }
+    if cols <= TILE / 4 {
+        narrow(rows, cols, x, out);
+    } else if parallel::MEMORY.pays(x.len()) {
+        let tiles = out.par_chunks_mut(TILE).enumerate();
+        tiles.for_each(|(i, out)| add_tile(Rows { x, cols, first: i * TILE }, rows, out));
+    } else {
+        let tiles = out.chunks_mut(TILE).enumerate();
+        tiles.for_each(|(i, out)| add_tile(Rows { x, cols, first: i * TILE }, rows, out));
+    }
+    Ok(())
+}
+
+/// Several rows side by side count as one wide row.
+fn narrow<T: Real>(rows: usize, cols: usize, x: &[T], out: &mut [T]) {
+    let beside = TILE / cols;
+    let (wide, rest) = x.split_at(rows / beside * beside * cols);
+    let mut sums = [T::ZERO; TILE];
+    let sums = &mut sums[..beside * cols];
+    add_tile(Rows { x: wide, cols: beside * cols, first: 0 }, rows / beside, sums);
+    // The wide rows are few where the array is short: fewer than `beside` rows stay over.
+    dispatch(AddAssign { x: rest, y: &mut sums[..rest.len()] });
+    for part in sums.chunks_exact(cols) {
+        dispatch(AddAssign { x: part, y: out });
+    }
+}
+
+/// A tile's columns within rows of `cols`.
+#[derive(Clone, Copy)]
+struct Rows<'a, T> {
+    x: &'a [T],
+    cols: usize,
+    /// The tile's first column.
+    first: usize,
+}
+
+impl<'a, T> Rows<'a, T> {
+    fn split_at(self, rows: usize) -> (Self, Self) {
+        let (a, b) = self.x.split_at(rows * self.cols);
+        (Rows { x: a, ..self }, Rows { x: b, ..self })
+    }
+}
+
+/// Adds the sums of the tile's columns to `out`.
+fn add_tile<T: Real>(x: Rows<'_, T>, rows: usize, out: &mut [T]) {
+    let mut sums = [T::ZERO; TILE];
+    let sums = &mut sums[..out.len()];
+    tile(x, rows, sums);
+    dispatch(AddAssign { x: sums, y: out });
+}
+
+/// The sums of the tile's columns into `out`, which holds zeros.
+fn tile<T: Real>(x: Rows<'_, T>, rows: usize, out: &mut [T]) {
+    if rows <= RUN {
+        for row in x.x.chunks_exact(x.cols) {
+            dispatch(AddAssign { x: &row[x.first..][..out.len()], y: out });
+        }
+        return;
+    }
+    let half = rows.div_ceil(RUN).div_ceil(2) * RUN;
+    let (a, b) = x.split_at(half);
+    let mut right = [T::ZERO; TILE];
+    let right = &mut right[..out.len()];
+    if parallel::MEMORY.pays(rows * out.len()) {
+        rayon::join(|| tile(a, half, out), || tile(b, rows - half, right));
+    } else {
+        tile(a, half, out);
+        tile(b, rows - half, right);
+    }
+    dispatch(AddAssign { x: right, y: out });
+}
