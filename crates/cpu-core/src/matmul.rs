@@ -256,6 +256,6 @@ fn epilogue<T: Real>(spec: &Matmul, bias: Option<&[T]>, c: &mut [T]) {
 
 fn activate<T: Real>(kind: Activation, row: &mut [T]) {
     if kind != Activation::Linear {
-        row.iter_mut().for_each(|v| *v = crate::recurrent::scalar::value(kind, *v));
+        row.iter_mut().for_each(|v| *v = crate::activation::value(kind, *v));
     }
 }

@@ -16,14 +16,19 @@
 //! Two implementations stand behind one face: a plain one, generic over the element type, that is the oracle in f64;
 //! and for f32 the packed one (see [`strategy`]).
 
+mod forward;
 mod gradients;
+mod pack;
 mod plain;
 mod plain_backward;
-pub(crate) mod scalar;
+mod plan;
+mod tile;
+mod view;
 mod workspace;
 
 use crate::error::{check_len, volume};
 use crate::{Activation, Cell, Error, RESET, Real, Result, VALID};
+use plan::Plan;
 pub use workspace::RecurrentWorkspace;
 
 const FORWARD: &str = "recurrent_forward";
@@ -107,12 +112,30 @@ pub fn recurrent_forward<T: Real>(
     weights_version: u64,
     threads: usize,
 ) -> Result<()> {
-    let _ = (weights_version, threads);
     check(FORWARD, cell, shape, x, kernel, recurrent, flags, h, c.as_deref(), saved.as_deref())?;
     if let Some(bias) = bias {
         check_len(FORWARD, "bias", cell.bias_blocks() * shape.units, bias.len())?;
     }
-    plain::forward(cell, shape, x, kernel, recurrent, bias, flags, h, c, saved, workspace);
+    if !nothing_to_do(shape) && is_f32::<T>() {
+        let plan = Plan::new(cell, shape, threads);
+        forward::forward(
+            plan,
+            cell,
+            shape,
+            f32s(x),
+            f32s(kernel),
+            f32s(recurrent),
+            bias.map(f32s),
+            flags,
+            f32s_mut(h),
+            c.map(f32s_mut),
+            saved.map(f32s_mut),
+            &mut workspace.forward,
+            weights_version,
+        );
+    } else {
+        plain::forward(cell, shape, x, kernel, recurrent, bias, flags, h, c, saved, workspace);
+    }
     Ok(())
 }
 
@@ -147,6 +170,22 @@ pub fn recurrent_backward<T: Real>(
         cell, shape, recurrent, flags, h, c, saved, dy, dh_last, dc_last, &mut grads, workspace,
     );
     gradients::weights_and_input(cell, shape, x, kernel, flags, h, saved, &mut grads, workspace, threads)
+}
+
+fn nothing_to_do(shape: RecurrentShape) -> bool {
+    shape.time == 0 || shape.batch == 0 || shape.units == 0
+}
+
+fn is_f32<T: Real>() -> bool {
+    T::f32s(&[]).is_some()
+}
+
+fn f32s<T: Real>(x: &[T]) -> &[f32] {
+    T::f32s(x).expect("the packed path runs where the elements are f32")
+}
+
+fn f32s_mut<T: Real>(x: &mut [T]) -> &mut [f32] {
+    T::f32s_mut(x).expect("the packed path runs where the elements are f32")
 }
 
 /// Whether the flag word of `(step, sample)` has `VALID` and `RESET`.

@@ -1,8 +1,8 @@
 //! The forward pass as the equations read, one row at a time, for any element type.
 
 use super::workspace::sized;
-use super::{RecurrentShape, RecurrentWorkspace, flag, saved_blocks, scalar};
-use crate::{Activation, Cell, Real};
+use super::{RecurrentShape, RecurrentWorkspace, flag, saved_blocks};
+use crate::{Activation, Cell, Real, activation};
 
 pub(super) fn forward<T: Real>(
     cell: Cell,
@@ -67,7 +67,7 @@ pub(super) fn forward<T: Real>(
                     }
                 }
                 product(hp, recurrent, columns, 0, zr);
-                zr.iter_mut().for_each(|v| *v = scalar::value(recurrent_activation, *v));
+                zr.iter_mut().for_each(|v| *v = activation::value(recurrent_activation, *v));
                 let r = &zr[units..];
                 if reset_after {
                     match bias {
@@ -80,7 +80,7 @@ pub(super) fn forward<T: Real>(
                     (0..units).for_each(|u| q[u] = r[u] * hp[u]);
                     product(q, recurrent, columns, 2 * units, n);
                 }
-                n.iter_mut().for_each(|v| *v = scalar::value(activation, *v));
+                n.iter_mut().for_each(|v| *v = activation::value(activation, *v));
                 (0..units).for_each(|u| h_new[u] = n[u] + zr[u] * (hp[u] - n[u]));
                 if let Some(kept) = kept {
                     kept[..columns].copy_from_slice(gates);
@@ -89,7 +89,7 @@ pub(super) fn forward<T: Real>(
             }
             Cell::SimpleRnn { activation } => {
                 product(hp, recurrent, columns, 0, gates);
-                (0..units).for_each(|u| h_new[u] = scalar::value(activation, gates[u]));
+                (0..units).for_each(|u| h_new[u] = activation::value(activation, gates[u]));
             }
         }
     }
@@ -106,12 +106,12 @@ fn load<T: Real>(to: &mut [T], from: &[T], reset: bool) {
 fn lstm<T: Real>(act: Activation, gate: Activation, gates: &mut [T], cp: &[T], h: &mut [T], c: &mut [T]) {
     let units = h.len();
     for u in 0..units {
-        let i = scalar::value(gate, gates[u]);
-        let f = scalar::value(gate, gates[units + u]);
-        let g = scalar::value(act, gates[2 * units + u]);
-        let o = scalar::value(gate, gates[3 * units + u]);
+        let i = activation::value(gate, gates[u]);
+        let f = activation::value(gate, gates[units + u]);
+        let g = activation::value(act, gates[2 * units + u]);
+        let o = activation::value(gate, gates[3 * units + u]);
         c[u] = f * cp[u] + i * g;
-        h[u] = o * scalar::value(act, c[u]);
+        h[u] = o * activation::value(act, c[u]);
         gates[u] = i;
         gates[units + u] = f;
         gates[2 * units + u] = g;

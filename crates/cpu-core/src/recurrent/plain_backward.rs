@@ -2,10 +2,8 @@
 //! and the gradients of the start states.
 
 use super::workspace::sized;
-use super::{
-    RecurrentGrads, RecurrentShape, RecurrentWorkspace, flag, gradient_blocks, saved_blocks, scalar,
-};
-use crate::{Cell, Real};
+use super::{RecurrentGrads, RecurrentShape, RecurrentWorkspace, flag, gradient_blocks, saved_blocks};
+use crate::{Cell, Real, activation};
 
 pub(super) fn through_time<T: Real>(
     cell: Cell,
@@ -63,23 +61,23 @@ pub(super) fn through_time<T: Real>(
                     before(c, cp);
                     for (u, &c_new) in c[after].iter().enumerate() {
                         let [i, f, g, o] = [0, 1, 2, 3].map(|block| kept[block * units + u]);
-                        let slope = |y| scalar::slope(recurrent_activation, y);
-                        let tc = scalar::value(activation, c_new);
-                        let dcu = dc[u] + dh[u] * o * scalar::slope(activation, tc);
+                        let slope = |y| activation::slope(recurrent_activation, y);
+                        let tc = activation::value(activation, c_new);
+                        let dcu = dc[u] + dh[u] * o * activation::slope(activation, tc);
                         da[u] = dcu * g * slope(i);
                         da[units + u] = dcu * cp[u] * slope(f);
-                        da[2 * units + u] = dcu * i * scalar::slope(activation, g);
+                        da[2 * units + u] = dcu * i * activation::slope(activation, g);
                         da[3 * units + u] = dh[u] * tc * slope(o);
                         dc[u] = dcu * f;
                     }
                     transposed(da, recurrent, columns, 0, dh);
                 }
                 Cell::Gru { activation, recurrent_activation, reset_after } => {
-                    let slope = |y| scalar::slope(recurrent_activation, y);
+                    let slope = |y| activation::slope(recurrent_activation, y);
                     let input_block = if reset_after { 3 } else { 2 } * units;
                     for u in 0..units {
                         let [z, r, n, q] = [0, 1, 2, 3].map(|block| kept[block * units + u]);
-                        let dn = dh[u] * (T::ONE - z) * scalar::slope(activation, n);
+                        let dn = dh[u] * (T::ONE - z) * activation::slope(activation, n);
                         da[u] = dh[u] * (hp[u] - n) * slope(z);
                         da[input_block + u] = dn;
                         if reset_after {
@@ -103,7 +101,7 @@ pub(super) fn through_time<T: Real>(
                 }
                 Cell::SimpleRnn { activation } => {
                     for (u, &y) in h[after].iter().enumerate() {
-                        da[u] = dh[u] * scalar::slope(activation, y);
+                        da[u] = dh[u] * activation::slope(activation, y);
                     }
                     transposed(da, recurrent, columns, 0, dh);
                 }
