@@ -24,7 +24,8 @@ fn main(
 ) {
     let i = linear_group(group, groups) * WORKGROUP + lane;
     let at = step.cursor * params.stride + i;
-    if i < params.n && at < params.len {
+    // The quotient keeps a cursor far outside from wrapping around to the front.
+    if i < params.n && at < params.len && step.cursor <= params.len / max(params.stride, 1u) {
         seq[params.seq_at + at] = x[params.x_at + i];
     }
 }

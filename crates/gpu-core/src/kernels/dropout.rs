@@ -10,13 +10,13 @@ use rnn_shaders::dropout::{KERNEL, Params};
 ///
 /// # Errors
 /// [`ShapeMismatch`](Error::ShapeMismatch) where the lengths differ, [`InvalidArgument`](Error::InvalidArgument) where
-/// `rate` is not in `[0, 1]`.
+/// `rate` is not in `[0, 1)`.
 pub fn dropout(rec: &mut Recorder, rate: f32, seed: u64, stream: u32, x: &Slice, y: &Slice) -> Result<()> {
     expect_len("dropout", "x", x, y.len())?;
-    if !(0.0..=1.0).contains(&rate) {
+    if !(0.0..1.0).contains(&rate) {
         return Err(Error::InvalidArgument {
             operation: "dropout",
-            reason: format!("a rate of {rate} is not between 0 and 1"),
+            reason: format!("a rate of {rate} is not at least 0 and below 1"),
         });
     }
     if y.is_empty() {
@@ -33,8 +33,7 @@ pub fn dropout(rec: &mut Recorder, rate: f32, seed: u64, stream: u32, x: &Slice,
             seed_hi: (seed >> 32) as u32,
             stream,
             rate,
-            // At rate 1 nothing is kept, and the kernel must not see an infinity.
-            scale: if rate < 1.0 { 1.0 / (1.0 - rate) } else { 0.0 },
+            scale: 1.0 / (1.0 - rate),
             ..Default::default()
         }),
         groups: Groups::linear(y.len().div_ceil(4), ELEMENT_GROUP),

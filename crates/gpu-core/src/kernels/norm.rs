@@ -8,22 +8,22 @@ use rnn_shaders::{clip_by_norm as clip, segment_sum};
 /// Values that one workgroup takes.
 const BLOCK: u32 = 4096;
 
-/// `out[s]` = sum of the squares of `x[offset .. offset + length]` for segment `s` = `(offset, length)`; `out` has one
-/// element per segment. The square root is left to [`clip_by_norm`]. Segments may overlap.
+/// `out[s]` = sum of the squares of `x[offset .. offset + length]` for segment `s`; `segments` has the pairs offset,
+/// length one after the other, `out` one element per pair. The square root is left to [`clip_by_norm`]. Segments may overlap.
 ///
 /// Blocks of 4096 values are summed as 16 per invocation and a tree, then the blocks likewise.
 ///
 /// # Errors
 /// [`ShapeMismatch`](Error::ShapeMismatch) where `out` has another length or a segment reaches past `x`.
-pub fn segment_norms(rec: &mut Recorder, segments: &[(u32, u32)], x: &Slice, out: &Slice) -> Result<()> {
+pub fn segment_norms(rec: &mut Recorder, segments: &[u32], x: &Slice, out: &Slice) -> Result<()> {
     const NAME: &str = "segment_norms";
+    let segments = pairs(NAME, segments, x)?;
     expect_len(NAME, "out", out, segments.len())?;
-    check_segments(NAME, segments, x)?;
     if segments.is_empty() {
         return Ok(());
     }
     let mut x = apart(rec, x, &[out])?;
-    let mut current = segments.to_vec();
+    let mut current = segments;
     let mut square = true;
     loop {
         // Each segment's blocks, and which of them belong together in the next round.
@@ -65,7 +65,7 @@ pub fn segment_norms(rec: &mut Recorder, segments: &[(u32, u32)], x: &Slice, out
 /// [`InvalidArgument`](Error::InvalidArgument) where `max_norm` is not positive, or segments overlap.
 pub fn clip_by_norm(
     rec: &mut Recorder,
-    segments: &[(u32, u32)],
+    segments: &[u32],
     sumsq: &Slice,
     max_norm: f32,
     global: bool,
@@ -73,8 +73,8 @@ pub fn clip_by_norm(
 ) -> Result<()> {
     const NAME: &str = "clip_by_norm";
     let invalid = |reason: String| Err(Error::InvalidArgument { operation: NAME, reason });
+    let segments = pairs(NAME, segments, x)?;
     expect_len(NAME, "sumsq", sumsq, segments.len())?;
-    check_segments(NAME, segments, x)?;
     if max_norm.is_nan() || max_norm <= 0.0 {
         return invalid(format!("a largest norm of {max_norm} is not positive"));
     }
@@ -84,7 +84,7 @@ pub fn clip_by_norm(
         return invalid(format!("segments {:?} and {:?} overlap", pair[0], pair[1]));
     }
     let mut words = Vec::new();
-    for (index, &(offset, len)) in (0u32..).zip(segments) {
+    for (index, &(offset, len)) in (0u32..).zip(&segments) {
         let which = if global { 0 } else { index };
         words.extend(cut(offset, len).filter(|b| b.1 > 0).flat_map(|(offset, len)| [offset, len, which]));
     }
@@ -119,12 +119,20 @@ fn cut(offset: u32, len: u32) -> impl Iterator<Item = (u32, u32)> {
     (0..len.div_ceil(BLOCK).max(1)).map(move |i| (offset + i * BLOCK, BLOCK.min(len - i * BLOCK)))
 }
 
-fn check_segments(operation: &'static str, segments: &[(u32, u32)], x: &Slice) -> Result<()> {
-    let end = segments.iter().map(|&(offset, len)| offset as usize + len as usize).max().unwrap_or(0);
+/// The list as pairs of offset and length within `x`.
+fn pairs(operation: &'static str, segments: &[u32], x: &Slice) -> Result<Vec<(u32, u32)>> {
+    let (pairs, rest) = segments.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(Error::InvalidArgument {
+            operation,
+            reason: format!("{} numbers are no pairs of offset and length", segments.len()),
+        });
+    }
+    let end = pairs.iter().map(|&[offset, len]| offset as usize + len as usize).max().unwrap_or(0);
     if end > x.len() {
         return Err(Error::ShapeMismatch { operation, what: "x", expected: end, got: x.len() });
     }
-    Ok(())
+    Ok(pairs.iter().map(|&[offset, len]| (offset, len)).collect())
 }
 
 /// A table for one recorded call.
