@@ -17,7 +17,11 @@ pub mod dropout;
 pub mod elementwise;
 pub mod fill;
 pub mod gather_batch;
+pub mod matmul;
+pub mod matmul_any;
+pub mod matmul_tile;
 pub mod optimizer_step;
+pub mod pack;
 pub mod random;
 pub mod rearrange;
 pub mod score_backward;
@@ -38,7 +42,11 @@ pub const ALL: &[&Kernel] = &[
     &elementwise::KERNEL,
     &fill::KERNEL,
     &gather_batch::KERNEL,
+    &matmul::KERNEL,
+    &matmul_any::KERNEL,
+    &matmul_tile::KERNEL,
     &optimizer_step::KERNEL,
+    &pack::KERNEL,
     &random::KERNEL,
     &rearrange::KERNEL,
     &score_backward::KERNEL,

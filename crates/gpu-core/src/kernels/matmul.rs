@@ -1,0 +1,359 @@
+//! `c (+)= act(op(a) op(b) + bias)`, in three faces with one meaning: `matmul_tile` for hardware, `matmul` for software
+//! adapters, `matmul_any` for odd and small products.
+use super::operands::{ELEMENT_GROUP, apart, size};
+use crate::{Call, Error, Groups, Recorder, Result, Slice};
+use rnn_shaders::contract::Kernel;
+use rnn_shaders::matmul::Params;
+use rnn_shaders::vocabulary::Activation;
+use rnn_shaders::{matmul as vector, matmul_any as any, matmul_tile as tile, pack};
+
+const OP: &str = "matmul";
+
+/// Shapes and layout of a [`matmul`].
+///
+/// `c [m, n] (+)= activation(op(a) op(b) + bias)` with `op(a) [m, k]`, `op(b) [k, n]`; `batch` such products, `stride_*`
+/// elements apart (0 uses the same matrix for all of them).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Matmul {
+    /// independent products
+    pub batch: usize,
+    /// rows of `c`
+    pub m: usize,
+    /// columns of `c`
+    pub n: usize,
+    /// length of the sums
+    pub k: usize,
+    /// `a` is stored `[k, m]`
+    pub trans_a: bool,
+    /// `b` is stored `[n, k]`
+    pub trans_b: bool,
+    /// elements from one stored row of `a` to the next
+    pub lda: usize,
+    /// elements from one stored row of `b` to the next
+    pub ldb: usize,
+    /// elements from one row of `c` to the next
+    pub ldc: usize,
+    /// elements from one product's `a` to the next one's; 0 uses one `a` for all
+    pub stride_a: usize,
+    /// elements from one product's `b` to the next one's; 0 uses one `b` for all
+    pub stride_b: usize,
+    /// elements from one product's `c` to the next one's
+    pub stride_c: usize,
+    /// add to `c` in place of overwriting it
+    pub accumulate: bool,
+    /// applied to the product and bias; with `accumulate` only [`Activation::Linear`] has a meaning
+    pub activation: Activation,
+}
+
+impl Matmul {
+    /// One product of contiguous matrices, overwriting `c`.
+    pub fn new(m: usize, n: usize, k: usize) -> Self {
+        Self {
+            batch: 1,
+            m,
+            n,
+            k,
+            trans_a: false,
+            trans_b: false,
+            lda: k,
+            ldb: n,
+            ldc: n,
+            stride_a: m.saturating_mul(k),
+            stride_b: k.saturating_mul(n),
+            stride_c: m.saturating_mul(n),
+            accumulate: false,
+            activation: Activation::Linear,
+        }
+    }
+
+    /// `a` stored transposed and contiguous, `[k, m]`.
+    pub fn trans_a(self) -> Self {
+        Self { trans_a: true, lda: self.m, ..self }
+    }
+
+    /// `b` stored transposed and contiguous, `[n, k]`.
+    pub fn trans_b(self) -> Self {
+        Self { trans_b: true, ldb: self.k, ..self }
+    }
+
+    /// Adds to `c`.
+    pub fn accumulate(self) -> Self {
+        Self { accumulate: true, ..self }
+    }
+
+    /// With an activation.
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// This many independent products, one after the other in memory.
+    pub fn batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    fn check(&self, a: &Slice, b: &Slice, bias: Option<&Slice>, c: &Slice) -> Result<()> {
+        let invalid = |reason: &str| Err(Error::InvalidArgument { operation: OP, reason: reason.into() });
+        if self.accumulate && self.activation != Activation::Linear {
+            return invalid("accumulate adds to what is there; only the linear activation goes with it");
+        }
+        let (a_rows, a_cols) = if self.trans_a { (self.k, self.m) } else { (self.m, self.k) };
+        let (b_rows, b_cols) = if self.trans_b { (self.n, self.k) } else { (self.k, self.n) };
+        for (what, slice, rows, cols, ld, stride) in [
+            ("a", a, a_rows, a_cols, self.lda, self.stride_a),
+            ("b", b, b_rows, b_cols, self.ldb, self.stride_b),
+            ("c", c, self.m, self.n, self.ldc, self.stride_c),
+        ] {
+            if rows == 0 || cols == 0 {
+                continue;
+            }
+            if rows > 1 && ld < cols {
+                return invalid("a row stride is shorter than its row");
+            }
+            let expected = (self.batch - 1)
+                .saturating_mul(stride)
+                .saturating_add((rows - 1).saturating_mul(ld))
+                .saturating_add(cols);
+            if slice.len() < expected {
+                return Err(Error::ShapeMismatch { operation: OP, what, expected, got: slice.len() });
+            }
+        }
+        if self.batch > 1 && self.stride_c < (self.m - 1) * self.ldc + self.n {
+            return invalid("stride_c makes the products of a batch overlap");
+        }
+        match bias {
+            Some(bias) if bias.len() != self.n => {
+                Err(Error::ShapeMismatch { operation: OP, what: "bias", expected: self.n, got: bias.len() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Records `c (+)= activation(op(a) op(b) + bias)`; see [`Matmul`] for the shapes. Slices may be longer than the layout
+/// needs. Sums run in the order of `k` (in blocks where an adapter's loop limit demands it).
+///
+/// # Errors
+/// [`Error::ShapeMismatch`] where a slice is too short; [`Error::InvalidArgument`] where strides overlap, or `accumulate`
+/// comes with a non-linear activation; [`Error::OutOfMemory`] for scratch.
+pub fn matmul(
+    rec: &mut Recorder,
+    spec: Matmul,
+    a: &Slice,
+    b: &Slice,
+    bias: Option<&Slice>,
+    c: &Slice,
+) -> Result<()> {
+    if spec.batch == 0 || spec.m == 0 || spec.n == 0 {
+        return Ok(());
+    }
+    spec.check(a, b, bias, c)?;
+    let a = apart(rec, a, &[c])?;
+    let b = apart(rec, b, &[c])?;
+    let bias = bias.map(|bias| apart(rec, bias, &[c])).transpose()?;
+    let face = Face::choose(rec, &spec, &b, c);
+    let b = Operand::of_b(rec, &spec, face, b)?;
+
+    // Rows in chunks that the grid and the binding limit allow; sums in chunks that the loop limit allows.
+    let binding = rec.context().limits().max_storage_buffer_binding_size as usize / 4;
+    let widest = if spec.trans_a { spec.ldc } else { spec.lda.max(spec.ldc) };
+    let rows = if spec.batch > 1 { usize::MAX } else { (binding / widest.max(1)).max(1) };
+    let rows = rows.min(face.max_rows());
+    let mut sums = face.max_sum(rec, spec.k)?;
+    if spec.batch == 1 {
+        let deepest = if spec.trans_a { spec.lda.max(b.k_step) } else { b.k_step };
+        sums = sums.min((binding / deepest.max(1)).max(1));
+    }
+    for m0 in (0..spec.m).step_by(rows) {
+        let m = rows.min(spec.m - m0);
+        let mut k0 = 0;
+        loop {
+            let k = sums.min(spec.k - k0);
+            let last = k0 + k == spec.k;
+            let part = Part { m0, m, k0, k, first: k0 == 0, last };
+            record(rec, &spec, face, part, &a, &b, bias.as_ref(), c)?;
+            k0 += k;
+            if last {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Face {
+    Vector,
+    Any,
+    Tile,
+}
+
+impl Face {
+    fn choose(rec: &Recorder, spec: &Matmul, b: &Slice, c: &Slice) -> Face {
+        if rec.context().info().kind.is_hardware() {
+            // A tile that is mostly empty wastes more than the slower kernel does.
+            return if spec.m >= 16 && spec.n >= 16 { Face::Tile } else { Face::Any };
+        }
+        let c_aligned = spec.n % 4 == 0 && spec.ldc % 4 == 0 && spec.stride_c % 4 == 0 && c.offset() % 4 == 0;
+        let b_aligned = spec.ldb % 4 == 0 && spec.stride_b % 4 == 0 && b.offset() % 4 == 0;
+        let packable = spec.batch == 1 || spec.stride_b == 0;
+        let enough = spec.n >= 16 && spec.m * spec.k >= 16;
+        if c_aligned && enough && ((b_aligned && !spec.trans_b) || (packable && spec.m > 4)) {
+            Face::Vector
+        } else {
+            Face::Any
+        }
+    }
+
+    fn kernel(self) -> &'static Kernel {
+        match self {
+            Face::Vector => &vector::KERNEL,
+            Face::Any => &any::KERNEL,
+            Face::Tile => &tile::KERNEL,
+        }
+    }
+
+    fn max_rows(self) -> usize {
+        match self {
+            Face::Vector => 65_535 * 8,
+            Face::Any => usize::MAX,
+            Face::Tile => 65_535 * tile::TILE,
+        }
+    }
+
+    /// Longest sum of one dispatch: the adapter's loop limit, where it has one.
+    fn max_sum(self, rec: &Recorder, k: usize) -> Result<usize> {
+        // Short loops are safe on any adapter; the canary is not run for them.
+        if k <= 8192 {
+            return Ok(usize::MAX);
+        }
+        Ok(match rec.context().loop_limit()? {
+            None => usize::MAX,
+            Some(limit) => match self {
+                // One iteration per 2 of k, and the epilogue's.
+                Face::Vector | Face::Any => (limit as usize - 64) * 2,
+                // 16 iterations of arithmetic, 8 of loads and 1 for each slab of 16.
+                Face::Tile => (limit as usize - 64) / 25 * 16,
+            },
+        })
+    }
+}
+
+/// `op(b)` as the kernels want it.
+struct Operand {
+    slice: Slice,
+    k_step: usize,
+    col_step: usize,
+    stride: usize,
+}
+
+impl Operand {
+    fn of_b(rec: &mut Recorder, spec: &Matmul, face: Face, b: Slice) -> Result<Operand> {
+        let (k_step, col_step) = if spec.trans_b { (1, spec.ldb) } else { (spec.ldb, 1) };
+        let aligned = spec.ldb % 4 == 0 && spec.stride_b % 4 == 0 && b.offset() % 4 == 0;
+        if face != Face::Vector || (aligned && !spec.trans_b) {
+            return Ok(Operand { slice: b, k_step, col_step, stride: spec.stride_b });
+        }
+        let packed = rec.scratch(spec.k * spec.n)?;
+        pack_rows(rec, &b, (k_step, col_step), (spec.k, spec.n, spec.n), &packed)?;
+        Ok(Operand { slice: packed, k_step: spec.n, col_step: 1, stride: 0 })
+    }
+}
+
+/// `y[i, j] = x[i * row + j * col]` for `j < cols`, 0 up to `ld`: `y [rows, ld]`.
+pub(super) fn pack_rows(
+    rec: &mut Recorder,
+    x: &Slice,
+    (row, col): (usize, usize),
+    (rows, cols, ld): (usize, usize, usize),
+    y: &Slice,
+) -> Result<()> {
+    if y.is_empty() {
+        return Ok(());
+    }
+    rec.call(Call {
+        kernel: &pack::KERNEL,
+        overrides: &[],
+        buffers: &[x, y],
+        params: bytemuck::bytes_of(&pack::Params {
+            rows: size(OP, rows)?,
+            cols: size(OP, cols)?,
+            ld: size(OP, ld)?,
+            x_row: size(OP, row)?,
+            x_col: size(OP, col)?,
+            ..Default::default()
+        }),
+        groups: Groups::linear(y.len(), ELEMENT_GROUP),
+        flops: y.len() as f64,
+    })
+}
+
+/// A block of rows and a stretch of the sums.
+#[derive(Clone, Copy)]
+struct Part {
+    m0: usize,
+    m: usize,
+    k0: usize,
+    k: usize,
+    first: bool,
+    last: bool,
+}
+
+fn record(
+    rec: &mut Recorder,
+    spec: &Matmul,
+    face: Face,
+    part: Part,
+    a: &Slice,
+    b: &Operand,
+    bias: Option<&Slice>,
+    c: &Slice,
+) -> Result<()> {
+    let (a_row, a_k) = if spec.trans_a { (1, spec.lda) } else { (spec.lda, 1) };
+    let tail = |slice: &Slice, from: usize, rows: usize, row: usize, cols: usize, col: usize| {
+        let from = from.min(slice.len());
+        let need = rows.saturating_sub(1) * row + cols.saturating_sub(1) * col + 1;
+        let len = if spec.batch > 1 { slice.len() - from } else { need.min(slice.len() - from) };
+        slice.slice(from, len)
+    };
+    let bias = if part.last { bias } else { None };
+    let nothing = rec.nothing()?;
+    let activation = if part.last { spec.activation } else { Activation::Linear };
+    let sa = tail(a, part.m0 * a_row + part.k0 * a_k, part.m, a_row, part.k, a_k)?;
+    let sb = tail(&b.slice, part.k0 * b.k_step, part.k, b.k_step, spec.n, b.col_step)?;
+    let sc = tail(c, part.m0 * spec.ldc, part.m, spec.ldc, spec.n, 1)?;
+    let params = Params {
+        m: size(OP, part.m)?,
+        n: size(OP, spec.n)?,
+        k: size(OP, part.k)?,
+        a_row: size(OP, a_row)?,
+        a_k: size(OP, a_k)?,
+        b_k: size(OP, b.k_step)?,
+        b_col: size(OP, b.col_step)?,
+        ldc: size(OP, spec.ldc)?,
+        stride_a: size(OP, spec.stride_a)?,
+        stride_b: size(OP, b.stride)?,
+        stride_c: size(OP, spec.stride_c)?,
+        has_bias: u32::from(bias.is_some()),
+        accumulate: u32::from(spec.accumulate || !part.first),
+        ..Default::default()
+    };
+    let overrides = [
+        ("ACT", activation as u32 as f64),
+        ("A_BY_ROW", f64::from(u8::from(spec.trans_a))),
+        ("B_BY_K", f64::from(u8::from(spec.trans_b))),
+    ];
+    let Groups([x, y, _]) = match face {
+        Face::Vector => Groups::xyz(spec.n.div_ceil(4 * 4 * 8), part.m.div_ceil(8), 1),
+        Face::Any => Groups::linear(part.m.div_ceil(4) * spec.n, ELEMENT_GROUP),
+        Face::Tile => Groups::xyz(spec.n.div_ceil(tile::TILE), part.m.div_ceil(tile::TILE), 1),
+    };
+    rec.call(Call {
+        kernel: face.kernel(),
+        overrides: if face == Face::Tile { &overrides } else { &overrides[..1] },
+        buffers: &[&sa, &sb, bias.unwrap_or(&nothing), &sc],
+        params: bytemuck::bytes_of(&params),
+        groups: Groups([x, y, size(OP, spec.batch)?]),
+        flops: 2.0 * (spec.batch * part.m * spec.n) as f64 * part.k as f64,
+    })
+}
