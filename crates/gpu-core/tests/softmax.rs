@@ -1,0 +1,74 @@
+//! Softmax and its gradient against the f64 twin, with extremes.
+mod common;
+use common::{Guarded, assert_all_nan, assert_close, numbers, run, wide};
+use gpu_core::{Context, kernels, testing};
+use proptest::prelude::*;
+
+/// exp of a difference up to 20 in magnitude (beyond that the share is below 2e-9), a sum in blocks, a quotient.
+const RTOL: f64 = (3.0 + 2.0 * 20.0 + 20.0) * 1.2e-7;
+const ATOL: f64 = 1e-7;
+
+fn forward(ctx: &Context, rows: usize, cols: usize, x: &[f32]) -> Vec<f32> {
+    let (dx, y) = (Guarded::new(ctx, x), Guarded::out(ctx, x.len()));
+    run(ctx, |rec| kernels::softmax_forward(rec, rows, cols, &dx.slice, &y.slice));
+    y.read(ctx)
+}
+
+fn check(ctx: &Context, rows: usize, cols: usize, spread: f32) {
+    let x = numbers(51, rows * cols, -spread, spread);
+    let y = forward(ctx, rows, cols, &x);
+    let mut want = vec![0.0; x.len()];
+    cpu_core::softmax_forward(rows, cols, &wide(&x), &mut want).unwrap();
+    assert_close(&format!("forward {rows} {cols}"), &y, &want, RTOL, ATOL);
+
+    let dy = numbers(52, x.len(), -1.0, 1.0);
+    let (dev_y, dev_dy, dx) = (Guarded::new(ctx, &y), Guarded::new(ctx, &dy), Guarded::out(ctx, x.len()));
+    run(ctx, |rec| kernels::softmax_backward(rec, rows, cols, &dev_y.slice, &dev_dy.slice, &dx.slice));
+    cpu_core::softmax_backward(rows, cols, &wide(&y), &wide(&dy), &mut want).unwrap();
+    // The dot product of a row is off by its roundings in absolute terms: the shares add up to 1.
+    assert_close(&format!("backward {rows} {cols}"), &dx.read(ctx), &want, 1e-6, 2e-6);
+}
+
+#[test]
+fn edges() {
+    let Some(ctx) = testing::context() else { return };
+    for (rows, cols) in [
+        (1, 1),
+        (1, 4),
+        (257, 3),
+        (33, 5),
+        (31, 64),
+        (9, 65),
+        (7, 1024),
+        (3, 1025),
+        (2, 100_000),
+        (70_000, 5),
+    ] {
+        check(&ctx, rows, cols, 5.0);
+    }
+    check(&ctx, 5, 40, 100.0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_shape(rows in 1usize..100, cols in 1usize..200, spread in 0.0f32..50.0) {
+        if let Some(ctx) = testing::context() {
+            check(&ctx, rows, cols, spread);
+        }
+    }
+}
+
+#[test]
+fn extremes_and_nan() {
+    let Some(ctx) = testing::context() else { return };
+    let got = forward(&ctx, 2, 3, &[1e30, 1e30, -1e30, f32::NEG_INFINITY, 0.0, 0.0]);
+    assert_close("large", &got, &[0.5, 0.5, 0.0, 0.0, 0.5, 0.5], 1e-6, 0.0);
+    for cols in [3, 40, 2000] {
+        let mut x = vec![1.0; 3 * cols];
+        x[cols + cols / 2] = f32::NAN;
+        let got = forward(&ctx, 3, cols, &x);
+        assert_all_nan("the row", &got[cols..2 * cols]);
+        assert!(got[..cols].iter().chain(&got[2 * cols..]).all(|y| (y * cols as f32 - 1.0).abs() < 1e-4));
+    }
+}
