@@ -1,1 +1,38 @@
-//! In progress.
+//! Recurrent models in Keras's dialect, trained and run on a GPU through WGSL or on the CPU, with one semantics.
+//!
+//! A [`Sequential`] is built on a [`Device`] into a [`Model`], compiled with an optimizer and a loss, fitted on arrays of
+//! `[samples, time steps, features]`, and used to predict and to forecast. States of recurrent layers stay on the device
+//! between calls.
+//!
+//! ```
+//! use ndarray::Array;
+//! use rnn_model::{Adam, Device, FitOptions, Input, Loss, Sequential, layer::{Dense, Lstm}};
+//!
+//! let mut model = Sequential::new(Input::sequence(10, 1)).layer(Lstm::new(16)).layer(Dense::new(1)).build(&Device::cpu())?;
+//! model.compile(Adam::new().learning_rate(0.01), Loss::MeanSquaredError, &[])?;
+//! let x = Array::from_shape_fn((100, 10, 1), |(i, t, _)| ((i + t) as f32 * 0.2).sin());
+//! let y = Array::from_shape_fn((100, 1), |(i, _)| ((i + 10) as f32 * 0.2).sin());
+//! model.fit(&x, &y, FitOptions::new().epochs(20))?;
+//! assert_eq!(model.predict(&x)?.shape(), [100, 1]);
+//! # Ok::<(), rnn_model::Error>(())
+//! ```
+
+mod array;
+mod device;
+mod error;
+mod files;
+pub mod layer;
+mod model;
+pub mod series;
+mod train;
+
+pub use array::HostArray;
+pub use device::{AdapterChoice, AdapterReport, AdapterRequest, Device, DeviceKind, MemoryUse};
+pub use error::{Error, Result};
+pub use files::write_atomically;
+pub use gpu_core::adapters;
+pub use model::{FitOptions, Gradients, Input, LayerState, LayerStrategy, Model, Sequential};
+pub use rnn_shaders::vocabulary::Activation;
+pub use train::{
+    Adam, AdamW, Callback, Clip, Flow, History, Logs, Loss, Metric, Optimizer, Progress, RmsProp, Sgd,
+};

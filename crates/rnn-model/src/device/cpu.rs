@@ -1,0 +1,429 @@
+//! The CPU device: buffers are vectors, an operation is a call of cpu-core's function of the same name.
+
+use super::op::{MatmulShape, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Sequence};
+use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
+use crate::Result;
+use cpu_core::recurrent::{
+    RecurrentGrads, RecurrentShape, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
+};
+use cpu_core::Real;
+use cpu_core::matmul::Matmul;
+use rnn_shaders::vocabulary::{Cell, StepParams};
+use std::mem::take;
+
+/// One CPU device in precision `T`.
+pub(super) struct CpuEngine<T: Real> {
+    threads: usize,
+    floats: Floats<T>,
+    indices: Slots<Vec<u32>>,
+    programs: Slots<Vec<Step<T>>>,
+}
+
+/// The float buffers. An operation takes its outputs out while it runs, so no output may share a buffer with an input.
+struct Floats<T> {
+    buffers: Slots<Vec<T>>,
+    /// When each buffer's contents last changed as weights: packed copies are kept until then.
+    versions: Vec<u64>,
+    clock: u64,
+    memory: MemoryUse,
+}
+
+/// An operation and what it keeps between runs.
+struct Step<T: Real> {
+    op: Op,
+    workspace: Option<Box<RecurrentWorkspace<T>>>,
+}
+
+/// Things by index, with free places used again.
+struct Slots<V> {
+    items: Vec<V>,
+    free: Vec<usize>,
+}
+
+impl<V: Default> Slots<V> {
+    fn new() -> Self {
+        Slots { items: Vec::new(), free: Vec::new() }
+    }
+
+    fn insert(&mut self, value: V) -> usize {
+        match self.free.pop() {
+            Some(id) => {
+                self.items[id] = value;
+                id
+            }
+            None => {
+                self.items.push(value);
+                self.items.len() - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, id: usize) -> V {
+        self.free.push(id);
+        take(&mut self.items[id])
+    }
+}
+
+impl<T: Real> Floats<T> {
+    fn get(&self, s: Slice) -> &[T] {
+        &self.buffers.items[s.buffer][s.offset..s.offset + s.len]
+    }
+
+    fn maybe(&self, s: Option<Slice>) -> Option<&[T]> {
+        s.map(|s| self.get(s))
+    }
+
+    fn take(&mut self, s: Slice) -> Taken<T> {
+        Taken { slice: s, data: take(&mut self.buffers.items[s.buffer]) }
+    }
+
+    fn take_maybe(&mut self, s: Option<Slice>) -> Option<Taken<T>> {
+        s.map(|s| self.take(s))
+    }
+
+    fn put(&mut self, taken: Taken<T>) {
+        self.buffers.items[taken.slice.buffer] = taken.data;
+    }
+
+    fn put_maybe(&mut self, taken: Option<Taken<T>>) {
+        if let Some(taken) = taken {
+            self.put(taken);
+        }
+    }
+
+    /// Runs `f` with the output taken out.
+    fn output<R>(&mut self, out: Slice, f: impl FnOnce(&Self, &mut [T]) -> R) -> R {
+        let mut taken = self.take(out);
+        let result = f(self, taken.as_mut());
+        self.put(taken);
+        result
+    }
+
+    fn changed(&mut self, buffer: BufferId) {
+        self.clock += 1;
+        self.versions[buffer] = self.clock;
+    }
+}
+
+/// A buffer out of its place while an operation writes it.
+struct Taken<T> {
+    slice: Slice,
+    data: Vec<T>,
+}
+
+impl<T> Taken<T> {
+    fn as_mut(&mut self) -> &mut [T] {
+        &mut self.data[self.slice.offset..self.slice.offset + self.slice.len]
+    }
+}
+
+fn maybe_mut<T>(taken: &mut Option<Taken<T>>) -> Option<&mut [T]> {
+    taken.as_mut().map(Taken::as_mut)
+}
+
+impl<T: Real> CpuEngine<T> {
+    pub(super) fn new(threads: usize) -> Self {
+        CpuEngine {
+            threads,
+            floats: Floats {
+                buffers: Slots::new(),
+                versions: Vec::new(),
+                clock: 1,
+                memory: MemoryUse::default(),
+            },
+            indices: Slots::new(),
+            programs: Slots::new(),
+        }
+    }
+
+    fn index(&self, s: IndexSlice) -> &[u32] {
+        &self.indices.items[s.buffer][..s.len]
+    }
+
+    fn execute(&mut self, step: &mut Step<T>, params: &StepParams) -> Result<()> {
+        let threads = self.threads;
+        match &step.op {
+            &Op::Matmul { shape, a, b, bias, c } => {
+                self.floats.output(c, |f, c| {
+                    cpu_core::matmul::matmul(matmul(shape), f.get(a), f.get(b), f.maybe(bias), c, threads)
+                })?;
+            }
+            &Op::RecurrentForward { cell, shape, io } => self.forward(step, cell, shape, io)?,
+            &Op::RecurrentBackward { cell, shape, io, up, out } => {
+                self.backward(step, cell, shape, io, up, out)?;
+            }
+            other => self.simple(other, params)?,
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, step: &mut Step<T>, cell: Cell, shape: Sequence, io: RecurrentInputs) -> Result<()> {
+        let version = self.floats.versions[io.kernel.buffer];
+        let mut h = self.floats.take(io.h);
+        let mut c = self.floats.take_maybe(io.c);
+        let mut saved = self.floats.take_maybe(io.saved);
+        let f = &self.floats;
+        let workspace = step.workspace.get_or_insert_with(|| Box::new(RecurrentWorkspace::new()));
+        let result = recurrent_forward(
+            cell,
+            sequence(shape),
+            f.get(io.x),
+            f.get(io.kernel),
+            f.get(io.recurrent),
+            f.maybe(io.bias),
+            io.flags.map(|s| self.index(s)),
+            h.as_mut(),
+            maybe_mut(&mut c),
+            maybe_mut(&mut saved),
+            workspace,
+            version,
+            self.threads,
+        );
+        self.floats.put(h);
+        self.floats.put_maybe(c);
+        self.floats.put_maybe(saved);
+        Ok(result?)
+    }
+
+    fn backward(
+        &mut self,
+        step: &mut Step<T>,
+        cell: Cell,
+        shape: Sequence,
+        io: RecurrentInputs,
+        up: RecurrentUpstream,
+        out: RecurrentGradients,
+    ) -> Result<()> {
+        let version = self.floats.versions[io.kernel.buffer];
+        // The weight gradients are disjoint parts of one buffer; the bias may be missing.
+        let mut weights = take(&mut self.floats.buffers.items[out.kernel.buffer]);
+        let mut dx = self.floats.take_maybe(out.x);
+        let mut dh0 = self.floats.take_maybe(out.h0);
+        let mut dc0 = self.floats.take_maybe(out.c0);
+        let f = &self.floats;
+        let workspace = step.workspace.get_or_insert_with(|| Box::new(RecurrentWorkspace::new()));
+        let range = |s: Slice| s.offset..s.offset + s.len;
+        let bias_range = out.bias.map_or(0..0, range);
+        let parts = weights.get_disjoint_mut([range(out.kernel), range(out.recurrent), bias_range]);
+        let [kernel, recurrent, bias] = parts.expect("weight gradients do not overlap");
+        let result = recurrent_backward(
+            cell,
+            sequence(shape),
+            f.get(io.x),
+            f.get(io.kernel),
+            f.get(io.recurrent),
+            io.flags.map(|s| self.index(s)),
+            f.get(io.h),
+            f.maybe(io.c),
+            f.get(io.saved.expect("a backward pass has what the forward pass saved")),
+            f.maybe(up.dy),
+            f.maybe(up.dh_last),
+            f.maybe(up.dc_last),
+            RecurrentGrads {
+                kernel,
+                recurrent,
+                bias: out.bias.map(|_| bias),
+                x: maybe_mut(&mut dx),
+                h0: maybe_mut(&mut dh0),
+                c0: maybe_mut(&mut dc0),
+            },
+            workspace,
+            version,
+            self.threads,
+        );
+        self.floats.buffers.items[out.kernel.buffer] = weights;
+        self.floats.put_maybe(dx);
+        self.floats.put_maybe(dh0);
+        self.floats.put_maybe(dc0);
+        Ok(result?)
+    }
+
+    fn simple(&mut self, op: &Op, params: &StepParams) -> Result<()> {
+        let indices = &self.indices.items;
+        let index = |s: IndexSlice| &indices[s.buffer][..s.len];
+        let floats = &mut self.floats;
+        match op {
+            Op::Matmul { .. } | Op::RecurrentForward { .. } | Op::RecurrentBackward { .. } => unreachable!(),
+            &Op::ActivationForward { kind, x, y } => {
+                floats.output(y, |f, y| cpu_core::activation_forward(kind, f.get(x), y))
+            }
+            &Op::ActivationBackward { kind, saved, dy, dx } => floats
+                .output(dx, |f, dx| cpu_core::activation_backward(kind, f.get(saved), f.get(dy), dx)),
+            &Op::SoftmaxForward { rows, cols, x, y } => {
+                floats.output(y, |f, y| cpu_core::softmax_forward(rows, cols, f.get(x), y))
+            }
+            &Op::SoftmaxBackward { rows, cols, y, dy, dx } => {
+                floats.output(dx, |f, dx| cpu_core::softmax_backward(rows, cols, f.get(y), f.get(dy), dx))
+            }
+            &Op::ScoreForward { score, rows, cols, pred, target, weights, out } => floats.output(out, |f, out| {
+                let (pred, target) = (f.get(pred), f.get(target));
+                cpu_core::score_forward(score, rows, cols, pred, target, f.maybe(weights), out)
+            }),
+            &Op::ScoreBackward { score, rows, cols, pred, target, weights, scale, dpred } => {
+                floats.output(dpred, |f, dpred| {
+                    let (pred, target, scale) = (f.get(pred), f.get(target), T::from_f32(scale));
+                    cpu_core::score_backward(score, rows, cols, pred, target, f.maybe(weights), scale, dpred)
+                })
+            }
+            &Op::SumRows { rows, cols, x, out, accumulate } => {
+                floats.output(out, |f, out| cpu_core::sum_rows(rows, cols, f.get(x), out, accumulate))
+            }
+            &Op::AccumulateMean { x, acc } => {
+                floats.output(acc, |f, acc| cpu_core::accumulate_mean(f.get(x), acc))
+            }
+            &Op::OptimizerStep { spec, params: weights, grads, m, v, x } => {
+                floats.changed(weights.buffer);
+                let (mut m, mut v, mut x) = (floats.take_maybe(m), floats.take_maybe(v), floats.take_maybe(x));
+                let result = floats.output(weights, |f, w| {
+                    let (m, v, x) = (maybe_mut(&mut m), maybe_mut(&mut v), maybe_mut(&mut x));
+                    cpu_core::optimizer_step(&spec, params, w, f.get(grads), m, v, x)
+                });
+                floats.put_maybe(m);
+                floats.put_maybe(v);
+                floats.put_maybe(x);
+                result
+            }
+            &Op::SegmentNorms { ref segments, x, out } => {
+                floats.output(out, |f, out| cpu_core::segment_norms(segments, f.get(x), out))
+            }
+            &Op::ClipByNorm { ref segments, sumsq, max_norm, global, x } => floats.output(x, |f, x| {
+                cpu_core::clip_by_norm(segments, f.get(sumsq), T::from_f32(max_norm), global, x)
+            }),
+            &Op::GatherBatch { rows, time, features, dataset, indices, out } => floats.output(out, |f, out| {
+                cpu_core::gather_batch(rows, time, features, f.get(dataset), index(indices), params, out)
+            }),
+            &Op::Transpose01 { a, b, f: inner, x, y } => {
+                floats.output(y, |f, y| cpu_core::transpose01(a, b, inner, f.get(x), y))
+            }
+            &Op::Dropout { rate, seed, stream, x, y } => floats.output(y, |f, y| {
+                cpu_core::dropout(T::from_f32(rate), seed, stream, params, f.get(x), y)
+            }),
+            &Op::RepeatVector { time, n, x, y } => {
+                floats.output(y, |f, y| cpu_core::repeat_vector(time, n, f.get(x), y))
+            }
+            &Op::ReverseTime { time, n, x, y } => {
+                floats.output(y, |f, y| cpu_core::reverse_time(time, n, f.get(x), y))
+            }
+            &Op::Fill { value, y } => floats.output(y, |_, y| cpu_core::fill(T::from_f32(value), y)),
+            &Op::Copy { x, y } => floats.output(y, |f, y| cpu_core::copy(f.get(x), y)),
+            &Op::AddAssign { x, y } => floats.output(y, |f, y| cpu_core::add_assign(f.get(x), y)),
+            &Op::StoreStep { stride, x, seq } => {
+                floats.output(seq, |f, seq| cpu_core::store_step(stride, params, f.get(x), seq))
+            }
+            &Op::ShiftAppend { time, n, x, new, y } => {
+                floats.output(y, |f, y| cpu_core::shift_append(time, n, f.get(x), f.get(new), y))
+            }
+        }?;
+        Ok(())
+    }
+}
+
+fn matmul(s: MatmulShape) -> Matmul {
+    let mut spec = Matmul::new(s.m, s.n, s.k);
+    if s.trans_a {
+        spec = spec.trans_a();
+    }
+    if s.trans_b {
+        spec = spec.trans_b();
+    }
+    spec.accumulate = s.accumulate;
+    spec.activation = s.activation;
+    spec
+}
+
+fn sequence(s: Sequence) -> RecurrentShape {
+    RecurrentShape { time: s.time, batch: s.batch, input: s.input, units: s.units }
+}
+
+impl<T: Real> Engine for CpuEngine<T> {
+    fn alloc(&mut self, len: usize) -> Result<BufferId> {
+        let id = self.floats.buffers.insert(vec![T::from_f32(0.0); len]);
+        self.floats.versions.resize(self.floats.buffers.items.len(), 0);
+        let memory = &mut self.floats.memory;
+        memory.live += (len * size_of::<T>()) as u64;
+        memory.peak = memory.peak.max(memory.live);
+        Ok(id)
+    }
+
+    fn free(&mut self, id: BufferId) {
+        let buffer = self.floats.buffers.remove(id);
+        self.floats.memory.live -= (buffer.len() * size_of::<T>()) as u64;
+    }
+
+    fn alloc_index(&mut self, len: usize) -> Result<BufferId> {
+        Ok(self.indices.insert(vec![0; len]))
+    }
+
+    fn free_index(&mut self, id: BufferId) {
+        self.indices.remove(id);
+    }
+
+    fn write(&mut self, to: Slice, data: &[f32]) -> Result<()> {
+        assert_eq!(to.len, data.len(), "a write fills its slice");
+        self.floats.changed(to.buffer);
+        self.floats.output(to, |_, out| {
+            for (to, &from) in out.iter_mut().zip(data) {
+                *to = T::from_f32(from);
+            }
+        });
+        Ok(())
+    }
+
+    fn read(&mut self, from: Slice) -> Result<Vec<f32>> {
+        Ok(self.floats.get(from).iter().map(|x| x.to_f64() as f32).collect())
+    }
+
+    fn write_index(&mut self, to: IndexSlice, data: &[u32]) -> Result<()> {
+        self.indices.items[to.buffer][..to.len].copy_from_slice(data);
+        Ok(())
+    }
+
+    fn write_f64(&mut self, to: Slice, data: &[f64]) -> Result<()> {
+        assert_eq!(to.len, data.len(), "a write fills its slice");
+        self.floats.changed(to.buffer);
+        self.floats.output(to, |_, out| {
+            for (to, &from) in out.iter_mut().zip(data) {
+                *to = T::from_f64(from);
+            }
+        });
+        Ok(())
+    }
+
+    fn read_f64(&mut self, from: Slice) -> Result<Vec<f64>> {
+        Ok(self.floats.get(from).iter().map(|x| x.to_f64()).collect())
+    }
+
+    fn saved_len(&self, cell: Cell, shape: Sequence) -> usize {
+        saved_len(cell, sequence(shape))
+    }
+
+    fn strategy(&self, cell: Cell, shape: Sequence, _training: bool) -> (String, String) {
+        let _ = (cell, shape);
+        ("pending".into(), "pending".into())
+    }
+
+    fn compile(&mut self, ops: Vec<Op>) -> Result<usize> {
+        Ok(self.programs.insert(ops.into_iter().map(|op| Step { op, workspace: None }).collect()))
+    }
+
+    fn free_program(&mut self, id: usize) {
+        self.programs.remove(id);
+    }
+
+    fn run(&mut self, program: usize, steps: &[StepParams]) -> Result<()> {
+        let mut list = take(&mut self.programs.items[program]);
+        let result = steps.iter().try_for_each(|params| {
+            list.iter_mut().try_for_each(|step| self.execute(step, params))
+        });
+        self.programs.items[program] = list;
+        result
+    }
+
+    fn synchronize(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.floats.memory
+    }
+}

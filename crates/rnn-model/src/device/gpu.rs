@@ -1,0 +1,286 @@
+//! A GPU: an operation is a launch of gpu-core's kernel of the same name, recorded once and run many times.
+
+use super::op::{MatmulShape, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Sequence};
+use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
+use crate::Result;
+use gpu_core::{Context, Recorder, kernels};
+use pending as kernels2;
+use rnn_shaders::vocabulary::{Cell, StepParams};
+
+/// One adapter's context and the memory that models hold on it.
+pub(super) struct GpuEngine {
+    context: Context,
+    buffers: Vec<Option<gpu_core::Buffer>>,
+    programs: Vec<Option<gpu_core::Program>>,
+}
+
+/// Puts `value` into a free place.
+fn insert<V>(places: &mut Vec<Option<V>>, value: V) -> usize {
+    match places.iter().position(Option::is_none) {
+        Some(id) => {
+            places[id] = Some(value);
+            id
+        }
+        None => {
+            places.push(Some(value));
+            places.len() - 1
+        }
+    }
+}
+
+impl GpuEngine {
+    pub(super) fn new(context: Context) -> Self {
+        GpuEngine { context, buffers: Vec::new(), programs: Vec::new() }
+    }
+
+    fn buffer(&self, id: BufferId) -> &gpu_core::Buffer {
+        self.buffers[id].as_ref().expect("handles keep their buffers")
+    }
+
+    fn get(&self, s: Slice) -> Result<gpu_core::Slice> {
+        Ok(self.buffer(s.buffer).slice(s.offset, s.len)?)
+    }
+
+    fn maybe(&self, s: Option<Slice>) -> Result<Option<gpu_core::Slice>> {
+        s.map(|s| self.get(s)).transpose()
+    }
+
+    fn index(&self, s: IndexSlice) -> Result<gpu_core::Slice> {
+        Ok(self.buffer(s.buffer).slice(0, s.len)?)
+    }
+
+    fn record(&self, rec: &mut Recorder, op: &Op) -> Result<()> {
+        match op {
+            &Op::Matmul { shape, a, b, bias, c } => {
+                let (a, b, bias, c) = (self.get(a)?, self.get(b)?, self.maybe(bias)?, self.get(c)?);
+                kernels2::matmul(rec, matmul(shape), &a, &b, bias.as_ref(), &c)?;
+            }
+            &Op::RecurrentForward { cell, shape, io } => self.forward(rec, cell, shape, io)?,
+            &Op::RecurrentBackward { cell, shape, io, up, out } => {
+                self.backward(rec, cell, shape, io, up, out)?;
+            }
+            &Op::ActivationForward { kind, x, y } => {
+                kernels::activation_forward(rec, kind, &self.get(x)?, &self.get(y)?)?;
+            }
+            &Op::ActivationBackward { kind, saved, dy, dx } => {
+                kernels::activation_backward(rec, kind, &self.get(saved)?, &self.get(dy)?, &self.get(dx)?)?;
+            }
+            &Op::SoftmaxForward { rows, cols, x, y } => {
+                kernels::softmax_forward(rec, rows, cols, &self.get(x)?, &self.get(y)?)?;
+            }
+            &Op::SoftmaxBackward { rows, cols, y, dy, dx } => {
+                kernels::softmax_backward(rec, rows, cols, &self.get(y)?, &self.get(dy)?, &self.get(dx)?)?;
+            }
+            &Op::ScoreForward { score, rows, cols, pred, target, weights, out } => {
+                let (pred, target, weights) = (self.get(pred)?, self.get(target)?, self.maybe(weights)?);
+                kernels::score_forward(rec, score, rows, cols, &pred, &target, weights.as_ref(), &self.get(out)?)?;
+            }
+            &Op::ScoreBackward { score, rows, cols, pred, target, weights, scale, dpred } => {
+                let (pred, target, weights) = (self.get(pred)?, self.get(target)?, self.maybe(weights)?);
+                let (weights, dpred) = (weights.as_ref(), self.get(dpred)?);
+                kernels::score_backward(rec, score, rows, cols, &pred, &target, weights, scale, &dpred)?;
+            }
+            &Op::SumRows { rows, cols, x, out, accumulate } => {
+                kernels::sum_rows(rec, rows, cols, &self.get(x)?, &self.get(out)?, accumulate)?;
+            }
+            &Op::AccumulateMean { x, acc } => {
+                kernels::accumulate_mean(rec, &self.get(x)?, &self.get(acc)?)?;
+            }
+            &Op::OptimizerStep { spec, params, grads, m, v, x } => {
+                let (m, v, x) = (self.maybe(m)?, self.maybe(v)?, self.maybe(x)?);
+                let (weights, grads) = (self.get(params)?, self.get(grads)?);
+                let (m, v, x) = (m.as_ref(), v.as_ref(), x.as_ref());
+                kernels::optimizer_step(rec, spec, params.len, &weights, &grads, m, v, x)?;
+            }
+            &Op::SegmentNorms { ref segments, x, out } => {
+                kernels::segment_norms(rec, segments, &self.get(x)?, &self.get(out)?)?;
+            }
+            &Op::ClipByNorm { ref segments, sumsq, max_norm, global, x } => {
+                kernels::clip_by_norm(rec, segments, &self.get(sumsq)?, max_norm, global, &self.get(x)?)?;
+            }
+            &Op::GatherBatch { rows, time, features, dataset, indices, out } => {
+                let (dataset, indices, out) = (self.get(dataset)?, self.index(indices)?, self.get(out)?);
+                kernels::gather_batch(rec, rows, time, features, &dataset, &indices, &out)?;
+            }
+            &Op::Transpose01 { a, b, f, x, y } => {
+                kernels::transpose01(rec, a, b, f, &self.get(x)?, &self.get(y)?)?;
+            }
+            &Op::Dropout { rate, seed, stream, x, y } => {
+                kernels::dropout(rec, rate, seed, stream, &self.get(x)?, &self.get(y)?)?;
+            }
+            &Op::RepeatVector { time, n, x, y } => {
+                kernels::repeat_vector(rec, time, n, &self.get(x)?, &self.get(y)?)?;
+            }
+            &Op::ReverseTime { time, n, x, y } => {
+                kernels::reverse_time(rec, time, n, &self.get(x)?, &self.get(y)?)?;
+            }
+            &Op::Fill { value, y } => kernels::fill(rec, value, &self.get(y)?)?,
+            &Op::Copy { x, y } => kernels::copy(rec, &self.get(x)?, &self.get(y)?)?,
+            &Op::AddAssign { x, y } => kernels::add_assign(rec, &self.get(x)?, &self.get(y)?)?,
+            &Op::StoreStep { stride, x, seq } => {
+                kernels::store_step(rec, stride, &self.get(x)?, &self.get(seq)?)?;
+            }
+            &Op::ShiftAppend { time, n, x, new, y } => {
+                kernels::shift_append(rec, time, n, &self.get(x)?, &self.get(new)?, &self.get(y)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forward(&self, rec: &mut Recorder, cell: Cell, shape: Sequence, io: RecurrentInputs) -> Result<()> {
+        let flags = io.flags.map(|s| self.index(s)).transpose()?;
+        let (bias, c, saved) = (self.maybe(io.bias)?, self.maybe(io.c)?, self.maybe(io.saved)?);
+        kernels2::recurrent_forward(
+            rec,
+            cell,
+            sequence(shape),
+            &self.get(io.x)?,
+            &self.get(io.kernel)?,
+            &self.get(io.recurrent)?,
+            bias.as_ref(),
+            flags.as_ref(),
+            &self.get(io.h)?,
+            c.as_ref(),
+            saved.as_ref(),
+        )?;
+        Ok(())
+    }
+
+    fn backward(
+        &self,
+        rec: &mut Recorder,
+        cell: Cell,
+        shape: Sequence,
+        io: RecurrentInputs,
+        up: RecurrentUpstream,
+        out: RecurrentGradients,
+    ) -> Result<()> {
+        let flags = io.flags.map(|s| self.index(s)).transpose()?;
+        let c = self.maybe(io.c)?;
+        let saved = self.get(io.saved.expect("a backward pass has what the forward pass saved"))?;
+        let (dy, dh_last, dc_last) = (self.maybe(up.dy)?, self.maybe(up.dh_last)?, self.maybe(up.dc_last)?);
+        let (kernel, recurrent, bias) =
+            (self.get(out.kernel)?, self.get(out.recurrent)?, self.maybe(out.bias)?);
+        let (x, h0, c0) = (self.maybe(out.x)?, self.maybe(out.h0)?, self.maybe(out.c0)?);
+        kernels2::recurrent_backward(
+            rec,
+            cell,
+            sequence(shape),
+            &self.get(io.x)?,
+            &self.get(io.kernel)?,
+            &self.get(io.recurrent)?,
+            flags.as_ref(),
+            &self.get(io.h)?,
+            c.as_ref(),
+            &saved,
+            dy.as_ref(),
+            dh_last.as_ref(),
+            dc_last.as_ref(),
+            kernels2::RecurrentGrads {
+                kernel: &kernel,
+                recurrent: &recurrent,
+                bias: bias.as_ref(),
+                x: x.as_ref(),
+                h0: h0.as_ref(),
+                c0: c0.as_ref(),
+            },
+        )?;
+        Ok(())
+    }
+}
+
+fn matmul(s: MatmulShape) -> kernels2::Matmul {
+    let mut spec = kernels2::Matmul::new(s.m, s.n, s.k).trans_a(s.trans_a).trans_b(s.trans_b);
+    spec.accumulate = s.accumulate;
+    spec.activation = s.activation;
+    spec
+}
+
+fn sequence(s: Sequence) -> kernels2::RecurrentShape {
+    kernels2::RecurrentShape { time: s.time, batch: s.batch, input: s.input, units: s.units }
+}
+
+impl Engine for GpuEngine {
+    fn alloc(&mut self, len: usize) -> Result<BufferId> {
+        let buffer = self.context.alloc_zeroed(len)?;
+        Ok(insert(&mut self.buffers, buffer))
+    }
+
+    fn free(&mut self, id: BufferId) {
+        self.buffers[id] = None;
+    }
+
+    fn alloc_index(&mut self, len: usize) -> Result<BufferId> {
+        self.alloc(len)
+    }
+
+    fn free_index(&mut self, id: BufferId) {
+        self.free(id);
+    }
+
+    fn write(&mut self, to: Slice, data: &[f32]) -> Result<()> {
+        Ok(self.context.write(&self.get(to)?, bytemuck::cast_slice(data))?)
+    }
+
+    fn read(&mut self, from: Slice) -> Result<Vec<f32>> {
+        Ok(self.context.read_f32(&self.get(from)?)?)
+    }
+
+    fn write_index(&mut self, to: IndexSlice, data: &[u32]) -> Result<()> {
+        Ok(self.context.write(&self.index(to)?, bytemuck::cast_slice(data))?)
+    }
+
+    fn saved_len(&self, cell: Cell, shape: Sequence) -> usize {
+        kernels2::saved_len(cell, sequence(shape))
+    }
+
+    fn strategy(&self, cell: Cell, shape: Sequence, training: bool) -> (String, String) {
+        let (name, why) = kernels2::strategy(&self.context, cell, sequence(shape), training);
+        (name.to_string(), why.to_string())
+    }
+
+    fn compile(&mut self, ops: Vec<Op>) -> Result<usize> {
+        let mut rec = self.context.recorder();
+        for op in &ops {
+            self.record(&mut rec, op)?;
+        }
+        let program = rec.finish()?;
+        Ok(insert(&mut self.programs, program))
+    }
+
+    fn free_program(&mut self, id: usize) {
+        self.programs[id] = None;
+    }
+
+    fn run(&mut self, program: usize, steps: &[StepParams]) -> Result<()> {
+        let program = self.programs[program].as_ref().expect("handles keep their programs");
+        Ok(self.context.run(program, steps)?)
+    }
+
+    fn synchronize(&mut self) -> Result<()> {
+        Ok(self.context.synchronize()?)
+    }
+
+    fn memory(&self) -> MemoryUse {
+        let stats = self.context.stats();
+        MemoryUse { live: stats.live, peak: stats.peak }
+    }
+}
+
+mod pending {
+    use gpu_core::{Context, Recorder, Result, Slice};
+    use rnn_shaders::vocabulary::*;
+    pub struct Matmul { pub accumulate: bool, pub activation: Activation }
+    impl Matmul {
+        pub fn new(_: usize, _: usize, _: usize) -> Self { Matmul { accumulate: false, activation: Activation::Linear } }
+        pub fn trans_a(self, _: bool) -> Self { self }
+        pub fn trans_b(self, _: bool) -> Self { self }
+    }
+    pub struct RecurrentShape { pub time: usize, pub batch: usize, pub input: usize, pub units: usize }
+    pub struct RecurrentGrads<'a> { pub kernel: &'a Slice, pub recurrent: &'a Slice, pub bias: Option<&'a Slice>, pub x: Option<&'a Slice>, pub h0: Option<&'a Slice>, pub c0: Option<&'a Slice> }
+    pub fn matmul(_: &mut Recorder, _: Matmul, _: &Slice, _: &Slice, _: Option<&Slice>, _: &Slice) -> Result<()> { Ok(()) }
+    pub fn recurrent_forward(_: &mut Recorder, _: Cell, _: RecurrentShape, _: &Slice, _: &Slice, _: &Slice, _: Option<&Slice>, _: Option<&Slice>, _: &Slice, _: Option<&Slice>, _: Option<&Slice>) -> Result<()> { Ok(()) }
+    pub fn recurrent_backward(_: &mut Recorder, _: Cell, _: RecurrentShape, _: &Slice, _: &Slice, _: &Slice, _: Option<&Slice>, _: &Slice, _: Option<&Slice>, _: &Slice, _: Option<&Slice>, _: Option<&Slice>, _: Option<&Slice>, _: RecurrentGrads<'_>) -> Result<()> { Ok(()) }
+    pub fn saved_len(_: Cell, _: RecurrentShape) -> usize { 1 }
+    pub fn strategy(_: &Context, _: Cell, _: RecurrentShape, _: bool) -> (&'static str, String) { ("", String::new()) }
+}

@@ -1,0 +1,109 @@
+//! The seam between models and devices: a model is lowered to a list of these operations over device buffers, and a
+//! device runs the list. Shapes are checked above; what each operation computes is stated with the kernel of its name.
+
+use super::memory::{IndexSlice, Slice};
+use rnn_shaders::vocabulary::{Activation, Cell, OptimizerSpec, Score};
+
+/// Product of matrices of one batch entry, `c (+)= activation(op(a) op(b) + bias)`, all contiguous.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MatmulShape {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub trans_a: bool,
+    pub trans_b: bool,
+    pub accumulate: bool,
+    pub activation: Activation,
+}
+
+/// Sizes of a recurrent operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sequence {
+    pub time: usize,
+    pub batch: usize,
+    pub input: usize,
+    pub units: usize,
+}
+
+/// What a recurrent operation reads in both directions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecurrentInputs {
+    /// `[time, batch, input]`
+    pub x: Slice,
+    /// `[input, gates * units]`
+    pub kernel: Slice,
+    /// `[units, gates * units]`
+    pub recurrent: Slice,
+    pub bias: Option<Slice>,
+    /// `[time, batch]`
+    pub flags: Option<IndexSlice>,
+    /// `[time + 1, batch, units]`, slot 0 given
+    pub h: Slice,
+    /// the same for the cell state of an LSTM
+    pub c: Option<Slice>,
+    /// what the forward pass keeps for the backward pass; its layout is the device's own
+    pub saved: Option<Slice>,
+}
+
+/// Gradients that reach the outputs of a recurrent operation; at least one is present.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecurrentUpstream {
+    /// `[time, batch, units]`
+    pub dy: Option<Slice>,
+    /// `[batch, units]`, of the last h
+    pub dh_last: Option<Slice>,
+    /// `[batch, units]`, of the last c
+    pub dc_last: Option<Slice>,
+}
+
+/// Where the gradients of a recurrent operation go: weights accumulate, the others are overwritten.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecurrentGradients {
+    pub kernel: Slice,
+    pub recurrent: Slice,
+    pub bias: Option<Slice>,
+    pub x: Option<Slice>,
+    pub h0: Option<Slice>,
+    pub c0: Option<Slice>,
+}
+
+/// Offset and length, in turn, of each weight within the weights' buffer.
+pub(crate) type Segments = std::sync::Arc<[u32]>;
+
+/// One operation on device buffers.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Matmul { shape: MatmulShape, a: Slice, b: Slice, bias: Option<Slice>, c: Slice },
+    RecurrentForward { cell: Cell, shape: Sequence, io: RecurrentInputs },
+    RecurrentBackward { cell: Cell, shape: Sequence, io: RecurrentInputs, up: RecurrentUpstream, out: RecurrentGradients },
+    ActivationForward { kind: Activation, x: Slice, y: Slice },
+    ActivationBackward { kind: Activation, saved: Slice, dy: Slice, dx: Slice },
+    SoftmaxForward { rows: usize, cols: usize, x: Slice, y: Slice },
+    SoftmaxBackward { rows: usize, cols: usize, y: Slice, dy: Slice, dx: Slice },
+    ScoreForward { score: Score, rows: usize, cols: usize, pred: Slice, target: Slice, weights: Option<Slice>, out: Slice },
+    ScoreBackward {
+        score: Score,
+        rows: usize,
+        cols: usize,
+        pred: Slice,
+        target: Slice,
+        weights: Option<Slice>,
+        scale: f32,
+        dpred: Slice,
+    },
+    SumRows { rows: usize, cols: usize, x: Slice, out: Slice, accumulate: bool },
+    AccumulateMean { x: Slice, acc: Slice },
+    OptimizerStep { spec: OptimizerSpec, params: Slice, grads: Slice, m: Option<Slice>, v: Option<Slice>, x: Option<Slice> },
+    SegmentNorms { segments: Segments, x: Slice, out: Slice },
+    ClipByNorm { segments: Segments, sumsq: Slice, max_norm: f32, global: bool, x: Slice },
+    GatherBatch { rows: usize, time: usize, features: usize, dataset: Slice, indices: IndexSlice, out: Slice },
+    Transpose01 { a: usize, b: usize, f: usize, x: Slice, y: Slice },
+    Dropout { rate: f32, seed: u64, stream: u32, x: Slice, y: Slice },
+    RepeatVector { time: usize, n: usize, x: Slice, y: Slice },
+    ReverseTime { time: usize, n: usize, x: Slice, y: Slice },
+    Fill { value: f32, y: Slice },
+    Copy { x: Slice, y: Slice },
+    AddAssign { x: Slice, y: Slice },
+    StoreStep { stride: usize, x: Slice, seq: Slice },
+    ShiftAppend { time: usize, n: usize, x: Slice, new: Slice, y: Slice },
+}

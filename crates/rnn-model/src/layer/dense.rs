@@ -1,0 +1,181 @@
+//! Dense and TimeDistributed.
+
+use super::{Activate, Initializer, Layer, LayerKind, SampleShape, VariableSpec};
+use crate::device::{MatmulShape, Op};
+use crate::model::lowering::{Lowering, Node, Value};
+use crate::{Error, Result};
+use rnn_shaders::vocabulary::Activation;
+use serde::{Deserialize, Serialize};
+
+/// `y = activation(x W + b)` on the last axis: `[batch, features]` or `[batch, time, features]` to the same with
+/// `units` in place of `features`. Weights: kernel `[features, units]`, bias `[units]`. Keras's defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dense {
+    units: usize,
+    activation: Activate,
+    use_bias: bool,
+    kernel_initializer: Initializer,
+    bias_initializer: Initializer,
+}
+
+impl Dense {
+    /// A linear layer of `units`.
+    pub fn new(units: usize) -> Self {
+        Dense {
+            units,
+            activation: Activation::Linear.into(),
+            use_bias: true,
+            kernel_initializer: Initializer::GlorotUniform,
+            bias_initializer: Initializer::Zeros,
+        }
+    }
+
+    /// Of the output; linear.
+    pub fn activation(mut self, activation: impl Into<Activate>) -> Self {
+        self.activation = activation.into();
+        self
+    }
+
+    /// Add a bias; true.
+    pub fn use_bias(mut self, on: bool) -> Self {
+        self.use_bias = on;
+        self
+    }
+
+    /// Start of the kernel; Glorot uniform.
+    pub fn kernel_initializer(mut self, initializer: Initializer) -> Self {
+        self.kernel_initializer = initializer;
+        self
+    }
+
+    /// Start of the bias; zeros.
+    pub fn bias_initializer(mut self, initializer: Initializer) -> Self {
+        self.bias_initializer = initializer;
+        self
+    }
+}
+
+impl LayerKind for Dense {
+    fn class(&self) -> &'static str {
+        "Dense"
+    }
+
+    fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
+        if self.units == 0 {
+            return Err(Error::invalid("Dense", "units must be at least 1"));
+        }
+        let Some(Some(_)) = input.last() else {
+            return Err(Error::shape("input of Dense", "a known last axis", input));
+        };
+        let mut shape = input.to_vec();
+        shape[input.len() - 1] = Some(self.units);
+        Ok(shape)
+    }
+
+    fn variables(&self, input: &[Option<usize>]) -> Vec<VariableSpec> {
+        let features = input.last().copied().flatten().unwrap_or(0);
+        let mut variables = vec![VariableSpec::new("kernel", vec![features, self.units], self.kernel_initializer)];
+        if self.use_bias {
+            variables.push(VariableSpec::new("bias", vec![self.units], self.bias_initializer));
+        }
+        variables
+    }
+
+    fn lower(&self, l: &mut Lowering<'_>, node: &Node, x: Value) -> Result<Value> {
+        let features = *x.shape.last().unwrap_or(&1);
+        let (rows, units) = (x.data.len / features, self.units);
+        let (kernel, bias) = (node.weights[0], node.weights.get(1).copied());
+        let mut shape = x.shape.clone();
+        *shape.last_mut().expect("a sample has an axis") = units;
+
+        // The product writes the output at once where the gradient needs no more than that.
+        let fused = match self.activation {
+            Activate::Each(kind) if kind.derivative_from_output() => kind,
+            _ => Activation::Linear,
+        };
+        let product = l.buffer(rows * units)?;
+        let (m, n, k) = (rows, units, features);
+        let forward = MatmulShape { m, n, k, trans_a: false, trans_b: false, accumulate: false, activation: fused };
+        l.emit(Op::Matmul { shape: forward, a: x.data, b: kernel, bias, c: product });
+        let z = l.value(product, shape);
+
+        let (input, output, grads) = (x, z.clone(), node.gradients.clone());
+        l.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            let dz = match fused {
+                Activation::Linear => dy,
+                kind => {
+                    let dz = l.scratch(rows * units)?;
+                    l.emit(Op::ActivationBackward { kind, saved: output.data, dy, dx: dz });
+                    dz
+                }
+            };
+            let linear = Activation::Linear;
+            let weights =
+                MatmulShape { m: k, n, k: m, trans_a: true, trans_b: false, accumulate: true, activation: linear };
+            l.emit(Op::Matmul { shape: weights, a: input.data, b: dz, bias: None, c: grads[0] });
+            if let Some(&db) = grads.get(1) {
+                l.emit(Op::SumRows { rows, cols: units, x: dz, out: db, accumulate: true });
+            }
+            l.propagate(&input, |l, dx| {
+                if let Some(dx) = dx {
+                    let shape = MatmulShape {
+                        m,
+                        n: k,
+                        k: n,
+                        trans_a: false,
+                        trans_b: true,
+                        accumulate: false,
+                        activation: linear,
+                    };
+                    l.emit(Op::Matmul { shape, a: dz, b: kernel, bias: None, c: dx });
+                }
+            })
+        });
+        match self.activation {
+            Activate::Each(kind) if kind == fused => Ok(z),
+            other => super::simple::activate(l, other, z),
+        }
+    }
+}
+
+/// A layer applied to every step of `[batch, time, features]` alone. Dense, Activation and Dropout may stand in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimeDistributed {
+    layer: Box<Layer>,
+}
+
+impl TimeDistributed {
+    /// `layer` on every step.
+    pub fn new(layer: impl Into<Layer>) -> Self {
+        TimeDistributed { layer: Box::new(layer.into()) }
+    }
+}
+
+impl LayerKind for TimeDistributed {
+    fn class(&self) -> &'static str {
+        "TimeDistributed"
+    }
+
+    fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
+        let (time, features) = super::sequence_shape("TimeDistributed", input)?;
+        if !matches!(*self.layer, Layer::Dense(_) | Layer::Activation(_) | Layer::Dropout(_)) {
+            return Err(Error::invalid(
+                format!("TimeDistributed({})", self.layer.class()),
+                "only Dense, Activation and Dropout can be distributed over time",
+            ));
+        }
+        let mut shape = vec![time];
+        shape.extend(self.layer.kind().output_shape(&[Some(features)])?);
+        Ok(shape)
+    }
+
+    fn variables(&self, input: &[Option<usize>]) -> Vec<VariableSpec> {
+        self.layer.kind().variables(&input[1..])
+    }
+
+    /// The layers allowed inside act on the last axis alone, so all steps are one larger batch.
+    fn lower(&self, l: &mut Lowering<'_>, node: &Node, x: Value) -> Result<Value> {
+        self.layer.kind().lower(l, node, x)
+    }
+}

@@ -1,0 +1,132 @@
+//! Weights: all variables of a model stand in one device buffer, each from a multiple of 64 values on (256 bytes, the
+//! strictest alignment a GPU asks of a binding). Gradients and optimizer slots have the same layout.
+
+use super::{Model, Sequential};
+use crate::array::array;
+use crate::device::Slice;
+use crate::layer::SampleShape;
+use crate::{Error, HostArray, Result};
+use ndarray::ArrayD;
+
+const ALIGN: usize = 64;
+
+/// A weight in its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Variable {
+    /// layer and weight, `lstm/kernel`
+    pub name: String,
+    pub layer: usize,
+    pub shape: Vec<usize>,
+    pub offset: usize,
+    pub len: usize,
+}
+
+impl Variable {
+    pub fn slice(&self, whole: Slice) -> Slice {
+        whole.part(self.offset, self.len)
+    }
+}
+
+/// The variables of a model and the length of the buffer that holds them.
+pub(super) fn layout(architecture: &Sequential, shapes: &[SampleShape]) -> Result<(Vec<Variable>, usize)> {
+    let names = super::summary::layer_names(&architecture.layers);
+    let mut variables = Vec::new();
+    let mut end = 0usize;
+    for (i, layer) in architecture.layers.iter().enumerate() {
+        let input = if i == 0 { &architecture.input.sample } else { &shapes[i - 1] };
+        for spec in layer.kind().variables(input) {
+            let len = spec.shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
+            let next = len.and_then(|len| end.checked_add(len)?.checked_next_multiple_of(ALIGN));
+            let (Some(len), Some(next)) = (len, next.filter(|&n| n < u32::MAX as usize / 4)) else {
+                let what = format!("{} of {}", spec.name, names[i]);
+                return Err(Error::invalid(what, "the model has more weights than a buffer can hold"));
+            };
+            let name = format!("{}/{}", names[i], spec.name);
+            variables.push(Variable { name, layer: i, shape: spec.shape, offset: end, len });
+            end = next;
+        }
+    }
+    Ok((variables, end.max(ALIGN)))
+}
+
+/// Where the weights of layer `index` stand.
+pub(super) fn slices(variables: &[Variable], index: usize, whole: Slice) -> Vec<Slice> {
+    variables.iter().filter(|v| v.layer == index).map(|v| v.slice(whole)).collect()
+}
+
+impl Model {
+    /// Gives every weight its initial value.
+    pub(super) fn initialize(&self) -> Result<()> {
+        let seed = self.architecture.seed;
+        let mut variables = self.variables.iter().enumerate();
+        for (i, layer) in self.architecture.layers.iter().enumerate() {
+            let input = if i == 0 { self.input_shape() } else { &self.nodes[i - 1].output };
+            for spec in layer.kind().variables(input) {
+                let (stream, variable) = variables.next().expect("laid out from the same list");
+                let mut data = Vec::with_capacity(spec.len());
+                for &(len, initializer) in &spec.start {
+                    // A matrix starts as a whole; a vector may start in parts.
+                    let (rows, cols) =
+                        if spec.start.len() == 1 && spec.shape.len() == 2 { (spec.shape[0], spec.shape[1]) } else { (1, len) };
+                    data.extend(initializer.values(rows, cols, seed, stream as u32));
+                }
+                self.device.engine().write(variable.slice(self.params.all()), &data)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of the weights in order: `lstm/kernel`, `lstm/recurrent_kernel`, `lstm/bias`, `dense/kernel`, ...
+    pub fn weight_names(&self) -> Vec<&str> {
+        self.variables.iter().map(|v| v.name.as_str()).collect()
+    }
+
+    /// Copies of all weights, in Keras's order and layout.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn get_weights(&self) -> Result<Vec<ArrayD<f32>>> {
+        self.read_like_weights(self.params.all())
+    }
+
+    /// A buffer laid out as the weights, as one array per weight.
+    pub(super) fn read_like_weights(&self, whole: Slice) -> Result<Vec<ArrayD<f32>>> {
+        let all = self.device.engine().read(whole)?;
+        let part = |v: &Variable| array(&v.shape, all[v.offset..v.offset + v.len].to_vec());
+        Ok(self.variables.iter().map(part).collect())
+    }
+
+    /// The other way.
+    pub(super) fn write_like_weights(&self, whole: Slice, arrays: &[HostArray<'_>]) -> Result<()> {
+        if arrays.len() != self.variables.len() {
+            return Err(Error::Shape {
+                what: "weights".into(),
+                expected: format!("{} arrays ({})", self.variables.len(), self.weight_names().join(", ")),
+                got: format!("{} arrays", arrays.len()),
+            });
+        }
+        let mut all = vec![0.0; whole.len];
+        for (variable, array) in self.variables.iter().zip(arrays) {
+            if array.shape != variable.shape {
+                let expected = format!("{:?}", variable.shape);
+                return Err(Error::shape(variable.name.clone(), expected, array.shape.as_slice()));
+            }
+            all[variable.offset..variable.offset + variable.len].copy_from_slice(&array.data);
+        }
+        self.device.engine().write(whole, &all)
+    }
+
+    /// Replaces all weights.
+    ///
+    /// # Errors
+    /// When the number of arrays or a shape differs from [`get_weights`](Self::get_weights); nothing is changed then.
+    pub fn set_weights<'a, W: Into<HostArray<'a>>>(&mut self, weights: impl IntoIterator<Item = W>) -> Result<()> {
+        let weights: Vec<HostArray<'a>> = weights.into_iter().map(Into::into).collect();
+        self.write_like_weights(self.params.all(), &weights)
+    }
+
+    /// Number of weights.
+    pub fn count_params(&self) -> usize {
+        self.variables.iter().map(|v| v.len).sum()
+    }
+}

@@ -1,0 +1,11 @@
+//! What training is told (optimizer, loss, metrics, callbacks) and what it tells (logs, history).
+
+mod callback;
+mod history;
+mod loss;
+mod optimizer;
+
+pub use callback::{Callback, Flow, Progress};
+pub use history::{History, Logs};
+pub use loss::{Loss, Metric};
+pub use optimizer::{Adam, AdamW, Clip, Optimizer, RmsProp, Sgd};
