@@ -31,6 +31,7 @@ mod segment_sum;
 mod softmax;
 mod store_step;
 mod sum_rows;
+mod team;
 
 pub use activation::{activation_backward, activation_forward};
 pub use clip_by_norm::clip_by_norm;
