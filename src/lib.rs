@@ -1,1 +1,7 @@
-//! Tidegate.
+//! Tidegate trains and runs recurrent networks (LSTM, GRU, SimpleRNN) in Keras's dialect: with WGSL compute shaders on
+//! any GPU that wgpu reaches, and on the CPU. States stay on the device per sample, and can be reset, read, saved and
+//! resumed.
+//!
+//! Everything is re-exported from `rnn-model`; [`Sequential`] is where to start.
+
+pub use rnn_model::*;
