@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const AWAKE: Duration = Duration::from_micros(50);
 
 /// Spins before a waiting thread offers its core to others.
-const SPINS: u32 = 4_000;
+const SPINS: u32 = 500;
 
 /// A member's view of the team during a job.
 pub(crate) struct Member<'a> {

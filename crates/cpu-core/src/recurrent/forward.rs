@@ -87,13 +87,19 @@ pub(super) fn forward(
         zeros: View::new(zeros),
         active: &packed.active,
         repack,
-        standard: activations(cell) == (Activation::Tanh, Activation::Sigmoid)
-            || cell == Cell::SimpleRnn { activation: Activation::Tanh },
+        standard: standard(cell),
     };
     team::run(plan.threads, |member| dispatch(Work { pass: &pass, member: &member }));
 }
 
-fn kind(cell: Cell) -> u8 {
+/// Whether the activations are tanh and sigmoid.
+pub(super) fn standard(cell: Cell) -> bool {
+    activations(cell) == (Activation::Tanh, Activation::Sigmoid)
+        || cell == Cell::SimpleRnn { activation: Activation::Tanh }
+}
+
+/// A number for each kind of cell.
+pub(super) fn kind(cell: Cell) -> u8 {
     match cell {
         Cell::Lstm { .. } => 0,
         Cell::Gru { reset_after: true, .. } => 1,
@@ -233,7 +239,7 @@ impl Pass<'_> {
         };
         let mut active = self.active[member.index].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if self.flags.is_none() {
-            active.extend(rows.clone().map(|b| Row { b: b as u32, reset: false }));
+            active.extend(rows.clone().map(|b| Row { b: b as u32, valid: true, reset: false }));
         }
         let mut buffer = TileBuffer([0.0; TILE_LEN]);
         for t in 0..time {
@@ -269,7 +275,7 @@ impl Pass<'_> {
             let row = t * batch + b;
             let (valid, reset) = flag(self.flags, row);
             if valid {
-                active.push(Row { b: b as u32, reset });
+                active.push(Row { b: b as u32, valid, reset });
                 continue;
             }
             if !carry {
@@ -323,7 +329,7 @@ impl Pass<'_> {
             let panel = first.panel(index);
             let weights = self.first_weights.at(panel.offset, panel.vectors * first.k * S::N);
             let start = self.packed_bias.at(panel.vector * bias_vector, panel.vectors * S::N);
-            balanced(steps * rows.len(), most_rows::<S>(panel.vectors), |at, n| {
+            for (at, n) in balanced(steps * rows.len(), most_rows::<S>(panel.vectors)) {
                 let mut from: Rows = [std::ptr::null(); MOST_ROWS];
                 let mut to = [std::ptr::null_mut(); MOST_ROWS];
                 for r in 0..n {
@@ -336,7 +342,7 @@ impl Pass<'_> {
                 // SAFETY: rows, weights and bias are as long as the layout says; these rows and panels of the
                 // projection are this member's.
                 unsafe { Tile::<0>::scattered(panel.vectors, n, Start::Same(start), &terms, &to) };
-            });
+            }
         }
     }
 
@@ -381,7 +387,7 @@ impl Pass<'_> {
             let recurrent = self.weights.at(panel.offset + inputs * v * S::N, v * units * S::N);
             let bias_vector = bias_vectors(self.cell) * S::N;
             let bias = self.packed_bias.at(panel.vector * bias_vector, v * S::N);
-            balanced(span.rows.len(), most_rows::<S>(v), |at, n| {
+            for (at, n) in balanced(span.rows.len(), most_rows::<S>(v)) {
                 let rows = &span.rows[at..at + n];
                 let (x, h) = self.operands(span.t, rows);
                 let projections = self.projections(span, rows, panel.vector * gates * S::N, v * S::N);
@@ -432,7 +438,7 @@ impl Pass<'_> {
                         }
                     }
                 }
-            });
+            }
         }
     }
 
@@ -450,7 +456,7 @@ impl Pass<'_> {
         for index in span.panels.clone() {
             let panel = late.panel(index);
             let weights = self.late_weights.at(panel.offset, units * S::N);
-            balanced(span.rows.len(), most_rows::<S>(1), |at, n| {
+            for (at, n) in balanced(span.rows.len(), most_rows::<S>(1)) {
                 let rows = &span.rows[at..at + n];
                 let mut rh: Rows = [std::ptr::null(); MOST_ROWS];
                 for (r, row) in rows.iter().enumerate() {
@@ -465,19 +471,34 @@ impl Pass<'_> {
                         self.gru_late::<S, STANDARD>(s, span.t, row, panel.unit, out.add(r * S::N));
                     }
                 }
-            });
+            }
         }
     }
 }
 
 /// `kind(x)`, or where the pass is standard the `usual` function, chosen when compiled.
 #[inline(always)]
-fn act<S: Lanes<T = f32>, const STANDARD: bool>(s: S, usual: Activation, kind: Activation, x: S::V) -> S::V {
+pub(super) fn act<S: Lanes<T = f32>, const STANDARD: bool>(
+    s: S,
+    usual: Activation,
+    kind: Activation,
+    x: S::V,
+) -> S::V {
     match (STANDARD, usual) {
         (true, Activation::Tanh) => s.tanh(x),
         (true, _) => s.sigmoid(x),
         (false, _) => activation::forward(s, kind, x),
     }
+}
+
+/// Vector `i` of a cell's sums.
+///
+/// # Safety
+/// There are more than `i`.
+#[inline(always)]
+unsafe fn sum<S: Lanes<T = f32>>(s: S, sums: *const f32, i: usize) -> S::V {
+    // SAFETY: the caller's.
+    unsafe { load(s, sums.add(i * S::N), S::N) }
 }
 
 /// The cells' equations on one vector of units of one row.
@@ -525,11 +546,10 @@ impl Pass<'_> {
         let new = (self.row(t, row) + self.shape.batch) * units + unit;
         // SAFETY: the impl's.
         unsafe {
-            let z = |i: usize| load(s, z.add(i * S::N), S::N);
-            let i = act::<S, STANDARD>(s, Sigmoid, gate, z(0));
-            let f = act::<S, STANDARD>(s, Sigmoid, gate, z(1));
-            let g = act::<S, STANDARD>(s, Tanh, kind, z(2));
-            let o = act::<S, STANDARD>(s, Sigmoid, gate, z(3));
+            let i = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 0));
+            let f = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 1));
+            let g = act::<S, STANDARD>(s, Tanh, kind, sum(s, z, 2));
+            let o = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 3));
             let cp = load(s, self.before(self.c, t, row, unit, n), n);
             let c = s.fma(f, cp, s.mul(i, g));
             store(s, self.c.at(new, n), n, c);
@@ -587,11 +607,10 @@ impl Pass<'_> {
         let new = (self.row(t, row) + self.shape.batch) * units + unit;
         // SAFETY: the impl's.
         unsafe {
-            let sum = |i: usize| load(s, sums.add(i * S::N), S::N);
-            let z = act::<S, STANDARD>(s, Sigmoid, gate, sum(0));
-            let r = act::<S, STANDARD>(s, Sigmoid, gate, sum(1));
-            let q = sum(2);
-            let n = act::<S, STANDARD>(s, Tanh, kind, s.fma(r, q, sum(3)));
+            let z = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, sums, 0));
+            let r = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, sums, 1));
+            let q = sum(s, sums, 2);
+            let n = act::<S, STANDARD>(s, Tanh, kind, s.fma(r, q, sum(s, sums, 3)));
             let hp = load(s, self.before(self.h, t, row, unit, len), len);
             store(s, self.h.at(new, len), len, s.fma(z, s.sub(hp, n), n));
             self.save(s, self.row(t, row), unit, len, [(0, z), (1, r), (2, n), (3, q)]);

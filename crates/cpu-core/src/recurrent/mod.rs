@@ -16,6 +16,7 @@
 //! Two implementations stand behind one face: a plain one, generic over the element type, that is the oracle in f64;
 //! and for f32 the packed one (see [`strategy`]).
 
+mod backward;
 mod forward;
 mod gradients;
 mod pack;
@@ -30,6 +31,7 @@ use crate::error::{check_len, volume};
 use crate::{Activation, Cell, Error, RESET, Real, Result, VALID};
 use plan::Plan;
 pub use workspace::RecurrentWorkspace;
+use workspace::sized;
 
 const FORWARD: &str = "recurrent_forward";
 const BACKWARD: &str = "recurrent_backward";
@@ -163,12 +165,33 @@ pub fn recurrent_backward<T: Real>(
     weights_version: u64,
     threads: usize,
 ) -> Result<()> {
-    let _ = weights_version;
     check(BACKWARD, cell, shape, x, kernel, recurrent, flags, h, c, Some(saved))?;
     check_gradients(cell, shape, dy, dh_last, dc_last, &grads)?;
-    plain_backward::through_time(
-        cell, shape, recurrent, flags, h, c, saved, dy, dh_last, dc_last, &mut grads, workspace,
-    );
+    let len = shape.time * shape.batch * gradient_blocks(cell) * shape.units;
+    if !nothing_to_do(shape) && is_f32::<T>() {
+        backward::through_time(
+            Plan::new(cell, shape, threads),
+            cell,
+            shape,
+            f32s(recurrent),
+            flags,
+            f32s(h),
+            c.map(f32s),
+            f32s(saved),
+            dy.map(f32s),
+            dh_last.map(f32s),
+            dc_last.map(f32s),
+            grads.h0.as_deref_mut().map(f32s_mut),
+            grads.c0.as_deref_mut().map(f32s_mut),
+            f32s_mut(sized(&mut workspace.gate_grads, len, T::ZERO)),
+            &mut workspace.backward,
+            weights_version,
+        );
+    } else {
+        plain_backward::through_time(
+            cell, shape, recurrent, flags, h, c, saved, dy, dh_last, dc_last, &mut grads, workspace,
+        );
+    }
     gradients::weights_and_input(cell, shape, x, kernel, flags, h, saved, &mut grads, workspace, threads)
 }
 

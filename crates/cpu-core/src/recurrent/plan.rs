@@ -27,8 +27,9 @@ pub(super) struct Plan {
 
 /// Multiply-adds that pay for handing work to another thread and back, about 5 us.
 const HANDOFF: usize = 300_000;
-/// Multiply-adds per step that pay for a barrier, about 0.3 us.
-const BARRIER: usize = 20_000;
+/// Multiply-adds per step that pay for a barrier: 0.3 us where both threads run, but a time slice of the system where
+/// one of them has to wait for a core.
+const BARRIER: usize = 2_000_000;
 /// Bytes of packed weights that stay in a core's own cache from step to step.
 const CACHE: usize = 1_500_000;
 

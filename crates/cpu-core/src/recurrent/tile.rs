@@ -30,16 +30,31 @@ pub(super) const fn most_rows<S: Lanes>(vectors: usize) -> usize {
     }
 }
 
-/// `n` rows in tiles of at most `most`, as even as possible: calls `f(first, rows)`.
+/// `n` rows in tiles of at most `most`, as even as possible: `(first, rows)` of each.
 #[inline(always)]
-pub(super) fn balanced(n: usize, most: usize, mut f: impl FnMut(usize, usize)) {
-    let mut first = 0;
-    let mut tiles = n.div_ceil(most);
-    while tiles > 0 {
-        let rows = (n - first).div_ceil(tiles);
-        f(first, rows);
-        first += rows;
-        tiles -= 1;
+pub(super) fn balanced(n: usize, most: usize) -> Balanced {
+    Balanced { next: 0, n, tiles: n.div_ceil(most) }
+}
+
+/// See [`balanced`]. An iterator and not a function that takes a closure: a closure is not compiled for the
+/// instruction set that its surroundings are compiled for.
+pub(super) struct Balanced {
+    next: usize,
+    n: usize,
+    tiles: usize,
+}
+
+impl Iterator for Balanced {
+    type Item = (usize, usize);
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        if self.tiles == 0 {
+            return None;
+        }
+        let (first, rows) = (self.next, (self.n - self.next).div_ceil(self.tiles));
+        self.next += rows;
+        self.tiles -= 1;
+        Some((first, rows))
     }
 }
 

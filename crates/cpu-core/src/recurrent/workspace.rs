@@ -60,6 +60,7 @@ impl Packed {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     pub b: u32,
+    pub valid: bool,
     /// its state is taken as zero before the step
     pub reset: bool,
 }

@@ -1,0 +1,564 @@
+//! The backward pass through time over packed transposed weights, `f32`: per step the gate gradients of the step after
+//! times the transposed recurrent weights, and the cell's derivative straight after it.
+//!
+//! The team shares the work as in [`super::forward`].
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use super::pack::Layout;
+use super::plan::{Plan, Split};
+use super::tile::{MOST_ROWS, Rows, Start, TILE_LEN, Term, Tile, TileBuffer, balanced, most_rows};
+use super::view::{View, load, store};
+use super::workspace::{Key, Packed, Row};
+use super::{RecurrentShape, activations, flag, forward, gradient_blocks, saved_blocks};
+use crate::activation;
+use crate::math::{Kernel, Lanes, dispatch};
+use crate::team::{self, Member};
+use crate::{Activation, Cell};
+
+/// Fills `gate_grads [T, B, gradient_blocks * U]` and the gradients of the start states; other arguments as for
+/// [`super::recurrent_backward`].
+pub(super) fn through_time(
+    plan: Plan,
+    cell: Cell,
+    shape: RecurrentShape,
+    recurrent: &[f32],
+    flags: Option<&[u32]>,
+    h: &[f32],
+    c: Option<&[f32]>,
+    saved: &[f32],
+    dy: Option<&[f32]>,
+    dh_last: Option<&[f32]>,
+    dc_last: Option<&[f32]>,
+    h0: Option<&mut [f32]>,
+    c0: Option<&mut [f32]>,
+    gate_grads: &mut [f32],
+    packed: &mut Packed,
+    version: u64,
+) {
+    let RecurrentShape { batch, units, .. } = shape;
+    let layout = |k| Layout { k, units, lanes: plan.lanes, gates: 0 };
+    let (main, late) = match cell {
+        Cell::Gru { reset_after: false, .. } => (layout(2 * units), Some(layout(units))),
+        other => (layout(other.gates() * units), None),
+    };
+    let key = Key {
+        version,
+        kind: forward::kind(cell),
+        input: 0,
+        units,
+        lanes: plan.lanes,
+        fused: false,
+        bias: false,
+    };
+    let repack = version == 0 || packed.key != Some(key);
+    packed.key = Some(key);
+    packed.lists(plan.threads, batch);
+    let late_len = late.map_or(0, |late| late.len());
+    let (weights, late_weights) = packed.weights.sized(main.len() + late_len).split_at_mut(main.len());
+    let uses_direct = flags.is_some() || matches!(cell, Cell::Gru { .. });
+    let direct_len = if uses_direct { batch * units } else { 0 };
+    let dc_len = if c.is_some() { batch * units } else { 0 };
+    let zeros = units.next_multiple_of(16);
+    let (zeros, scratch) = packed.scratch.sized(zeros + direct_len + dc_len).split_at_mut(zeros);
+    zeros.fill(0.0);
+    let (direct, dc) = scratch.split_at_mut(direct_len);
+    match dc_last {
+        Some(dc_last) => dc.copy_from_slice(dc_last),
+        None => dc.fill(0.0),
+    }
+    let pass = Pass {
+        plan,
+        cell,
+        shape,
+        recurrent,
+        flags,
+        h,
+        c: c.unwrap_or(&[]),
+        saved,
+        dy,
+        dh_last,
+        h0: h0.map(View::new),
+        gate_grads: View::new(gate_grads),
+        direct: View::new(direct),
+        uses_direct,
+        dc: View::new(dc),
+        zeros: View::new(zeros),
+        main,
+        late,
+        weights: View::new(weights),
+        late_weights: View::new(late_weights),
+        active: &packed.active,
+        repack,
+        standard: forward::standard(cell),
+    };
+    team::run(plan.threads, |member| dispatch(Work { pass: &pass, member: &member }));
+    if let Some(c0) = c0 {
+        c0.copy_from_slice(dc);
+    }
+}
+
+/// One pass, as all members see it.
+struct Pass<'a> {
+    plan: Plan,
+    cell: Cell,
+    shape: RecurrentShape,
+    recurrent: &'a [f32],
+    flags: Option<&'a [u32]>,
+    h: &'a [f32],
+    c: &'a [f32],
+    saved: &'a [f32],
+    dy: Option<&'a [f32]>,
+    dh_last: Option<&'a [f32]>,
+    h0: Option<View<'a>>,
+    gate_grads: View<'a>,
+    /// what reaches the state before the step other than through the product, `[B, U]`
+    direct: View<'a>,
+    uses_direct: bool,
+    /// gradient of the cell state, `[B, U]`
+    dc: View<'a>,
+    zeros: View<'a>,
+    /// gate gradients to the state before
+    main: Layout,
+    /// the candidate's gradient to `r hp`, of GRU with the reset before the product
+    late: Option<Layout>,
+    weights: View<'a>,
+    late_weights: View<'a>,
+    active: &'a [Mutex<Vec<Row>>],
+    repack: bool,
+    standard: bool,
+}
+
+struct Work<'a> {
+    pass: &'a Pass<'a>,
+    member: &'a Member<'a>,
+}
+
+impl Kernel<f32> for Work<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes<T = f32>>(self, s: S) {
+        if self.pass.repack {
+            self.pass.pack(self.member);
+            self.member.wait();
+        }
+        if self.pass.standard {
+            self.pass.sequence::<S, true>(s, self.member);
+        } else {
+            self.pass.sequence::<S, false>(s, self.member);
+        }
+    }
+}
+
+/// What a member works on in a step.
+struct Span<'a> {
+    t: usize,
+    rows: &'a [Row],
+    /// the first of `rows` get a product from the step after
+    linked: usize,
+    panels: Range<usize>,
+}
+
+/// One vector of units of one row.
+#[derive(Clone, Copy)]
+struct Place {
+    /// step and sample, `t * B + b`
+    row: usize,
+    b: usize,
+    reset: bool,
+    unit: usize,
+    n: usize,
+}
+
+impl Pass<'_> {
+    fn pack(&self, member: &Member<'_>) {
+        let width = self.cell.gates() * self.shape.units;
+        for index in member.share(self.main.panels()) {
+            self.main.pack_transposed(self.main.panel(index), self.recurrent, width, 0, self.weights);
+        }
+        if let Some(late) = &self.late {
+            for index in member.share(late.panels()) {
+                let column = 2 * self.shape.units;
+                late.pack_transposed(late.panel(index), self.recurrent, width, column, self.late_weights);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn sequence<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, member: &Member<'_>) {
+        let RecurrentShape { time, batch, .. } = self.shape;
+        let by_rows = self.plan.split == Split::Rows;
+        let rows = if by_rows { member.share(batch) } else { 0..batch };
+        let panels = if by_rows { 0..self.main.panels() } else { member.share(self.main.panels()) };
+        let mut active = self.active[member.index].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut buffer = TileBuffer([0.0; TILE_LEN]);
+        for t in (0..time).rev() {
+            let linked = self.select(t, rows.clone(), &mut active);
+            let span = Span { t, rows: &active, linked, panels: panels.clone() };
+            self.step::<S, STANDARD>(s, &span, &mut buffer);
+            if let Some(late) = &self.late {
+                if !by_rows {
+                    member.wait();
+                }
+                self.late_step::<S, STANDARD>(s, &span, late, &mut buffer);
+            }
+            if !by_rows {
+                member.wait();
+            }
+        }
+        if let Some(h0) = self.h0 {
+            let linked = self.order(None, rows, &mut active);
+            self.start_state(s, h0, &Span { t: 0, rows: &active, linked, panels }, &mut buffer);
+        }
+    }
+
+    /// Lists the rows of step `t`, those first that the step after is linked to; says how many they are.
+    fn select(&self, t: usize, rows: Range<usize>, active: &mut Vec<Row>) -> usize {
+        if self.flags.is_some() || active.is_empty() {
+            return self.order(Some(t), rows, active);
+        }
+        // Without flags the list never changes.
+        active.len()
+    }
+
+    /// [`Self::select`] for a step, or for the start states.
+    fn order(&self, t: Option<usize>, rows: Range<usize>, active: &mut Vec<Row>) -> usize {
+        let RecurrentShape { time, batch, .. } = self.shape;
+        let after = t.map_or(0, |t| t + 1);
+        let is_linked = |b: usize| after < time && flag(self.flags, after * batch + b) == (true, false);
+        active.clear();
+        let mut add = |linked: bool, active: &mut Vec<Row>| {
+            for b in rows.clone().filter(|&b| is_linked(b) == linked) {
+                let (valid, reset) = t.map_or((true, false), |t| flag(self.flags, t * batch + b));
+                active.push(Row { b: b as u32, valid, reset });
+            }
+        };
+        add(true, active);
+        let linked = active.len();
+        add(false, active);
+        linked
+    }
+
+    /// The products of the step after for a tile of linked rows, to `out [n][vectors][N]`.
+    #[inline(always)]
+    fn product<S: Lanes<T = f32>>(
+        &self,
+        _: S,
+        layout: &Layout,
+        weights: View<'_>,
+        index: usize,
+        first_row: usize,
+        column: usize,
+        rows: &[Row],
+        out: *mut f32,
+    ) {
+        let width = gradient_blocks(self.cell) * self.shape.units;
+        let panel = layout.panel(index);
+        let mut from: Rows = [std::ptr::null(); MOST_ROWS];
+        for (r, row) in rows.iter().enumerate() {
+            from[r] = self.gate_grads.at((first_row + row.b as usize) * width + column, layout.k);
+        }
+        let weights = weights.at(panel.offset, layout.k * panel.vectors * S::N);
+        let terms = [Term { rows: &from, k: layout.k, panel: weights }];
+        // SAFETY: rows and weights are as long as the layout says; the gate gradients of the step after were written by
+        // this member, or before the last barrier.
+        unsafe { Tile::<0>::of(panel.vectors, rows.len(), Start::Zero, &terms, out, panel.vectors * S::N) };
+    }
+
+    #[inline(always)]
+    fn step<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, span: &Span<'_>, buffer: &mut TileBuffer) {
+        let batch = self.shape.batch;
+        let out = buffer.0.as_mut_ptr();
+        for index in span.panels.clone() {
+            let panel = self.main.panel(index);
+            let most = most_rows::<S>(panel.vectors);
+            let unlinked = balanced(span.rows.len() - span.linked, MOST_ROWS);
+            let unlinked = unlinked.map(|(at, n)| (at + span.linked, n, false));
+            for (at, n, linked) in balanced(span.linked, most).map(|(at, n)| (at, n, true)).chain(unlinked) {
+                let rows = &span.rows[at..at + n];
+                if linked {
+                    self.product(s, &self.main, self.weights, index, (span.t + 1) * batch, 0, rows, out);
+                }
+                for (r, row) in rows.iter().enumerate() {
+                    for v in 0..panel.vectors {
+                        let unit = panel.unit + v * S::N;
+                        let b = row.b as usize;
+                        let (n, row_at) = (self.main.valid(unit), span.t * batch + b);
+                        let place = Place { row: row_at, b, reset: row.reset, unit, n };
+                        // SAFETY: the tile has been filled where rows are linked; the rest is this member's.
+                        unsafe {
+                            let mut dh = s.splat(0.0);
+                            if linked {
+                                dh = load(s, out.add((r * panel.vectors + v) * S::N), S::N);
+                            }
+                            let dh = self.incoming(s, span.t, place, dh);
+                            if row.valid {
+                                self.cell_step::<S, STANDARD>(s, place, dh);
+                            } else {
+                                self.carried(s, place, dh);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The gradient of a row's output and new state.
+    ///
+    /// # Safety
+    /// The place's direct gradient is this member's.
+    #[inline(always)]
+    unsafe fn incoming<S: Lanes<T = f32>>(&self, s: S, t: usize, place: Place, mut dh: S::V) -> S::V {
+        let RecurrentShape { time, units, .. } = self.shape;
+        let Place { row, b, unit, n, .. } = place;
+        // SAFETY: the slices are as long as the shape says; else the caller's.
+        unsafe {
+            if let Some(dy) = self.dy {
+                dh = s.add(dh, load(s, dy[row * units + unit..][..n].as_ptr(), n));
+            }
+            if t + 1 == time {
+                if let Some(dh_last) = self.dh_last {
+                    dh = s.add(dh, load(s, dh_last[b * units + unit..][..n].as_ptr(), n));
+                }
+            } else if self.uses_direct {
+                dh = s.add(dh, load(s, self.direct.at(b * units + unit, n), n));
+            }
+        }
+        dh
+    }
+
+    /// The last step of the chain: the gradient of the start state.
+    #[inline(always)]
+    fn start_state<S: Lanes<T = f32>>(&self, s: S, h0: View<'_>, span: &Span<'_>, buffer: &mut TileBuffer) {
+        let units = self.shape.units;
+        let out = buffer.0.as_mut_ptr();
+        for index in span.panels.clone() {
+            let panel = self.main.panel(index);
+            let most = most_rows::<S>(panel.vectors);
+            let unlinked = balanced(span.rows.len() - span.linked, MOST_ROWS);
+            let unlinked = unlinked.map(|(at, n)| (at + span.linked, n, false));
+            for (at, n, linked) in balanced(span.linked, most).map(|(at, n)| (at, n, true)).chain(unlinked) {
+                let rows = &span.rows[at..at + n];
+                if linked {
+                    self.product(s, &self.main, self.weights, index, 0, 0, rows, out);
+                }
+                for (r, row) in rows.iter().enumerate() {
+                    for v in 0..panel.vectors {
+                        let unit = panel.unit + v * S::N;
+                        let (n, at) = (self.main.valid(unit), row.b as usize * units + unit);
+                        // SAFETY: as in `step`.
+                        unsafe {
+                            let mut dh = s.splat(0.0);
+                            if linked {
+                                dh = load(s, out.add((r * panel.vectors + v) * S::N), S::N);
+                            }
+                            if self.uses_direct {
+                                dh = s.add(dh, load(s, self.direct.at(at, n), n));
+                            }
+                            store(s, h0.at(at, n), n, dh);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The second product of GRU with the reset before the first, and what follows.
+    #[inline(always)]
+    fn late_step<S: Lanes<T = f32>, const STANDARD: bool>(
+        &self,
+        s: S,
+        span: &Span<'_>,
+        late: &Layout,
+        buffer: &mut TileBuffer,
+    ) {
+        let RecurrentShape { batch, units, .. } = self.shape;
+        let out = buffer.0.as_mut_ptr();
+        for index in span.panels.clone() {
+            let panel = late.panel(index);
+            for (at, n) in balanced(span.rows.len(), most_rows::<S>(panel.vectors)) {
+                let rows = &span.rows[at..at + n];
+                self.product(s, late, self.late_weights, index, span.t * batch, 2 * units, rows, out);
+                for (r, row) in rows.iter().enumerate().filter(|(_, row)| row.valid) {
+                    for v in 0..panel.vectors {
+                        let unit = panel.unit + v * S::N;
+                        let b = row.b as usize;
+                        let (n, row_at) = (late.valid(unit), span.t * batch + b);
+                        let place = Place { row: row_at, b, reset: row.reset, unit, n };
+                        // SAFETY: as in `step`.
+                        unsafe {
+                            let product = load(s, out.add((r * panel.vectors + v) * S::N), S::N);
+                            self.gru_late::<S, STANDARD>(s, place, product);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `kind'` in terms of the output, or where the pass is standard of the `usual` function, chosen when compiled.
+#[inline(always)]
+fn slope<S: Lanes<T = f32>, const STANDARD: bool>(
+    s: S,
+    usual: Activation,
+    kind: Activation,
+    y: S::V,
+) -> S::V {
+    match (STANDARD, usual) {
+        (true, Activation::Tanh) => s.sub(s.c(1.0), s.mul(y, y)),
+        (true, _) => s.mul(y, s.sub(s.c(1.0), y)),
+        (false, _) => activation::derivative(s, kind, y),
+    }
+}
+
+/// The cells' derivatives on one vector of units of one row.
+///
+/// # Safety
+/// Of all: the place lies inside; its gate gradients, direct gradient and cell state gradient are this member's.
+impl Pass<'_> {
+    /// Saved value of a place.
+    #[inline(always)]
+    unsafe fn saved<S: Lanes<T = f32>>(&self, s: S, place: Place, block: usize) -> S::V {
+        let at = (place.row * saved_blocks(self.cell) + block) * self.shape.units + place.unit;
+        // SAFETY: the slice is long enough.
+        unsafe { load(s, self.saved[at..][..place.n].as_ptr(), place.n) }
+    }
+
+    /// A state before the step, zero where it is reset.
+    #[inline(always)]
+    unsafe fn before<S: Lanes<T = f32>>(&self, s: S, states: &[f32], place: Place) -> S::V {
+        let at = place.row * self.shape.units + place.unit;
+        let from = if place.reset {
+            self.zeros.at(place.unit, place.n).cast_const()
+        } else {
+            states[at..][..place.n].as_ptr()
+        };
+        // SAFETY: the slice is long enough.
+        unsafe { load(s, from, place.n) }
+    }
+
+    /// A state after the step.
+    #[inline(always)]
+    unsafe fn after<S: Lanes<T = f32>>(&self, s: S, states: &[f32], place: Place) -> S::V {
+        let at = (place.row + self.shape.batch) * self.shape.units + place.unit;
+        // SAFETY: the slice is long enough.
+        unsafe { load(s, states[at..][..place.n].as_ptr(), place.n) }
+    }
+
+    #[inline(always)]
+    unsafe fn put<S: Lanes<T = f32>>(&self, s: S, place: Place, block: usize, v: S::V) {
+        let at = (place.row * gradient_blocks(self.cell) + block) * self.shape.units + place.unit;
+        // SAFETY: the impl's.
+        unsafe { store(s, self.gate_grads.at(at, place.n), place.n, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn put_direct<S: Lanes<T = f32>>(&self, s: S, place: Place, v: S::V) {
+        if self.uses_direct {
+            let v = if place.reset { s.splat(0.0) } else { v };
+            // SAFETY: the impl's.
+            unsafe { store(s, self.direct.at(place.b * self.shape.units + place.unit, place.n), place.n, v) }
+        }
+    }
+
+    /// A step without the sample: the gradient passes straight through.
+    #[inline(always)]
+    unsafe fn carried<S: Lanes<T = f32>>(&self, s: S, place: Place, dh: S::V) {
+        // SAFETY: the impl's.
+        unsafe {
+            for block in 0..gradient_blocks(self.cell) {
+                self.put(s, place, block, s.splat(0.0));
+            }
+            self.put_direct(s, place, dh);
+            if place.reset && matches!(self.cell, Cell::Lstm { .. }) {
+                let dc = self.dc.at(place.b * self.shape.units + place.unit, place.n);
+                store(s, dc, place.n, s.splat(0.0));
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn cell_step<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, place: Place, dh: S::V) {
+        // SAFETY: the impl's.
+        unsafe {
+            match self.cell {
+                Cell::Lstm { .. } => self.lstm::<S, STANDARD>(s, place, dh),
+                Cell::Gru { reset_after, .. } => self.gru::<S, STANDARD>(s, place, dh, reset_after),
+                Cell::SimpleRnn { activation } => {
+                    let y = self.after(s, self.h, place);
+                    let slope = slope::<S, STANDARD>(s, Activation::Tanh, activation, y);
+                    self.put(s, place, 0, s.mul(dh, slope));
+                    self.put_direct(s, place, s.splat(0.0));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn lstm<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, place: Place, dh: S::V) {
+        use Activation::{Sigmoid, Tanh};
+        let (kind, gate) = activations(self.cell);
+        // SAFETY: the impl's.
+        unsafe {
+            let i = self.saved(s, place, 0);
+            let f = self.saved(s, place, 1);
+            let g = self.saved(s, place, 2);
+            let o = self.saved(s, place, 3);
+            let tc = forward::act::<S, STANDARD>(s, Tanh, kind, self.after(s, self.c, place));
+            let dc_at = self.dc.at(place.b * self.shape.units + place.unit, place.n);
+            let through_h = s.mul(s.mul(dh, o), slope::<S, STANDARD>(s, Tanh, kind, tc));
+            let dc = s.add(load(s, dc_at, place.n), through_h);
+            let cp = self.before(s, self.c, place);
+            self.put(s, place, 0, s.mul(s.mul(dc, g), slope::<S, STANDARD>(s, Sigmoid, gate, i)));
+            self.put(s, place, 1, s.mul(s.mul(dc, cp), slope::<S, STANDARD>(s, Sigmoid, gate, f)));
+            self.put(s, place, 2, s.mul(s.mul(dc, i), slope::<S, STANDARD>(s, Tanh, kind, g)));
+            self.put(s, place, 3, s.mul(s.mul(dh, tc), slope::<S, STANDARD>(s, Sigmoid, gate, o)));
+            let dcp = if place.reset { s.splat(0.0) } else { s.mul(dc, f) };
+            store(s, dc_at, place.n, dcp);
+            self.put_direct(s, place, s.splat(0.0));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn gru<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, place: Place, dh: S::V, after: bool) {
+        use Activation::{Sigmoid, Tanh};
+        let (kind, gate) = activations(self.cell);
+        // SAFETY: the impl's.
+        unsafe {
+            let z = self.saved(s, place, 0);
+            let n = self.saved(s, place, 2);
+            let hp = self.before(s, self.h, place);
+            let dn = s.mul(s.mul(dh, s.sub(s.c(1.0), z)), slope::<S, STANDARD>(s, Tanh, kind, n));
+            let dz = s.mul(s.mul(dh, s.sub(hp, n)), slope::<S, STANDARD>(s, Sigmoid, gate, z));
+            self.put(s, place, 0, dz);
+            if after {
+                let r = self.saved(s, place, 1);
+                let q = self.saved(s, place, 3);
+                self.put(s, place, 1, s.mul(s.mul(dn, q), slope::<S, STANDARD>(s, Sigmoid, gate, r)));
+                self.put(s, place, 2, s.mul(dn, r));
+                self.put(s, place, 3, dn);
+            } else {
+                self.put(s, place, 2, dn);
+            }
+            self.put_direct(s, place, s.mul(dh, z));
+        }
+    }
+
+    /// The reset gate of GRU with the reset before the product, and the way through it.
+    #[inline(always)]
+    unsafe fn gru_late<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, place: Place, product: S::V) {
+        let (_, gate) = activations(self.cell);
+        // SAFETY: the impl's.
+        unsafe {
+            let r = self.saved(s, place, 1);
+            let hp = self.before(s, self.h, place);
+            let slope = slope::<S, STANDARD>(s, Activation::Sigmoid, gate, r);
+            self.put(s, place, 1, s.mul(s.mul(product, hp), slope));
+            let direct = load(s, self.direct.at(place.b * self.shape.units + place.unit, place.n), place.n);
+            self.put_direct(s, place, s.fma(product, r, direct));
+        }
+    }
+}
