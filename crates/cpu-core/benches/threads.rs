@@ -4,6 +4,17 @@
 use cpu_core::{Activation, StepParams, activation_forward, add, dropout, softmax_forward, sum_rows};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
+use std::time::Instant;
+
+type Operation = fn(&[f32], &mut [f32]);
+
+const OPERATIONS: [(&str, Operation); 5] = [
+    ("add", |x, y| add(x, x, y).unwrap()),
+    ("tanh", |x, y| activation_forward(Activation::Tanh, x, y).unwrap()),
+    ("softmax of 128", |x, y| softmax_forward(x.len() / 128, 128, x, y).unwrap()),
+    ("sum_rows of 512", |x, y| sum_rows(x.len() / 512, 512, x, &mut y[..512], false).unwrap()),
+    ("dropout", |x, y| dropout(0.5, 1, 2, &StepParams::default(), x, y).unwrap()),
+];
 
 fn sizes(c: &mut Criterion) {
     let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
@@ -11,27 +22,21 @@ fn sizes(c: &mut Criterion) {
     for log in [15, 16, 17, 18, 20] {
         let n: usize = 1 << log;
         let x: Vec<f32> = (0..n).map(|i| (i % 997) as f32 * 0.01 - 5.0).collect();
-        let (mut y, mut sums) = (vec![0.0; n], vec![0.0; 512]);
+        let mut y = vec![0.0; n];
         let mut group = c.benchmark_group(format!("threads/2^{log}"));
-        for pool in &pools {
-            let threads = pool.current_num_threads();
-            pool.install(|| {
-                group.bench_function(format!("add, {threads}"), |b| {
-                    b.iter(|| add(black_box(&x), &x, &mut y).unwrap());
+        for (name, operation) in OPERATIONS {
+            for pool in &pools {
+                group.bench_function(format!("{name}, {}", pool.current_num_threads()), |b| {
+                    b.iter_custom(|rounds| {
+                        // Inside the pool, so that entering it is not counted.
+                        pool.install(|| {
+                            let start = Instant::now();
+                            (0..rounds).for_each(|_| operation(black_box(&x), &mut y));
+                            start.elapsed()
+                        })
+                    });
                 });
-                group.bench_function(format!("tanh, {threads}"), |b| {
-                    b.iter(|| activation_forward(Activation::Tanh, black_box(&x), &mut y).unwrap());
-                });
-                group.bench_function(format!("softmax of 128, {threads}"), |b| {
-                    b.iter(|| softmax_forward(n / 128, 128, black_box(&x), &mut y).unwrap());
-                });
-                group.bench_function(format!("sum_rows of 512, {threads}"), |b| {
-                    b.iter(|| sum_rows(n / 512, 512, black_box(&x), &mut sums, false).unwrap());
-                });
-                group.bench_function(format!("dropout, {threads}"), |b| {
-                    b.iter(|| dropout(0.5, 1, 2, &StepParams::default(), black_box(&x), &mut y).unwrap());
-                });
-            });
+            }
         }
         group.finish();
     }

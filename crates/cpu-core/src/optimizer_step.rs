@@ -329,23 +329,19 @@ impl<S: Lanes> Common<S> {
         let n = w.len();
         let mut at = 0;
         while at + S::N <= n {
-            let window = slots.each_mut().map(
-                #[inline(always)]
-                |slot| &mut slot[at..at + S::N],
-            );
-            self.vector(window, &mut w[at..at + S::N], &g[at..at + S::N], &rule);
+            self.vector(&mut slots, w, g, at, &rule);
             at += S::N;
         }
         if at < n {
-            let rest = n - at;
+            let (rest, zero) = (n - at, S::T::ZERO);
             let padded = |x: &[S::T]| {
-                let mut pad = [S::T::ZERO; WIDEST];
+                let mut pad = [zero; WIDEST];
                 pad[..rest].copy_from_slice(&x[at..]);
                 pad
             };
             let (mut w_pad, g_pad) = (padded(w), padded(g));
             let mut slot_pads = slots.each_ref().map(|slot| padded(slot));
-            self.vector(slot_pads.each_mut().map(|pad| &mut pad[..]), &mut w_pad, &g_pad, &rule);
+            self.vector(&mut slot_pads.each_mut().map(|pad| &mut pad[..]), &mut w_pad, &g_pad, 0, &rule);
             w[at..].copy_from_slice(&w_pad[..rest]);
             for (slot, pad) in slots.iter_mut().zip(&slot_pads) {
                 slot[at..].copy_from_slice(&pad[..rest]);
@@ -353,30 +349,30 @@ impl<S: Lanes> Common<S> {
         }
     }
 
+    /// One vector of everything, from `at` on. Index loops of constant length unroll into registers.
     #[inline(always)]
     fn vector<const K: usize>(
         self,
-        mut slots: [&mut [S::T]; K],
+        slots: &mut [&mut [S::T]; K],
         w: &mut [S::T],
         g: &[S::T],
+        at: usize,
         rule: &impl Fn(S::V, S::V, [S::V; K]) -> (S::V, [S::V; K]),
     ) {
         let s = self.s;
-        let old = s.load(w);
+        let window = at..at + S::N;
+        let old = s.load(&w[window.clone()]);
         // With the gradient second, its NaN passes through.
-        let g = s.max(s.neg(self.clip), s.min(self.clip, s.load(g)));
+        let g = s.max(s.neg(self.clip), s.min(self.clip, s.load(&g[window.clone()])));
         let old = if self.decays { s.sub(old, s.mul(s.mul(old, self.decay), self.lr)) } else { old };
-        let (new, values) = rule(
-            old,
-            g,
-            slots.each_ref().map(
-                #[inline(always)]
-                |slot| s.load(slot),
-            ),
-        );
-        s.store(w, new);
-        for (slot, value) in slots.iter_mut().zip(values) {
-            s.store(slot, value);
+        let mut values = [g; K];
+        for k in 0..K {
+            values[k] = s.load(&slots[k][window.clone()]);
+        }
+        let (new, values) = rule(old, g, values);
+        s.store(&mut w[window.clone()], new);
+        for k in 0..K {
+            s.store(&mut slots[k][window.clone()], values[k]);
         }
     }
 }
