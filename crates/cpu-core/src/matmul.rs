@@ -3,7 +3,11 @@
 //! `op(a) [m, k]`, `op(b) [k, n]`, `c [m, n]`, all row-major. The products run in the `gemm` crate (AVX-512, AVX2, NEON
 //! or plain, chosen at run time); a product too small to pay for packing is a plain loop.
 
+use std::ops::Range;
+
+use crate::activation::activate_in_place;
 use crate::error::volume;
+use crate::team::{cores, run_parts, share};
 use crate::{Activation, Error, Real, Result};
 
 const OP: &str = "matmul";
@@ -102,6 +106,7 @@ impl Matmul {
 }
 
 /// `c (+)= act(op(a) op(b) + bias)` for every product of the batch; `bias [n]`. See [`Matmul`] for the shapes.
+/// `threads` is the most that are used.
 ///
 /// # Errors
 /// Where a slice is shorter than the layout needs, a row stride is shorter than its row, or `accumulate` comes with a
@@ -115,23 +120,47 @@ pub fn matmul<T: Real>(
     threads: usize,
 ) -> Result<()> {
     check(&spec, a, b, bias, c)?;
-    let _ = threads;
     let Matmul { m, n, k, .. } = spec;
     if m == 0 || n == 0 {
         return Ok(());
     }
+    let work = m * n * k;
+    let parts = if work < HANDOFF { 1 } else { threads.clamp(1, cores()) };
     for i in 0..spec.batch {
         let a = &a[(i * spec.stride_a).min(a.len())..];
         let b = &b[(i * spec.stride_b).min(b.len())..];
         let c = &mut c[i * spec.stride_c..];
-        if k == 0 || m * n * k <= SMALL {
+        if work <= SMALL {
             small(&spec, a, b, bias, c);
         } else {
-            blocked(&spec, a, b, c);
-            epilogue(&spec, bias, c);
+            let c = Shared(c.as_mut_ptr());
+            let c = &c;
+            run_parts(parts, |part| {
+                let (rows, columns) =
+                    if n >= m { (0..m, cut(n, part, parts)) } else { (cut(m, part, parts), 0..n) };
+                // SAFETY: `check` made sure that the product lies inside; the parts of `c` do not overlap, and `c` is
+                // borrowed mutably, so that it overlaps neither `a` nor `b`.
+                unsafe { block(&spec, a, b, bias, c.0, rows, columns) };
+            });
         }
     }
     Ok(())
+}
+
+/// Multiply-adds that pay for handing a part to another thread, about 3 us.
+const HANDOFF: usize = 200_000;
+
+/// A matrix that several threads write at disjoint places.
+struct Shared<T>(*mut T);
+
+// SAFETY: it is only an address; `matmul` says why what is done with it is sound.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+/// The `part`-th share of `n` rows or columns, in steps of a vector.
+fn cut(n: usize, part: usize, parts: usize) -> Range<usize> {
+    const STEP: usize = 16;
+    let share = share(n.div_ceil(STEP), part, parts);
+    (share.start * STEP).min(n)..(share.end * STEP).min(n)
 }
 
 fn check<T>(spec: &Matmul, a: &[T], b: &[T], bias: Option<&[T]>, c: &[T]) -> Result<()> {
@@ -207,28 +236,44 @@ fn small<T: Real>(spec: &Matmul, a: &[T], b: &[T], bias: Option<&[T]>, c: &mut [
                 c.iter_mut().zip(&b[p * spec.ldb..][..n]).for_each(|(c, &b)| *c += factor * b);
             }
         }
-        activate(spec.activation, c);
+        activate_in_place(spec.activation, c);
     }
 }
 
-fn blocked<T: Real>(spec: &Matmul, a: &[T], b: &[T], c: &mut [T]) {
+/// One part of a product: these rows and columns of `c`.
+///
+/// # Safety
+/// The matrices are as long as the layout says; nobody else uses this part of `c`.
+unsafe fn block<T: Real>(
+    spec: &Matmul,
+    a: &[T],
+    b: &[T],
+    bias: Option<&[T]>,
+    c: *mut T,
+    rows: Range<usize>,
+    columns: Range<usize>,
+) {
+    if rows.is_empty() || columns.is_empty() {
+        return;
+    }
     let (a_row, a_col) = spec.steps_a();
     let (b_row, b_col) = spec.steps_b();
-    // SAFETY: `check` made sure that every element (row, column) that the steps reach lies in its slice, and `c` is
-    // borrowed mutably, so that it overlaps neither `a` nor `b`.
+    // SAFETY: the caller's; both ranges lie inside `c`.
+    let c = unsafe { c.add(rows.start * spec.ldc + columns.start) };
+    // SAFETY: as above; every (row, column) that the steps reach lies in its slice.
     unsafe {
         gemm::gemm(
-            spec.m,
-            spec.n,
+            rows.len(),
+            columns.len(),
             spec.k,
-            c.as_mut_ptr(),
+            c,
             1,
             spec.ldc as isize,
             spec.accumulate,
-            a.as_ptr(),
+            a.as_ptr().add(rows.start * a_row),
             a_col as isize,
             a_row as isize,
-            b.as_ptr(),
+            b.as_ptr().add(columns.start * b_col),
             b_col as isize,
             b_row as isize,
             T::ONE,
@@ -239,23 +284,15 @@ fn blocked<T: Real>(spec: &Matmul, a: &[T], b: &[T], c: &mut [T]) {
             gemm::Parallelism::None,
         );
     }
-}
-
-fn epilogue<T: Real>(spec: &Matmul, bias: Option<&[T]>, c: &mut [T]) {
     if bias.is_none() && spec.activation == Activation::Linear {
         return;
     }
-    for i in 0..spec.m {
-        let c = &mut c[i * spec.ldc..][..spec.n];
+    for i in 0..rows.len() {
+        // SAFETY: as above.
+        let c = unsafe { std::slice::from_raw_parts_mut(c.add(i * spec.ldc), columns.len()) };
         if let Some(bias) = bias {
-            c.iter_mut().zip(bias).for_each(|(c, &bias)| *c += bias);
+            c.iter_mut().zip(&bias[columns.clone()]).for_each(|(c, &bias)| *c += bias);
         }
-        activate(spec.activation, c);
-    }
-}
-
-fn activate<T: Real>(kind: Activation, row: &mut [T]) {
-    if kind != Activation::Linear {
-        row.iter_mut().for_each(|v| *v = crate::activation::value(kind, *v));
+        activate_in_place(spec.activation, c);
     }
 }
