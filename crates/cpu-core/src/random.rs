@@ -11,7 +11,7 @@ const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
 
-/// One block of four words. This is the definition; [`Stream`] computes many blocks at a time.
+/// One block of four words. Arrays are filled by many blocks at a time.
 pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let [c0, c1, c2, c3] = blocks([[counter[0]], [counter[1]], [counter[2]], [counter[3]]], key);
     [c0[0], c1[0], c2[0], c3[0]]

@@ -73,7 +73,6 @@ fn errors(function: Function, level: Level, x: &[f32], truth: impl Fn(f64) -> f6
 fn check(function: Function, x: &[f32], bound: f64, truth: impl Fn(f64) -> f64 + Copy) {
     for level in LEVELS {
         let (relative, tiny) = errors(function, level, x, truth);
-        eprintln!("{function:?} {level:?}: relative {relative:.2e}, subnormal {tiny:.2}");
         assert!(relative < bound, "{function:?} {level:?}: relative error {relative:e}, bound {bound:e}");
         // Two roundings on the subnormal grid, and the relative error of the largest subnormal number, 2^23 units.
         assert!(tiny <= 2.0 + bound * 8_388_608.0, "{function:?} {level:?}: {tiny} smallest subnormals");
@@ -84,31 +83,32 @@ fn sigmoid(x: f64) -> f64 {
     if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) }
 }
 
-// Half a unit in the last place is at most 6.0e-8; the bounds below allow what the roundings of each formula add up to.
+// Half a unit in the last place is at most 6.0e-8. Measured over these ranges, the largest relative errors are: exp 8.3e-8,
+// expm1 8.4e-8, tanh 1.63e-7, sigmoid 1.75e-7, ln_1p 2.2e-7, erfc 4.2e-7 (without fused multiply-add 4.1e-6).
 
 #[test]
 fn exp_is_accurate_everywhere() {
-    check(Function::Exp, &all_magnitudes(), 1.2e-7, f64::exp);
-    check(Function::Exp, &linear(-104.0, 89.0), 1.2e-7, f64::exp);
+    check(Function::Exp, &all_magnitudes(), 1e-7, f64::exp);
+    check(Function::Exp, &linear(-104.0, 89.0), 1e-7, f64::exp);
 }
 
 #[test]
 fn expm1_is_accurate_below_zero() {
     let x: Vec<f32> = all_magnitudes().into_iter().filter(|x| *x <= 0.0).collect();
-    check(Function::Expm1Negative, &x, 1.5e-7, f64::exp_m1);
-    check(Function::Expm1Negative, &linear(-20.0, 0.0), 1.5e-7, f64::exp_m1);
+    check(Function::Expm1Negative, &x, 1e-7, f64::exp_m1);
+    check(Function::Expm1Negative, &linear(-20.0, 0.0), 1e-7, f64::exp_m1);
 }
 
 #[test]
 fn tanh_is_accurate_everywhere() {
-    check(Function::Tanh, &all_magnitudes(), 2.5e-7, f64::tanh);
-    check(Function::Tanh, &linear(-10.0, 10.0), 2.5e-7, f64::tanh);
+    check(Function::Tanh, &all_magnitudes(), 2e-7, f64::tanh);
+    check(Function::Tanh, &linear(-10.0, 10.0), 2e-7, f64::tanh);
 }
 
 #[test]
 fn sigmoid_is_accurate_everywhere() {
-    check(Function::Sigmoid, &all_magnitudes(), 2.5e-7, sigmoid);
-    check(Function::Sigmoid, &linear(-104.0, 30.0), 2.5e-7, sigmoid);
+    check(Function::Sigmoid, &all_magnitudes(), 2e-7, sigmoid);
+    check(Function::Sigmoid, &linear(-104.0, 30.0), 2e-7, sigmoid);
 }
 
 #[test]
