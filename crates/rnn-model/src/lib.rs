@@ -27,11 +27,13 @@ pub mod series;
 mod train;
 
 pub use array::HostArray;
-pub use device::{AdapterChoice, AdapterReport, AdapterRequest, Device, DeviceKind, MemoryUse};
+pub use device::{AdapterChoice, AdapterReport, AdapterRequest, Device, DeviceKind, MemoryUse, Tensor};
 pub use error::{Error, Result};
 pub use files::write_atomically;
 pub use gpu_core::adapters;
 pub use model::{FitOptions, Gradients, Input, LayerState, LayerStrategy, Model, Sequential};
+/// The arrays this crate takes and gives; from here, they have the version that fits.
+pub use ndarray;
 pub use rnn_shaders::vocabulary::Activation;
 pub use train::{
     Adam, AdamW, Callback, Clip, Flow, History, Logs, Loss, Metric, Optimizer, Progress, RmsProp, Sgd,

@@ -5,7 +5,7 @@ mod devices;
 use devices::on_each;
 use ndarray::{Array, Array3, ArrayD, Axis, s};
 use rnn_model::layer::{Dense, Dropout, Flatten, Gru, Lstm, RepeatVector, SimpleRnn, TimeDistributed};
-use rnn_model::{Adam, Device, Error, FitOptions, Input, Loss, Metric, Model, Sequential, Sgd};
+use rnn_model::{Adam, Device, Error, FitOptions, Input, Loss, Metric, Model, Sequential, Sgd, Tensor};
 
 fn sine(samples: usize, time: usize) -> (Array3<f32>, ArrayD<f32>) {
     let x = Array::from_shape_fn((samples, time, 1), |(i, t, _)| ((i + t) as f32 * 0.3).sin());
@@ -195,6 +195,20 @@ fn forecast_by_window_equals_sliding_by_hand() {
             assert!(worst < 1e-5, "step {step}: {worst}");
             window = ndarray::concatenate(Axis(1), &[window.slice(s![.., 1.., ..]).into_dyn(), y.view()]).unwrap();
         }
+    });
+}
+
+#[test]
+fn tensors_go_from_model_to_model_on_the_device() {
+    on_each(|device| {
+        let build = |seed| Sequential::new(Input::sequence(None, 2)).layer(Gru::new(2).return_sequences(true)).seed(seed).build(device).unwrap();
+        let (mut first, mut second) = (build(1), build(2));
+        let x = Array::from_shape_fn((3, 4, 2), |(i, t, f)| ((i + t * 2 + f) as f32).sin());
+        let tensor = Tensor::from_array(device, &x).unwrap();
+        let y = second.predict_tensor(&first.predict_tensor(&tensor).unwrap()).unwrap();
+        let expected = second.predict_on_batch(&first.predict_on_batch(&x).unwrap()).unwrap();
+        assert_eq!(y.to_array().unwrap(), expected);
+        assert!(first.predict_tensor(&Tensor::from_array(&Device::cpu(), &x).unwrap()).is_err());
     });
 }
 

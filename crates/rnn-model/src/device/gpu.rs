@@ -4,7 +4,6 @@ use super::op::{MatmulShape, Op, RecurrentGradients, RecurrentInputs, RecurrentU
 use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
 use crate::Result;
 use gpu_core::{Context, Recorder, kernels};
-use pending as kernels2;
 use rnn_shaders::vocabulary::{Cell, StepParams};
 
 /// One adapter's context and the memory that models hold on it.
@@ -53,7 +52,7 @@ impl GpuEngine {
         match op {
             &Op::Matmul { shape, a, b, bias, c } => {
                 let (a, b, bias, c) = (self.get(a)?, self.get(b)?, self.maybe(bias)?, self.get(c)?);
-                kernels2::matmul(rec, matmul(shape), &a, &b, bias.as_ref(), &c)?;
+                kernels::matmul(rec, matmul(shape), &a, &b, bias.as_ref(), &c)?;
             }
             &Op::RecurrentForward { cell, shape, io } => self.forward(rec, cell, shape, io)?,
             &Op::RecurrentBackward { cell, shape, io, up, out } => {
@@ -130,7 +129,7 @@ impl GpuEngine {
     fn forward(&self, rec: &mut Recorder, cell: Cell, shape: Sequence, io: RecurrentInputs) -> Result<()> {
         let flags = io.flags.map(|s| self.index(s)).transpose()?;
         let (bias, c, saved) = (self.maybe(io.bias)?, self.maybe(io.c)?, self.maybe(io.saved)?);
-        kernels2::recurrent_forward(
+        kernels::recurrent_forward(
             rec,
             cell,
             sequence(shape),
@@ -162,13 +161,14 @@ impl GpuEngine {
         let (kernel, recurrent, bias) =
             (self.get(out.kernel)?, self.get(out.recurrent)?, self.maybe(out.bias)?);
         let (x, h0, c0) = (self.maybe(out.x)?, self.maybe(out.h0)?, self.maybe(out.c0)?);
-        kernels2::recurrent_backward(
+        kernels::recurrent_backward(
             rec,
             cell,
             sequence(shape),
             &self.get(io.x)?,
             &self.get(io.kernel)?,
             &self.get(io.recurrent)?,
+            io.bias.is_some(),
             flags.as_ref(),
             &self.get(io.h)?,
             c.as_ref(),
@@ -176,7 +176,7 @@ impl GpuEngine {
             dy.as_ref(),
             dh_last.as_ref(),
             dc_last.as_ref(),
-            kernels2::RecurrentGrads {
+            &kernels::RecurrentGrads {
                 kernel: &kernel,
                 recurrent: &recurrent,
                 bias: bias.as_ref(),
@@ -189,15 +189,21 @@ impl GpuEngine {
     }
 }
 
-fn matmul(s: MatmulShape) -> kernels2::Matmul {
-    let mut spec = kernels2::Matmul::new(s.m, s.n, s.k).trans_a(s.trans_a).trans_b(s.trans_b);
+fn matmul(s: MatmulShape) -> kernels::Matmul {
+    let mut spec = kernels::Matmul::new(s.m, s.n, s.k);
+    if s.trans_a {
+        spec = spec.trans_a();
+    }
+    if s.trans_b {
+        spec = spec.trans_b();
+    }
     spec.accumulate = s.accumulate;
     spec.activation = s.activation;
     spec
 }
 
-fn sequence(s: Sequence) -> kernels2::RecurrentShape {
-    kernels2::RecurrentShape { time: s.time, batch: s.batch, input: s.input, units: s.units }
+fn sequence(s: Sequence) -> kernels::RecurrentShape {
+    kernels::RecurrentShape { time: s.time, batch: s.batch, input: s.input, units: s.units }
 }
 
 impl Engine for GpuEngine {
@@ -231,12 +237,13 @@ impl Engine for GpuEngine {
     }
 
     fn saved_len(&self, cell: Cell, shape: Sequence) -> usize {
-        kernels2::saved_len(cell, sequence(shape))
+        kernels::saved_len(cell, sequence(shape))
     }
 
     fn strategy(&self, cell: Cell, shape: Sequence, training: bool) -> (String, String) {
-        let (name, why) = kernels2::strategy(&self.context, cell, sequence(shape), training);
-        (name.to_string(), why.to_string())
+        let _ = training;
+        let strategy = kernels::recurrent_strategy(&self.context, cell, sequence(shape));
+        (format!("{:?}", strategy.kind), strategy.why)
     }
 
     fn compile(&mut self, ops: Vec<Op>) -> Result<usize> {
@@ -265,22 +272,4 @@ impl Engine for GpuEngine {
         let stats = self.context.stats();
         MemoryUse { live: stats.live, peak: stats.peak }
     }
-}
-
-mod pending {
-    use gpu_core::{Context, Recorder, Result, Slice};
-    use rnn_shaders::vocabulary::*;
-    pub struct Matmul { pub accumulate: bool, pub activation: Activation }
-    impl Matmul {
-        pub fn new(_: usize, _: usize, _: usize) -> Self { Matmul { accumulate: false, activation: Activation::Linear } }
-        pub fn trans_a(self, _: bool) -> Self { self }
-        pub fn trans_b(self, _: bool) -> Self { self }
-    }
-    pub struct RecurrentShape { pub time: usize, pub batch: usize, pub input: usize, pub units: usize }
-    pub struct RecurrentGrads<'a> { pub kernel: &'a Slice, pub recurrent: &'a Slice, pub bias: Option<&'a Slice>, pub x: Option<&'a Slice>, pub h0: Option<&'a Slice>, pub c0: Option<&'a Slice> }
-    pub fn matmul(_: &mut Recorder, _: Matmul, _: &Slice, _: &Slice, _: Option<&Slice>, _: &Slice) -> Result<()> { Ok(()) }
-    pub fn recurrent_forward(_: &mut Recorder, _: Cell, _: RecurrentShape, _: &Slice, _: &Slice, _: &Slice, _: Option<&Slice>, _: Option<&Slice>, _: &Slice, _: Option<&Slice>, _: Option<&Slice>) -> Result<()> { Ok(()) }
-    pub fn recurrent_backward(_: &mut Recorder, _: Cell, _: RecurrentShape, _: &Slice, _: &Slice, _: &Slice, _: Option<&Slice>, _: &Slice, _: Option<&Slice>, _: &Slice, _: Option<&Slice>, _: Option<&Slice>, _: Option<&Slice>, _: RecurrentGrads<'_>) -> Result<()> { Ok(()) }
-    pub fn saved_len(_: Cell, _: RecurrentShape) -> usize { 1 }
-    pub fn strategy(_: &Context, _: Cell, _: RecurrentShape, _: bool) -> (&'static str, String) { ("", String::new()) }
 }

@@ -4,6 +4,7 @@ mod cpu;
 mod gpu;
 mod memory;
 mod op;
+mod tensor;
 
 pub(crate) use memory::{Buffer, IndexBuffer, IndexSlice, Program, Slice};
 pub(crate) use op::{MatmulShape, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Segments, Sequence};
@@ -12,6 +13,8 @@ use crate::{Error, Result};
 use memory::BufferId;
 use rnn_shaders::vocabulary::{Cell, StepParams};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use tensor::Tensor;
 
 pub use gpu_core::{AdapterChoice, AdapterReport, AdapterRequest};
 

@@ -5,7 +5,7 @@ use super::plan::Purpose;
 use super::state::{LayerState, StateSet};
 use super::{Model, lowering::Lowering};
 use crate::array::array;
-use crate::{Error, HostArray, Result};
+use crate::{Error, HostArray, Result, Tensor};
 use ndarray::ArrayD;
 
 /// Full batches and the rest: (batch size, first sample of each batch).
@@ -100,6 +100,30 @@ impl Model {
             values.extend(self.device.engine().read(part)?);
         }
         Ok(values)
+    }
+
+    /// All of `x` as one batch, from device memory to device memory: nothing is read back, and the call need not wait for
+    /// the device.
+    ///
+    /// # Errors
+    /// As `predict`; also when `x` lives on another device.
+    pub fn predict_tensor(&mut self, x: &Tensor) -> Result<Tensor> {
+        if !x.device().is_same(&self.device) {
+            let problem = format!("it lives on another device than the model ({})", self.device.name());
+            return Err(Error::invalid(format!("{x:?}"), problem));
+        }
+        let sample = self.check_input("x", x.shape())?;
+        let samples = x.shape()[0];
+        let mut shape = vec![samples];
+        shape.extend(self.concrete_output(&sample));
+        self.ensure_states(samples)?;
+        let plan = self.plan(Purpose::Predict, samples, &sample, None)?;
+        let y = Tensor::zeros(&self.device, &shape)?;
+        self.device.copy(x.all(), plan.x)?;
+        self.device.run(&plan.program, &[self.counters.inference(0)])?;
+        self.states_are_fresh = false;
+        self.device.copy(plan.output.expect("a prediction has an output"), y.all())?;
+        Ok(y)
     }
 
     /// Outputs and last states of all recurrent layers, started from `initial` states or from zero.
