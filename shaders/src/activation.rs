@@ -24,5 +24,5 @@ pub const KERNEL: Kernel = Kernel {
     params_fields: Params::FIELDS,
     step: false,
     overrides: &[over("WORKGROUP", 64.0), over("KIND", 0.0), over("BACKWARD", 0.0)],
-    unchecked: false,
+    unchecked: true,
 };

@@ -26,5 +26,5 @@ pub const KERNEL: Kernel = Kernel {
     params_fields: Params::FIELDS,
     step: false,
     overrides: &[],
-    unchecked: false,
+    unchecked: true,
 };

@@ -37,5 +37,5 @@ pub const KERNEL: Kernel = Kernel {
     params_fields: Params::FIELDS,
     step: true,
     overrides: &[over("WORKGROUP", 64.0)],
-    unchecked: false,
+    unchecked: true,
 };

@@ -35,10 +35,11 @@ fn main(
     if i >= params.n {
         return;
     }
-    let feature = i % params.features;
+    // Remainders by subtraction: a division is slow.
     let row = i / params.features;
-    let slot = step.cursor + row % params.rows;
+    let feature = i - row * params.features;
     let t = row / params.rows;
+    let slot = step.cursor + (row - t * params.rows);
     var value = NAN_BITS;
     if slot < params.count {
         let sample = indices[params.indices_at + slot];

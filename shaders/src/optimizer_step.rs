@@ -50,5 +50,5 @@ pub const KERNEL: Kernel = Kernel {
         over("CENTERED", 0.0),
         over("AMSGRAD", 0.0),
     ],
-    unchecked: false,
+    unchecked: true,
 };

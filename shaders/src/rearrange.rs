@@ -16,6 +16,8 @@ crate::params! {
         pub time: u32,
         /// values per step, or per (row, column) of a transpose
         pub inner: u32,
+        /// of a transpose the second dimension of `x`
+        pub b: u32,
     }
 }
 
@@ -28,5 +30,5 @@ pub const KERNEL: Kernel = Kernel {
     params_fields: Params::FIELDS,
     step: false,
     overrides: &[over("WORKGROUP", 64.0), over("OP", 0.0)],
-    unchecked: false,
+    unchecked: true,
 };

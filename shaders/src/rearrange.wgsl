@@ -14,6 +14,7 @@ struct Params {
     n: u32,
     time: u32,
     inner: u32,
+    b: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;
@@ -30,16 +31,19 @@ const OP_REVERSE = 2u;
 const OP_TRANSPOSE = 3u;
 const OP_SHIFT = 4u;
 
-// Where in x element i of y comes from.
+// Where in x element i of y comes from. Remainders by subtraction: a division is slow.
 fn source(i: u32) -> u32 {
     let inner = params.inner;
     switch OP {
         case OP_REPEAT: { return i % inner; }
-        case OP_REVERSE: { return (params.time - 1u - i / inner) * inner + i % inner; }
+        case OP_REVERSE: {
+            let t = i / inner;
+            return (params.time - 1u - t) * inner + (i - t * inner);
+        }
         case OP_TRANSPOSE: {
             let row = i / inner;
-            let b = params.n / (params.time * inner);
-            return ((row % params.time) * b + row / params.time) * inner + i % inner;
+            let q = row / params.time;
+            return ((row - q * params.time) * params.b + q) * inner + (i - row * inner);
         }
         case OP_SHIFT: { return i + inner; }
         default: { return i; }

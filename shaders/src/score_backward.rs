@@ -37,5 +37,5 @@ pub const KERNEL: Kernel = Kernel {
     params_fields: Params::FIELDS,
     step: false,
     overrides: &[over("LANES", 32.0), over("SCORE", 0.0), over("WEIGHTED", 0.0)],
-    unchecked: false,
+    unchecked: true,
 };

@@ -24,5 +24,5 @@ pub const KERNEL: Kernel = Kernel {
     params_fields: Params::FIELDS,
     step: false,
     overrides: &[over("SQUARE", 1.0)],
-    unchecked: false,
+    unchecked: true,
 };

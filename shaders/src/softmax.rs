@@ -26,5 +26,5 @@ pub const KERNEL: Kernel = Kernel {
     params_fields: Params::FIELDS,
     step: false,
     overrides: &[over("LANES", 32.0), over("BACKWARD", 0.0)],
-    unchecked: false,
+    unchecked: true,
 };

@@ -26,5 +26,5 @@ pub const KERNEL: Kernel = Kernel {
     params_fields: Params::FIELDS,
     step: false,
     overrides: &[over("TILE", 32.0), over("MODE", 0.0)],
-    unchecked: false,
+    unchecked: true,
 };

@@ -131,8 +131,9 @@ fn overrides_equal_the_table() {
         let mut found: Vec<_> = module
             .overrides
             .iter()
-            .map(|(_, o)| {
-                let name = o.name.clone().unwrap_or_default();
+            // naga keeps an expression of overrides (a computed array length) as an override without a name.
+            .filter_map(|(_, o)| o.name.clone().map(|name| (name, o)))
+            .map(|(name, o)| {
                 let init = o.init.unwrap_or_else(|| panic!("{}: {name} has no default", kernel.stem));
                 let value = match module.global_expressions[init] {
                     Expression::Literal(Literal::U32(v)) => f64::from(v),
@@ -164,7 +165,7 @@ fn variants(kernel: &Kernel, module: &Module) -> Vec<PipelineConstants> {
                 one(name, 0.0);
                 one(name, 1.0);
             }
-            ("KIND" | "ACTIVATION" | "RECURRENT_ACTIVATION", _) => {
+            ("KIND" | "ACT" | "ACTIVATION" | "RECURRENT_ACTIVATION", _) => {
                 Activation::ALL.iter().for_each(|a| one(name, f64::from(*a as u32)));
             }
             ("SCORE", _) => {

@@ -3,7 +3,7 @@
 mod common;
 use common::{Guarded, assert_all_nan, assert_close, numbers, refused, run, wide};
 use gpu_core::vocabulary::Score;
-use gpu_core::{Context, kernels, testing};
+use gpu_core::{Call, Context, Groups, kernels, testing};
 use proptest::prelude::*;
 
 /// WGSL grants log an absolute error of 2^-21 (4.8e-7) near 1 and 3 units in the last place elsewhere, exp 3 + 2|x|
@@ -135,7 +135,7 @@ fn check(ctx: &Context, score: Score, rows: usize, cols: usize, weighted: bool) 
 fn every_score_at_the_edges() {
     let Some(ctx) = testing::context() else { return };
     for score in ALL {
-        for (rows, cols) in [(1, 1), (1, 2), (257, 4), (65, 7), (5, 65), (2, 1500), (20_000, 1)] {
+        for (rows, cols) in [(1, 1), (1, 2), (257, 4), (65, 17), (5, 129), (2, 1500), (20_000, 1)] {
             check(&ctx, score, rows, cols, rows % 2 == 0);
         }
     }
@@ -201,7 +201,7 @@ fn clips_and_extremes() {
 fn nan_and_wrong_classes_give_nan() {
     let Some(ctx) = testing::context() else { return };
     for score in ALL {
-        for cols in [3, 70] {
+        for cols in [3, 70, 200] {
             let (mut pred, target) = data(score, 2, cols, 71);
             pred[cols + 1] = f32::NAN;
             let got = forward(&ctx, score, cols, &pred, &target, None);
@@ -252,4 +252,69 @@ fn bad_arguments_are_refused() {
     let message =
         refused(&ctx, |rec| kernels::score_backward(rec, accuracy, 2, 3, &six, &six, None, 1.0, &six));
     assert_eq!(message, "score_backward: BinaryAccuracy has no gradient; it is a metric only");
+}
+
+/// The launcher gives a whole row to one invocation on software adapters; hardware shares rows, and so does this.
+#[test]
+fn every_way_to_share_a_row() {
+    use rnn_shaders::{score_backward, score_forward};
+    let Some(ctx) = testing::context() else { return };
+    for score in ALL {
+        for (rows, cols) in [(70, 5), (9, 300)] {
+            let (pred, target) = data(score, rows, cols, 91);
+            let (p, y) = (wide(&pred), wide(&target));
+            let (pred, target) = (Guarded::new(&ctx, &pred), Guarded::new(&ctx, &target));
+            let delta = if let Score::Huber { delta } = score { delta } else { 0.0 };
+            let mut want = vec![0.0; rows];
+            let mut want_gradient = vec![0.0; rows * cols];
+            cpu_core::score_forward(score, rows, cols, &p, &y, None, &mut want).unwrap();
+            for lanes in [8, 256] {
+                let (out, gradient) = (Guarded::out(&ctx, rows), Guarded::out(&ctx, rows * cols));
+                let overrides = [("LANES", lanes as f64), ("SCORE", f64::from(score.code()))];
+                let groups = Groups::linear(rows, 256 / lanes);
+                run(&ctx, |rec| {
+                    rec.call(Call {
+                        kernel: &score_forward::KERNEL,
+                        overrides: &overrides,
+                        buffers: &[&pred.slice, &target.slice, &pred.slice, &out.slice],
+                        params: bytemuck::bytes_of(&score_forward::Params {
+                            rows: rows as u32,
+                            cols: cols as u32,
+                            delta,
+                            ..Default::default()
+                        }),
+                        groups,
+                        flops: 0.0,
+                    })?;
+                    rec.call(Call {
+                        kernel: &score_backward::KERNEL,
+                        overrides: &overrides,
+                        buffers: &[&pred.slice, &target.slice, &pred.slice, &gradient.slice],
+                        params: bytemuck::bytes_of(&score_backward::Params {
+                            rows: rows as u32,
+                            cols: cols as u32,
+                            delta,
+                            scale: 0.5,
+                            ..Default::default()
+                        }),
+                        groups,
+                        flops: 0.0,
+                    })
+                });
+                let what = format!("{score:?} {rows} {cols} by {lanes}");
+                assert_close(&what, &out.read(&ctx), &want, RTOL, ATOL);
+                if score.is_loss() {
+                    cpu_core::score_backward(score, rows, cols, &p, &y, None, 0.5, &mut want_gradient)
+                        .unwrap();
+                    assert_close(
+                        &format!("gradient of {what}"),
+                        &gradient.read(&ctx),
+                        &want_gradient,
+                        RTOL,
+                        ATOL,
+                    );
+                }
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Softmax and its gradient against the f64 twin, with extremes.
 mod common;
 use common::{Guarded, assert_all_nan, assert_close, numbers, run, wide};
-use gpu_core::{Context, kernels, testing};
+use gpu_core::{Call, Context, Groups, kernels, testing};
 use proptest::prelude::*;
 
 /// exp of a difference up to 20 in magnitude (beyond that the share is below 2e-9), a sum in blocks, a quotient.
@@ -70,5 +70,35 @@ fn extremes_and_nan() {
         let got = forward(&ctx, 3, cols, &x);
         assert_all_nan("the row", &got[cols..2 * cols]);
         assert!(got[..cols].iter().chain(&got[2 * cols..]).all(|y| (y * cols as f32 - 1.0).abs() < 1e-4));
+    }
+}
+
+/// The launcher gives a whole row to one invocation on software adapters; hardware shares rows, and so does this.
+#[test]
+fn every_way_to_share_a_row() {
+    use rnn_shaders::softmax::{KERNEL, Params};
+    let Some(ctx) = testing::context() else { return };
+    for (rows, cols) in [(1, 1), (9, 7), (300, 33), (5, 700)] {
+        let x = numbers(53, rows * cols, -5.0, 5.0);
+        let mut want = vec![0.0; x.len()];
+        cpu_core::softmax_forward(rows, cols, &wide(&x), &mut want).unwrap();
+        for lanes in [1, 2, 8, 32, 256] {
+            let (dx, y) = (Guarded::new(&ctx, &x), Guarded::out(&ctx, x.len()));
+            run(&ctx, |rec| {
+                rec.call(Call {
+                    kernel: &KERNEL,
+                    overrides: &[("LANES", lanes as f64)],
+                    buffers: &[&dx.slice, &dx.slice, &y.slice],
+                    params: bytemuck::bytes_of(&Params {
+                        rows: rows as u32,
+                        cols: cols as u32,
+                        ..Default::default()
+                    }),
+                    groups: Groups::linear(rows, 256 / lanes),
+                    flops: 0.0,
+                })
+            });
+            assert_close(&format!("{rows} {cols} by {lanes}"), &y.read(&ctx), &want, RTOL, ATOL);
+        }
     }
 }

@@ -32,10 +32,13 @@ pub(super) fn elements(shape: &[usize]) -> usize {
 /// # Errors
 /// [`Error::InvalidArgument`] where `passes` loops over the row would run past the adapter's loop limit.
 pub(super) fn lanes(rec: &Recorder, operation: &'static str, cols: usize, passes: usize) -> Result<usize> {
+    let hardware = rec.context().info().kind.is_hardware();
     let lanes = match cols {
-        0..=4 => 1,
-        5..=64 => 8,
-        65..=1024 => 32,
+        0..=16 => 1,
+        // Software adapters switch between invocations at every barrier: a whole row each is faster there.
+        17..=4096 if !hardware => 1,
+        17..=128 => 8,
+        129..=1024 => 32,
         _ => ROW_GROUP,
     };
     let iterations = passes.saturating_mul(cols.div_ceil(lanes));

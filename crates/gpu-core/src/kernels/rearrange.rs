@@ -20,7 +20,7 @@ enum Op {
 /// [`ShapeMismatch`](crate::Error::ShapeMismatch) where the lengths differ.
 pub fn copy(rec: &mut Recorder, x: &Slice, y: &Slice) -> Result<()> {
     expect_len("copy", "x", x, y.len())?;
-    record(rec, "copy", Op::Copy, (1, y.len()), x, None, y)
+    record(rec, "copy", Op::Copy, (1, 1, y.len()), x, None, y)
 }
 
 /// `y[t, :] = x`: `x [n]`, `y [time, n]`. Its gradient is [`sum_rows`](super::sum_rows).
@@ -30,7 +30,7 @@ pub fn copy(rec: &mut Recorder, x: &Slice, y: &Slice) -> Result<()> {
 pub fn repeat_vector(rec: &mut Recorder, time: usize, n: usize, x: &Slice, y: &Slice) -> Result<()> {
     expect_len("repeat_vector", "x", x, n)?;
     expect_len("repeat_vector", "y", y, elements(&[time, n]))?;
-    record(rec, "repeat_vector", Op::RepeatVector, (time, n), x, None, y)
+    record(rec, "repeat_vector", Op::RepeatVector, (time, 1, n), x, None, y)
 }
 
 /// `y[t, :] = x[time - 1 - t, :]`: `x`, `y [time, n]`.
@@ -40,7 +40,7 @@ pub fn repeat_vector(rec: &mut Recorder, time: usize, n: usize, x: &Slice, y: &S
 pub fn reverse_time(rec: &mut Recorder, time: usize, n: usize, x: &Slice, y: &Slice) -> Result<()> {
     expect_len("reverse_time", "x", x, elements(&[time, n]))?;
     expect_len("reverse_time", "y", y, elements(&[time, n]))?;
-    record(rec, "reverse_time", Op::ReverseTime, (time, n), x, None, y)
+    record(rec, "reverse_time", Op::ReverseTime, (time, 1, n), x, None, y)
 }
 
 /// `y[q, p, :] = x[p, q, :]`: `x [a, b, f]`, `y [b, a, f]`.
@@ -50,7 +50,7 @@ pub fn reverse_time(rec: &mut Recorder, time: usize, n: usize, x: &Slice, y: &Sl
 pub fn transpose01(rec: &mut Recorder, a: usize, b: usize, f: usize, x: &Slice, y: &Slice) -> Result<()> {
     expect_len("transpose01", "x", x, elements(&[a, b, f]))?;
     expect_len("transpose01", "y", y, elements(&[a, b, f]))?;
-    record(rec, "transpose01", Op::Transpose01, (a, f), x, None, y)
+    record(rec, "transpose01", Op::Transpose01, (a, b, f), x, None, y)
 }
 
 /// `y = x` moved one step earlier, with `new` as the last step: `x`, `y [time, n]`, `new [n]`.
@@ -68,14 +68,14 @@ pub fn shift_append(
     expect_len("shift_append", "x", x, elements(&[time, n]))?;
     expect_len("shift_append", "new", new, n)?;
     expect_len("shift_append", "y", y, elements(&[time, n]))?;
-    record(rec, "shift_append", Op::ShiftAppend, (time, n), x, Some(new), y)
+    record(rec, "shift_append", Op::ShiftAppend, (time, 1, n), x, Some(new), y)
 }
 
 fn record(
     rec: &mut Recorder,
     operation: &'static str,
     op: Op,
-    (time, inner): (usize, usize),
+    (time, b, inner): (usize, usize, usize),
     x: &Slice,
     tail: Option<&Slice>,
     y: &Slice,
@@ -93,6 +93,7 @@ fn record(
             n: size(operation, y.len())?,
             time: size(operation, time)?,
             inner: size(operation, inner)?,
+            b: size(operation, b)?,
             ..Default::default()
         }),
         groups: Groups::linear(y.len(), ELEMENT_GROUP),
