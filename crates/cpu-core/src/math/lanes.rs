@@ -22,6 +22,20 @@ pub trait Lanes: Copy {
     fn load(self, x: &[Self::T]) -> Self::V;
     /// Into the first `N` places of `x`, which has at least as many.
     fn store(self, x: &mut [Self::T], v: Self::V);
+    /// The numbers of `x`, at most `N` of them, and 0 in the other lanes.
+    #[inline(always)]
+    fn load_part(self, x: &[Self::T]) -> Self::V {
+        let mut pad = [Self::T::ZERO; WIDEST];
+        pad[..x.len()].copy_from_slice(x);
+        self.load(&pad)
+    }
+    /// The first lanes into `x`, which has at most `N` places.
+    #[inline(always)]
+    fn store_part(self, x: &mut [Self::T], v: Self::V) {
+        let mut pad = [Self::T::ZERO; WIDEST];
+        self.store(&mut pad, v);
+        x.copy_from_slice(&pad[..x.len()]);
+    }
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;

@@ -74,6 +74,20 @@ impl Lanes for Avx512 {
         // SAFETY: the instruction set is present and the slice holds sixteen numbers.
         unsafe { _mm512_storeu_ps(x.as_mut_ptr(), v) }
     }
+    #[inline(always)]
+    fn load_part(self, x: &[f32]) -> __m512 {
+        assert!(x.len() <= 16);
+        let mask = ((1u32 << x.len()) - 1) as __mmask16;
+        // SAFETY: the instruction set is present, and lanes beyond the slice are masked out.
+        unsafe { _mm512_maskz_loadu_ps(mask, x.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_part(self, x: &mut [f32], v: __m512) {
+        assert!(x.len() <= 16);
+        let mask = ((1u32 << x.len()) - 1) as __mmask16;
+        // SAFETY: the instruction set is present, and lanes beyond the slice are masked out.
+        unsafe { _mm512_mask_storeu_ps(x.as_mut_ptr(), mask, v) }
+    }
     methods! {
         add(a, b) _mm512_add_ps(a, b);
         sub(a, b) _mm512_sub_ps(a, b);

@@ -401,8 +401,25 @@ impl Pass<'_> {
                     match self.cell {
                         Cell::Lstm { .. } => {
                             Tile::<4>::run(n, start, terms, out, 4 * S::N);
+                            // In two rounds over the rows: each is a chain of dependent instructions half as long,
+                            // so that more rows are under way at a time.
                             for (r, &row) in rows.iter().enumerate() {
-                                self.lstm::<S, STANDARD>(s, span.t, row, panel.unit, out.add(r * 4 * S::N));
+                                self.lstm_state::<S, STANDARD>(
+                                    s,
+                                    span.t,
+                                    row,
+                                    panel.unit,
+                                    out.add(r * 4 * S::N),
+                                );
+                            }
+                            for (r, &row) in rows.iter().enumerate() {
+                                self.lstm_output::<S, STANDARD>(
+                                    s,
+                                    span.t,
+                                    row,
+                                    panel.unit,
+                                    out.add(r * 4 * S::N),
+                                );
                             }
                         }
                         Cell::Gru { reset_after: true, .. } => {
@@ -531,8 +548,35 @@ impl Pass<'_> {
         }
     }
 
+    /// The new cell state; it is left in place of the first sum.
     #[inline(always)]
-    unsafe fn lstm<S: Lanes<T = f32>, const STANDARD: bool>(
+    unsafe fn lstm_state<S: Lanes<T = f32>, const STANDARD: bool>(
+        &self,
+        s: S,
+        t: usize,
+        row: Row,
+        unit: usize,
+        z: *mut f32,
+    ) {
+        use Activation::{Sigmoid, Tanh};
+        let n = self.main.valid(unit);
+        let (kind, gate) = activations(self.cell);
+        let new = (self.row(t, row) + self.shape.batch) * self.shape.units + unit;
+        // SAFETY: the impl's.
+        unsafe {
+            let i = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 0));
+            let f = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 1));
+            let g = act::<S, STANDARD>(s, Tanh, kind, sum(s, z, 2));
+            let cp = load(s, self.before(self.c, t, row, unit, n), n);
+            let c = s.fma(f, cp, s.mul(i, g));
+            store(s, self.c.at(new, n), n, c);
+            store(s, z, S::N, c);
+            self.save(s, self.row(t, row), unit, n, [(0, i), (1, f), (2, g)]);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn lstm_output<S: Lanes<T = f32>, const STANDARD: bool>(
         &self,
         s: S,
         t: usize,
@@ -541,20 +585,15 @@ impl Pass<'_> {
         z: *const f32,
     ) {
         use Activation::{Sigmoid, Tanh};
-        let (units, n) = (self.shape.units, self.main.valid(unit));
+        let n = self.main.valid(unit);
         let (kind, gate) = activations(self.cell);
-        let new = (self.row(t, row) + self.shape.batch) * units + unit;
+        let new = (self.row(t, row) + self.shape.batch) * self.shape.units + unit;
         // SAFETY: the impl's.
         unsafe {
-            let i = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 0));
-            let f = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 1));
-            let g = act::<S, STANDARD>(s, Tanh, kind, sum(s, z, 2));
             let o = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 3));
-            let cp = load(s, self.before(self.c, t, row, unit, n), n);
-            let c = s.fma(f, cp, s.mul(i, g));
-            store(s, self.c.at(new, n), n, c);
-            store(s, self.h.at(new, n), n, s.mul(o, act::<S, STANDARD>(s, Tanh, kind, c)));
-            self.save(s, self.row(t, row), unit, n, [(0, i), (1, f), (2, g), (3, o)]);
+            let tc = act::<S, STANDARD>(s, Tanh, kind, sum(s, z, 0));
+            store(s, self.h.at(new, n), n, s.mul(o, tc));
+            self.save(s, self.row(t, row), unit, n, [(3, o)]);
         }
     }
 

@@ -59,13 +59,7 @@ impl<'a> View<'a> {
 pub(super) unsafe fn load<S: Lanes<T = f32>>(s: S, from: *const f32, n: usize) -> S::V {
     // SAFETY: the caller's.
     let from = unsafe { std::slice::from_raw_parts(from, n) };
-    if n == S::N {
-        s.load(from)
-    } else {
-        let mut pad = [0.0; 16];
-        pad[..n].copy_from_slice(from);
-        s.load(&pad)
-    }
+    if n == S::N { s.load(from) } else { s.load_part(from) }
 }
 
 /// The first `n` lanes to memory.
@@ -79,8 +73,6 @@ pub(super) unsafe fn store<S: Lanes<T = f32>>(s: S, to: *mut f32, n: usize, v: S
     if n == S::N {
         s.store(to, v);
     } else {
-        let mut pad = [0.0; 16];
-        s.store(&mut pad, v);
-        to.copy_from_slice(&pad[..n]);
+        s.store_part(to, v);
     }
 }
