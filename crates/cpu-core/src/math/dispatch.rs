@@ -17,8 +17,10 @@ pub trait Kernel<T: Real>: Sized {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Level {
-    /// What every machine of this architecture has: SSE2, NEON.
+    /// One number at a time in the source; what the compiler makes of it.
     Baseline,
+    /// NEON.
+    Neon,
     /// AVX2 and FMA.
     Avx2,
     /// AVX-512F.
@@ -37,7 +39,7 @@ pub fn level() -> Level {
             return Level::Avx2;
         }
     }
-    Level::Baseline
+    if cfg!(target_arch = "aarch64") { Level::Neon } else { Level::Baseline }
 }
 
 /// Runs the work at the machine's level.
@@ -64,6 +66,11 @@ pub(crate) fn run_f32<K: Kernel<f32>>(level: Level, kernel: K) -> K::Output {
             return unsafe { with_avx2(s, kernel) };
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    if level >= Level::Neon {
+        return kernel.run(super::neon::Neon);
+    }
+    let _ = level;
     kernel.run(Scalar::<f32>::new())
 }
 
@@ -81,6 +88,7 @@ pub(crate) fn run_f64<K: Kernel<f64>>(level: Level, kernel: K) -> K::Output {
             return unsafe { with_avx2(Scalar::<f64>::new(), kernel) };
         }
     }
+    let _ = level;
     kernel.run(Scalar::<f64>::new())
 }
 

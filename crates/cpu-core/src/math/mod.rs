@@ -1,11 +1,13 @@
 //! Elementary functions on vectors, and the choice of the instruction set at run time.
 //!
-//! A formula is written once over [`Lanes`] and runs on AVX-512, AVX2 with FMA, one plain number at a time (which the
-//! compiler vectorises on NEON and SSE2), and in `f64` for the oracle. [`level`] says which the machine has.
+//! A formula is written once over [`Lanes`] and runs on AVX-512, AVX2 with FMA, NEON, one plain number at a time
+//! (which the compiler may vectorise), and in `f64` for the oracle. [`level`] says which the machine has.
 
 mod dispatch;
 mod elementary;
 mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

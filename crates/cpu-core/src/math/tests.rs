@@ -2,7 +2,8 @@
 
 use super::{Kernel, Lanes, Level, run_f32};
 
-const LEVELS: [Level; 3] = [Level::Baseline, Level::Avx2, Level::Avx512];
+/// A level that the machine lacks falls back to a lower one.
+const LEVELS: [Level; 4] = [Level::Baseline, Level::Neon, Level::Avx2, Level::Avx512];
 
 #[derive(Clone, Copy, Debug)]
 enum Function {
