@@ -24,6 +24,8 @@ pub mod optimizer_step;
 pub mod pack;
 pub mod random;
 pub mod rearrange;
+pub mod recurrent;
+pub mod reset_mask;
 pub mod score_backward;
 pub mod score_forward;
 pub mod segment_sum;
@@ -49,6 +51,17 @@ pub const ALL: &[&Kernel] = &[
     &pack::KERNEL,
     &random::KERNEL,
     &rearrange::KERNEL,
+    &recurrent::lstm_forward::KERNEL,
+    &recurrent::lstm_backward::KERNEL,
+    &recurrent::gru_forward::KERNEL,
+    &recurrent::gru_backward::KERNEL,
+    &recurrent::gru_reset_forward::KERNEL,
+    &recurrent::gru_candidate_forward::KERNEL,
+    &recurrent::gru_candidate_backward::KERNEL,
+    &recurrent::gru_reset_backward::KERNEL,
+    &recurrent::simple_rnn_forward::KERNEL,
+    &recurrent::simple_rnn_backward::KERNEL,
+    &reset_mask::KERNEL,
     &score_backward::KERNEL,
     &score_forward::KERNEL,
     &segment_sum::KERNEL,

@@ -49,6 +49,6 @@ pub const KERNEL: Kernel = Kernel {
     params_size: size_of::<Params>(),
     params_fields: Params::FIELDS,
     step: false,
-    overrides: &[over("WORKGROUP", 8.0), over("ACT", 0.0)],
+    overrides: &[over("ACT", 0.0)],
     unchecked: true,
 };

@@ -29,10 +29,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-override WORKGROUP: u32 = 8u;
+const WORKGROUP = 8u;
 override ACT: u32 = 0u;
 
-var<workgroup> park: array<vec4<f32>, WORKGROUP * 32u>;
+var<workgroup> park: array<vec4<f32>, 256>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

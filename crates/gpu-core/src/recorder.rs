@@ -59,6 +59,7 @@ pub struct Recorder {
     bind_index: HashMap<BindKey, usize>,
     nothing: Option<Slice>,
     keep: Vec<Slice>,
+    recurrent: Option<crate::kernels::StrategyKind>,
 }
 
 impl Recorder {
@@ -72,12 +73,23 @@ impl Recorder {
             bind_index: HashMap::new(),
             nothing: None,
             keep: Vec::new(),
+            recurrent: None,
         }
     }
 
     /// The context that this records for.
     pub fn context(&self) -> &Context {
         &self.ctx
+    }
+
+    /// Makes the recurrent layers recorded from here on take this strategy (where the cell can), or choose again with
+    /// `None`: for measuring and tests.
+    pub fn force_recurrent(&mut self, kind: Option<crate::kernels::StrategyKind>) {
+        self.recurrent = kind;
+    }
+
+    pub(crate) fn recurrent_override(&self) -> Option<crate::kernels::StrategyKind> {
+        self.recurrent
     }
 
     /// Memory that lives as long as the recorded program: for a launcher's intermediate results. Contents unspecified.

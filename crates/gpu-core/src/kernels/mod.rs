@@ -11,6 +11,7 @@ mod operands;
 mod optimizer_step;
 mod random;
 mod rearrange;
+mod recurrent;
 mod score;
 mod softmax;
 mod store_step;
@@ -26,6 +27,10 @@ pub use norm::{clip_by_norm, segment_norms};
 pub use optimizer_step::optimizer_step;
 pub use random::{random_bits, random_uniform};
 pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, transpose01};
+pub use recurrent::{
+    RecurrentGrads, RecurrentShape, RecurrentStrategy, StrategyKind, recurrent_backward, recurrent_forward,
+    recurrent_strategy, saved_len,
+};
 pub use score::{score_backward, score_forward};
 pub use softmax::{softmax_backward, softmax_forward};
 pub use store_step::store_step;

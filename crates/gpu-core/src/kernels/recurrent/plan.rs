@@ -1,0 +1,119 @@
+//! Which strategy runs a recurrence, with what tile, and why.
+use super::{RecurrentShape, gate_blocks};
+use crate::{Context, Recorder, Result};
+use rnn_shaders::vocabulary::Cell;
+
+/// How a recurrence is scheduled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StrategyKind {
+    /// One workgroup owns a few rows and runs many steps in one dispatch.
+    Sequence,
+    /// One fused dispatch (recurrent product and gates) per step.
+    PerStep,
+}
+
+/// A choice, and why it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecurrentStrategy {
+    /// The schedule.
+    pub kind: StrategyKind,
+    /// The reason in words, for `explain()`.
+    pub why: String,
+}
+
+/// Tile of a recurrent kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Geometry {
+    /// lanes along columns
+    pub workgroup: usize,
+    /// rows of the batch per workgroup
+    pub rows: usize,
+    /// invocations that share a product
+    pub split: usize,
+    /// many steps per dispatch
+    pub sequence: bool,
+    /// gates side by side in the tile; 0 where it has four blocks of one gate
+    pub gates: usize,
+}
+
+impl Geometry {
+    pub(super) fn units_per_lane(self) -> usize {
+        if self.gates == 0 { 16 } else { 4 }
+    }
+
+    /// Floats of workgroup memory.
+    pub(super) fn park(self) -> usize {
+        self.workgroup * self.split * self.rows * 4 * if self.gates == 0 { 4 } else { self.gates }
+    }
+}
+
+/// The strategy for a layer on this context: the one that the recorder is told to take, else by a model of what dispatches
+/// and products cost.
+pub fn recurrent_strategy(ctx: &Context, cell: Cell, shape: RecurrentShape) -> RecurrentStrategy {
+    let RecurrentShape { time, batch, units, .. } = shape;
+    let per_step = |why: String| RecurrentStrategy { kind: StrategyKind::PerStep, why };
+    let sequence = |why: String| RecurrentStrategy { kind: StrategyKind::Sequence, why };
+    if matches!(cell, Cell::Gru { reset_after: false, .. }) {
+        return per_step("GRU with reset_after=false has two products per step, each a dispatch".into());
+    }
+    if time == 1 {
+        return per_step("a single step is one dispatch".into());
+    }
+    let flops = 2.0 * (batch * units) as f64 * (units * gate_blocks(cell)) as f64;
+    if ctx.info().kind.is_hardware() {
+        return if units <= 96 {
+            sequence(format!(
+                "{units} units: the weights stay in cache, all steps in one dispatch save {time} launches"
+            ))
+        } else {
+            per_step(format!("{units} units: one fused dispatch per step uses the whole device"))
+        };
+    }
+    if flops <= 200_000.0 {
+        sequence(format!("a step of {batch} x {units} is smaller than a dispatch; all steps in one"))
+    } else {
+        per_step(format!("software adapter: a step of {:.1} MFLOP outweighs its dispatch", flops / 1e6))
+    }
+}
+
+/// The plan of one direction: tile and steps per dispatch.
+pub(super) struct Plan {
+    pub geometry: Geometry,
+    pub steps_at_once: usize,
+}
+
+/// Makes the plan for a kernel with `gates` gates in its tile (0: one gate) and products of length `depth`.
+pub(super) fn plan(
+    rec: &Recorder,
+    cell: Cell,
+    shape: RecurrentShape,
+    gates: usize,
+    depth: usize,
+) -> Result<Plan> {
+    let ctx = rec.context();
+    let kind = rec.recurrent_override().unwrap_or_else(|| recurrent_strategy(ctx, cell, shape).kind);
+    let two_phases = matches!(cell, Cell::Gru { reset_after: false, .. });
+    let sequence = kind == StrategyKind::Sequence && !two_phases;
+    let rows_for = |most: usize| shape.batch.next_power_of_two().min(most);
+    let geometry = if ctx.info().kind.is_hardware() {
+        // 16 KiB of workgroup memory: 8 lanes x 8 shares x 4 rows x 4 columns of vec4.
+        let split = if depth >= 64 { 8 } else { 4 };
+        Geometry { workgroup: 8, rows: rows_for(4), split, sequence, gates }
+    } else {
+        Geometry { workgroup: 8, rows: rows_for(8), split: 1, sequence, gates }
+    };
+    let steps_at_once = if sequence {
+        let lanes = shape.units.div_ceil(geometry.units_per_lane());
+        let blocks = lanes.div_ceil(geometry.workgroup);
+        let per_block =
+            depth / (2 * geometry.split) + 2 + geometry.rows * geometry.units_per_lane() * geometry.split;
+        let per_step = 1 + blocks * (1 + per_block);
+        // On hardware a bound too: one dispatch must stay far from the watchdog.
+        let most = (1usize << 24) / per_step.max(1);
+        let limit = if per_step.saturating_mul(shape.time) > 10_000 { ctx.loop_limit()? } else { None };
+        limit.map_or(most, |limit| limit as usize / per_step).max(1)
+    } else {
+        1
+    };
+    Ok(Plan { geometry, steps_at_once })
+}

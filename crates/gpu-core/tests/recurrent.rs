@@ -1,0 +1,320 @@
+//! Recurrent layers against the f64 twins of cpu-core: every cell, both strategies, masks, resets, missing pieces.
+use cpu_core::recurrent as cpu;
+use gpu_core::kernels::{self, RecurrentGrads, RecurrentShape, StrategyKind};
+use gpu_core::vocabulary::{Activation, Cell, RESET, VALID};
+use gpu_core::{Buffer, Context, testing};
+use proptest::prelude::*;
+
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+
+    fn numbers(&mut self, n: usize, scale: f64) -> Vec<f64> {
+        // Rounded to f32, so that both sides start from the same numbers.
+        (0..n).map(|_| f64::from(((self.next() as f64 / (1u64 << 30) as f64 - 1.0) * scale) as f32)).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Problem {
+    cell: Cell,
+    shape: RecurrentShape,
+    bias: bool,
+    flags: bool,
+    dy: bool,
+    last: bool,
+    weight_scale: f64,
+    strategy: Option<StrategyKind>,
+}
+
+const LSTM: Cell = Cell::Lstm { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid };
+const GRU: Cell =
+    Cell::Gru { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid, reset_after: true };
+const GRU_BEFORE: Cell =
+    Cell::Gru { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid, reset_after: false };
+const RNN: Cell = Cell::SimpleRnn { activation: Activation::Tanh };
+const CELLS: [Cell; 4] = [LSTM, GRU, GRU_BEFORE, RNN];
+
+fn problem(cell: Cell, time: usize, batch: usize, input: usize, units: usize) -> Problem {
+    let shape = RecurrentShape { time, batch, input, units };
+    Problem { cell, shape, bias: true, flags: false, dy: true, last: true, weight_scale: 0.3, strategy: None }
+}
+
+fn f32s(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&v| v as f32).collect()
+}
+
+/// Largest difference relative to the largest wanted number (at least 1); NaN is infinite.
+fn error(got: &[f32], want: &[f64]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let scale = want.iter().fold(1.0f64, |m, w| m.max(w.abs()));
+    got.iter().zip(want).fold(0.0f64, |worst, (&g, &w)| {
+        let d = (f64::from(g) - w).abs() / scale;
+        if d.is_nan() { f64::INFINITY } else { worst.max(d) }
+    })
+}
+
+impl Problem {
+    /// Runs both devices; returns the largest error of the outputs and of the gradients.
+    fn errors(&self, ctx: &Context) -> (f64, f64) {
+        let Problem { cell, shape, .. } = *self;
+        let RecurrentShape { time, batch, input, units } = shape;
+        let columns = cell.gates() * units;
+        let mut rng = Rng(7);
+        let lstm = matches!(cell, Cell::Lstm { .. });
+        let x = rng.numbers(time * batch * input, 1.0);
+        let kernel = rng.numbers(input * columns, self.weight_scale);
+        let recurrent = rng.numbers(units * columns, self.weight_scale);
+        let bias = rng.numbers(cell.bias_blocks() * units, 0.5);
+        let flags: Vec<u32> = (0..time * batch)
+            .map(
+                |_| if rng.next() % 4 == 0 { 0 } else { VALID } | if rng.next() % 5 == 0 { RESET } else { 0 },
+            )
+            .collect();
+        let mut h = rng.numbers((time + 1) * batch * units, 0.8);
+        let mut c = rng.numbers((time + 1) * batch * units, 0.8);
+        let dy = rng.numbers(time * batch * units, 1.0);
+        let dh = rng.numbers(batch * units, 1.0);
+        let dc = rng.numbers(batch * units, 1.0);
+        let start = rng.numbers(input * columns + units * columns + bias.len(), 0.1);
+        let (gk, rest) = start.split_at(input * columns);
+        let (gr, gb) = rest.split_at(units * columns);
+
+        // Device first: h and c are overwritten by the twin.
+        let up = |v: &[f64]| ctx.alloc_from(&f32s(v)).unwrap();
+        let (bx, bk, br, bb, bh, bc) = (up(&x), up(&kernel), up(&recurrent), up(&bias), up(&h), up(&c));
+        let bf = ctx.alloc(flags.len()).unwrap();
+        ctx.write(&bf.all(), bytemuck_cast(&flags)).unwrap();
+        let (bdy, bdh, bdc, bgk, bgr, bgb) = (up(&dy), up(&dh), up(&dc), up(gk), up(gr), up(gb));
+        let saved = ctx.alloc(kernels::saved_len(cell, shape)).unwrap();
+        let (bgx, bgh, bgc) = (
+            ctx.alloc(x.len()).unwrap(),
+            ctx.alloc(batch * units).unwrap(),
+            ctx.alloc(batch * units).unwrap(),
+        );
+        let s = |b: &Buffer| b.all();
+        let (fs, bs, cs) = (s(&bf), s(&bb), s(&bc));
+        let (flag_arg, bias_arg, c_arg) =
+            (self.flags.then_some(&fs), self.bias.then_some(&bs), lstm.then_some(&cs));
+        let mut rec = ctx.recorder();
+        rec.force_recurrent(self.strategy);
+        kernels::recurrent_forward(
+            &mut rec,
+            cell,
+            shape,
+            &s(&bx),
+            &s(&bk),
+            &s(&br),
+            bias_arg,
+            flag_arg,
+            &s(&bh),
+            c_arg,
+            Some(&s(&saved)),
+        )
+        .unwrap();
+        let (sdy, sdh, sdc) = (s(&bdy), s(&bdh), s(&bdc));
+        let (sgk, sgr, sgb, sgx, sgh, sgc) = (s(&bgk), s(&bgr), s(&bgb), s(&bgx), s(&bgh), s(&bgc));
+        let grads = RecurrentGrads {
+            kernel: &sgk,
+            recurrent: &sgr,
+            bias: self.bias.then_some(&sgb),
+            x: Some(&sgx),
+            h0: Some(&sgh),
+            c0: lstm.then_some(&sgc),
+        };
+        kernels::recurrent_backward(
+            &mut rec,
+            cell,
+            shape,
+            &s(&bx),
+            &s(&bk),
+            &s(&br),
+            flag_arg,
+            &s(&bh),
+            c_arg,
+            &s(&saved),
+            self.dy.then_some(&sdy),
+            self.last.then_some(&sdh),
+            (self.last && lstm).then_some(&sdc),
+            &grads,
+        )
+        .unwrap();
+        ctx.run(&rec.finish().unwrap(), &[Default::default()]).unwrap();
+
+        let cpu_shape = cpu::RecurrentShape { time, batch, input, units };
+        let mut keep = vec![0.0; cpu::saved_len(cell, cpu_shape)];
+        let mut workspace = cpu::RecurrentWorkspace::default();
+        let flag_arg = self.flags.then_some(&flags[..]);
+        cpu::recurrent_forward(
+            cell,
+            cpu_shape,
+            &x,
+            &kernel,
+            &recurrent,
+            self.bias.then_some(&bias[..]),
+            flag_arg,
+            &mut h,
+            lstm.then_some(&mut c[..]),
+            Some(&mut keep),
+            &mut workspace,
+            0,
+            1,
+        )
+        .unwrap();
+        let (mut gk, mut gr, mut gb) = (gk.to_vec(), gr.to_vec(), gb.to_vec());
+        let (mut gx, mut gh, mut gc) =
+            (vec![0.0; x.len()], vec![0.0; batch * units], vec![0.0; batch * units]);
+        let grads = cpu::RecurrentGrads {
+            kernel: &mut gk,
+            recurrent: &mut gr,
+            bias: self.bias.then_some(&mut gb[..]),
+            x: Some(&mut gx),
+            h0: Some(&mut gh),
+            c0: lstm.then_some(&mut gc[..]),
+        };
+        cpu::recurrent_backward(
+            cell,
+            cpu_shape,
+            &x,
+            &kernel,
+            &recurrent,
+            flag_arg,
+            &h,
+            lstm.then_some(&c[..]),
+            &keep,
+            self.dy.then_some(&dy[..]),
+            self.last.then_some(&dh[..]),
+            (self.last && lstm).then_some(&dc[..]),
+            grads,
+            &mut workspace,
+            0,
+            1,
+        )
+        .unwrap();
+
+        let read = |b: &Buffer| ctx.read_f32(&b.all()).unwrap();
+        let mut forward = error(&read(&bh), &h);
+        let mut backward = [(&bgk, &gk), (&bgr, &gr), (&bgx, &gx), (&bgh, &gh)]
+            .map(|(b, want)| error(&read(b), want))
+            .into_iter()
+            .fold(0.0, f64::max);
+        if lstm {
+            forward = forward.max(error(&read(&bc), &c));
+            backward = backward.max(error(&read(&bgc), &gc));
+        }
+        if self.bias {
+            backward = backward.max(error(&read(&bgb), &gb));
+        }
+        (forward, backward)
+    }
+
+    /// Outputs within 1e-5, gradients within 1e-4 of the largest: f32 rounding (6e-8) through sums of at most a few hundred
+    /// terms and steps, times the adapter's exp (about 4 units in the last place).
+    fn check(&self) {
+        let Some(ctx) = testing::context() else { return };
+        let (forward, backward) = self.errors(&ctx);
+        assert!(
+            forward <= 1e-5 && backward <= 1e-4,
+            "forward {forward:e} backward {backward:e} for {self:?}"
+        );
+    }
+}
+
+fn bytemuck_cast(words: &[u32]) -> &[u8] {
+    bytemuck::cast_slice(words)
+}
+
+#[test]
+fn every_cell_at_sizes_one_odd_a_workgroup_and_more() {
+    for cell in CELLS {
+        for (t, b, i, u) in [(1, 1, 1, 1), (5, 3, 2, 5), (4, 8, 7, 32), (3, 17, 9, 132), (6, 2, 3, 150)] {
+            for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
+                Problem { strategy: Some(strategy), ..problem(cell, t, b, i, u) }.check();
+            }
+        }
+    }
+}
+
+#[test]
+fn flags_mask_and_reset() {
+    for cell in CELLS {
+        for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
+            Problem { flags: true, strategy: Some(strategy), ..problem(cell, 9, 11, 3, 20) }.check();
+        }
+    }
+}
+
+#[test]
+fn every_activation_with_a_derivative_from_its_output() {
+    for activation in Activation::ALL.into_iter().filter(|a| a.derivative_from_output()) {
+        // Exponential explodes through time; two steps show its derivative.
+        let time = if activation == Activation::Exponential { 2 } else { 4 };
+        let small = |cell| Problem { weight_scale: 0.1, ..problem(cell, time, 3, 2, 6) };
+        small(Cell::SimpleRnn { activation }).check();
+        small(Cell::Lstm { activation, recurrent_activation: Activation::HardSigmoid }).check();
+        small(Cell::Gru {
+            activation: Activation::Tanh,
+            recurrent_activation: activation,
+            reset_after: true,
+        })
+        .check();
+    }
+}
+
+#[test]
+fn saturated_gates_stay_finite() {
+    for cell in CELLS {
+        let Some(ctx) = testing::context() else { return };
+        // Pre-activations of about +-100.
+        let (forward, backward) = Problem { weight_scale: 60.0, ..problem(cell, 4, 5, 6, 12) }.errors(&ctx);
+        // A pre-activation of 100 has a rounding error of 1e-5, which a gate at its steepest turns into as much.
+        assert!(forward < 1e-3 && backward < 1e-2, "{cell:?} forward {forward:e} backward {backward:e}");
+    }
+}
+
+#[test]
+fn wrong_buffers_and_activations_are_errors() {
+    let Some(ctx) = testing::context() else { return };
+    let b = ctx.alloc_zeroed(64).unwrap();
+    let s = |n| b.slice(0, n).unwrap();
+    let shape = RecurrentShape { time: 2, batch: 1, input: 1, units: 2 };
+    let mut rec = ctx.recorder();
+    let mut run = |cell, h: usize, c: Option<usize>| {
+        let c = c.map(s);
+        kernels::recurrent_forward(
+            &mut rec,
+            cell,
+            shape,
+            &s(2),
+            &s(8),
+            &s(16),
+            None,
+            None,
+            &s(h),
+            c.as_ref(),
+            None,
+        )
+        .unwrap_err()
+        .to_string()
+    };
+    assert!(run(LSTM, 5, Some(6)).contains("h needs 6 elements, got 5"));
+    assert!(run(LSTM, 6, None).contains("cell state"));
+    let silu = Cell::Lstm { activation: Activation::Silu, recurrent_activation: Activation::Sigmoid };
+    assert!(run(silu, 6, Some(6)).contains("Silu"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn any_shape_and_option(
+        which in 0usize..4, t in 1usize..9, b in 1usize..20, i in 1usize..9, u in 1usize..40,
+        bias: bool, flags: bool, dy: bool, last: bool, sequence: bool,
+    ) {
+        let strategy = Some(if sequence { StrategyKind::Sequence } else { StrategyKind::PerStep });
+        Problem { bias, flags, dy, last, strategy, ..problem(CELLS[which], t, b, i, u) }.check();
+    }
+}

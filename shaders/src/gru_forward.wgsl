@@ -1,0 +1,104 @@
+// gru_forward: a step of GRU with reset_after,
+//   z, r = rec_act(xw + hp U + b')   q = hp U_h + b'_h   n = act(xw_h + r q)   h = z hp + (1 - z) n
+// gates [T, B, 4U] come as x W + b in the blocks z, r, n and leave as z, r, n, q; bias [3U] is b', the recurrent one;
+// h [T+1, B, U], slot t before the step. hp is zero where the step's flag has RESET; without VALID it is carried over.
+
+struct Params {
+    flags_at: u32,
+    w_at: u32,
+    bias_at: u32,
+    gates_at: u32,
+    h_at: u32,
+    first: u32,
+    steps: u32,
+    time: u32,
+    batch: u32,
+    units: u32,
+    depth: u32,
+    ldw: u32,
+    block: u32,
+    saved_row: u32,
+    has_flags: u32,
+    has_bias: u32,
+    has_dy: u32,
+}
+
+@group(0) @binding(0) var<storage, read> flags: array<u32>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> gates: array<f32>;
+@group(0) @binding(4) var<storage, read_write> h: array<f32>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+override ACT: u32 = 1u;
+override REC_ACT: u32 = 2u;
+
+alias Tile = mat3x4<f32>;
+const COLS = 3u;
+const GATED = true;
+
+fn tile_at(k: u32, col: u32) -> Tile {
+    let at = params.w_at / 4u + k * params.ldw + col;
+    return Tile(w[at], w[at + params.block], w[at + 2u * params.block]);
+}
+
+fn put(at: u32, tile: Tile) {
+    park[at + 0u] = tile[0][0];
+    park[at + 1u] = tile[0][1];
+    park[at + 2u] = tile[0][2];
+    park[at + 3u] = tile[0][3];
+    park[at + 4u] = tile[1][0];
+    park[at + 5u] = tile[1][1];
+    park[at + 6u] = tile[1][2];
+    park[at + 7u] = tile[1][3];
+    park[at + 8u] = tile[2][0];
+    park[at + 9u] = tile[2][1];
+    park[at + 10u] = tile[2][2];
+    park[at + 11u] = tile[2][3];
+}
+const BACKWARD = false;
+
+fn left(at: u32) -> f32 {
+    return h[at];
+}
+
+fn left_row(t: u32, row: u32) -> u32 {
+    return params.h_at + (t * params.batch + row) * params.units;
+}
+
+fn depth(t: u32) -> u32 {
+    return params.depth;
+}
+
+fn flag_of(t: u32, row: u32) -> u32 {
+    if params.has_flags == 0u {
+        return VALID;
+    }
+    return flags[params.flags_at + t * params.batch + row];
+}
+
+fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
+    let slot = params.h_at + (t * params.batch + row) * params.units + unit;
+    let next = slot + params.batch * params.units;
+    let flag = flag_of(t, row);
+    let kept = (flag & RESET) == 0u;
+    let hp = select(0.0, h[slot], kept);
+    if (flag & VALID) == 0u {
+        h[next] = hp;
+        return;
+    }
+    var p = select(vec4<f32>(), sums, kept);
+    if params.has_bias != 0u {
+        let at = params.bias_at + unit;
+        p += vec4(bias[at], bias[at + params.units], bias[at + 2u * params.units], 0.0);
+    }
+    let gate = params.gates_at + (t * params.batch + row) * params.saved_row + unit;
+    let z = act(REC_ACT, gates[gate] + p.x);
+    let r = act(REC_ACT, gates[gate + params.units] + p.y);
+    let n = act(ACT, gates[gate + 2u * params.units] + r * p.z);
+    gates[gate] = z;
+    gates[gate + params.units] = r;
+    gates[gate + 2u * params.units] = n;
+    gates[gate + 3u * params.units] = p.z;
+    h[next] = z * hp + (1.0 - z) * n;
+}

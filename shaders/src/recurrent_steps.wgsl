@@ -1,0 +1,178 @@
+// recurrent_steps: what every recurrent kernel shares. For each step of the dispatch, ROWS rows of the left operand (states,
+// or gradients of the step after) times the recurrent weights, in registers; then the cell's `finish` for each unit.
+//
+// The cell's text defines: `Tile`, a matrix of COLS columns of 4 units; `tile_at(k, col)`, the weights of row k;
+// `put(at, tile)`; `left(at)` and `left_row(t, row)`; `depth(t)`, the length of the product; `finish(t, row, unit, sums)`;
+// GATED: the tile's columns are the gates of 4 units (else 4 blocks of 4 units of one gate); BACKWARD: time runs down.
+//
+// Grid: x over columns of units, y over blocks of ROWS rows. With one workgroup in x, a dispatch may run many steps
+// (SEQUENCE): a workgroup owns its rows, and a barrier orders its steps.
+// SPLIT invocations share a product, each a stretch of k; their partial sums meet in workgroup memory.
+
+override WORKGROUP: u32 = 8u;
+override ROWS: u32 = 8u;
+override SPLIT: u32 = 1u;
+override SEQUENCE: bool = false;
+// WORKGROUP * SPLIT * ROWS * COLS * 4
+override PARK: u32 = 1024u;
+
+const VALID = 1u;
+const RESET = 2u;
+
+// [SPLIT][WORKGROUP][ROWS][COLS][4]: accumulators that are indexed in a loop must live in memory.
+var<workgroup> park: array<f32, PARK>;
+
+fn product(t: u32, row: u32, col: u32, split: u32, own: u32) {
+    let last = params.batch - 1u;
+    let r0 = left_row(t, row);
+    let r1 = left_row(t, min(row + 1u, last));
+    let r2 = left_row(t, min(row + 2u, last));
+    let r3 = left_row(t, min(row + 3u, last));
+    let r4 = left_row(t, min(row + 4u, last));
+    let r5 = left_row(t, min(row + 5u, last));
+    let r6 = left_row(t, min(row + 6u, last));
+    let r7 = left_row(t, min(row + 7u, last));
+    var t0 = Tile();
+    var t1 = Tile();
+    var t2 = Tile();
+    var t3 = Tile();
+    var t4 = Tile();
+    var t5 = Tile();
+    var t6 = Tile();
+    var t7 = Tile();
+    let whole = depth(t);
+    let share = (whole + 2u * SPLIT - 1u) / (2u * SPLIT) * 2u;
+    let stop = min(whole, (split + 1u) * share);
+    var k = split * share;
+    for (; k + 2u <= stop; k += 2u) {
+        let w = tile_at(k, col);
+        t0 += left(r0 + k) * w;
+        if ROWS > 1u {
+            t1 += left(r1 + k) * w;
+        }
+        if ROWS > 2u {
+            t2 += left(r2 + k) * w;
+            t3 += left(r3 + k) * w;
+        }
+        if ROWS > 4u {
+            t4 += left(r4 + k) * w;
+            t5 += left(r5 + k) * w;
+            t6 += left(r6 + k) * w;
+            t7 += left(r7 + k) * w;
+        }
+        let v = tile_at(k + 1u, col);
+        t0 += left(r0 + k + 1u) * v;
+        if ROWS > 1u {
+            t1 += left(r1 + k + 1u) * v;
+        }
+        if ROWS > 2u {
+            t2 += left(r2 + k + 1u) * v;
+            t3 += left(r3 + k + 1u) * v;
+        }
+        if ROWS > 4u {
+            t4 += left(r4 + k + 1u) * v;
+            t5 += left(r5 + k + 1u) * v;
+            t6 += left(r6 + k + 1u) * v;
+            t7 += left(r7 + k + 1u) * v;
+        }
+    }
+    if k < stop {
+        let w = tile_at(k, col);
+        t0 += left(r0 + k) * w;
+        if ROWS > 1u {
+            t1 += left(r1 + k) * w;
+        }
+        if ROWS > 2u {
+            t2 += left(r2 + k) * w;
+            t3 += left(r3 + k) * w;
+        }
+        if ROWS > 4u {
+            t4 += left(r4 + k) * w;
+            t5 += left(r5 + k) * w;
+            t6 += left(r6 + k) * w;
+            t7 += left(r7 + k) * w;
+        }
+    }
+    let size = COLS * 4u;
+    put(own, t0);
+    if ROWS > 1u {
+        put(own + size, t1);
+    }
+    if ROWS > 2u {
+        put(own + 2u * size, t2);
+        put(own + 3u * size, t3);
+    }
+    if ROWS > 4u {
+        put(own + 4u * size, t4);
+        put(own + 5u * size, t5);
+        put(own + 6u * size, t6);
+        put(own + 7u * size, t7);
+    }
+}
+
+fn sum_of(at: u32) -> f32 {
+    var sum = park[at];
+    for (var s = 1u; s < SPLIT; s++) {
+        sum += park[at + s * WORKGROUP * ROWS * COLS * 4u];
+    }
+    return sum;
+}
+
+// The gates of one unit after another, or one sum per unit; invocations of a split take turns.
+fn finish_all(t: u32, row: u32, col: u32, split: u32, own: u32) {
+    let live = min(ROWS, params.batch - row);
+    let each = select(16u, 4u, GATED);
+    for (var e = split; e < live * each; e += SPLIT) {
+        let i = e / each;
+        let j = e % each;
+        let unit = col * each + j;
+        if unit < params.units {
+            let at = own + i * COLS * 4u + j;
+            var sums = vec4<f32>();
+            sums.x = sum_of(at);
+            if GATED {
+                sums.y = sum_of(at + 4u);
+                if COLS > 2u {
+                    sums.z = sum_of(at + 8u);
+                }
+                if COLS > 3u {
+                    sums.w = sum_of(at + 12u);
+                }
+            }
+            finish(t, row + i, unit, sums);
+        }
+    }
+}
+
+@compute @workgroup_size(WORKGROUP, SPLIT)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+) {
+    let row = group.y * ROWS;
+    let each = select(16u, 4u, GATED);
+    let cols = (params.units + each - 1u) / each;
+    let own = local.x * ROWS * COLS * 4u;
+    for (var s = 0u; s < params.steps; s++) {
+        let t = params.first + select(s, params.steps - 1u - s, BACKWARD);
+        // Lanes past the end work on the last column and keep nothing, so that all lanes go the same way.
+        for (var base = group.x * WORKGROUP; base < cols; base += groups.x * WORKGROUP) {
+            let col = base + local.x;
+            product(t, row, min(col, cols - 1u), local.y, own + local.y * WORKGROUP * ROWS * COLS * 4u);
+            if SPLIT > 1u {
+                workgroupBarrier();
+            }
+            if col < cols {
+                finish_all(t, row, col, local.y, own);
+            }
+            if SPLIT > 1u {
+                workgroupBarrier();
+            }
+        }
+        if SEQUENCE {
+            storageBarrier();
+            workgroupBarrier();
+        }
+    }
+}
