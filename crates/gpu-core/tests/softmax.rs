@@ -102,3 +102,24 @@ fn every_way_to_share_a_row() {
         }
     }
 }
+
+#[test]
+fn a_row_past_the_loop_limit_is_refused_not_cut_short() {
+    let Some(ctx) = testing::context() else { return };
+    let cols = 4_000_000;
+    let [x, y] = [0.0, 0.0].map(|value| ctx.alloc_from(&vec![value; cols]).unwrap().all());
+    let mut rec = ctx.recorder();
+    let recorded = kernels::softmax_forward(&mut rec, 1, cols, &x, &y);
+    match ctx.loop_limit().unwrap() {
+        Some(limit) => {
+            let message = recorded.expect_err("must be refused").to_string();
+            assert!(message.contains(&format!("this adapter runs at most {limit}")), "{message}");
+        }
+        None => {
+            recorded.unwrap();
+            ctx.run(&rec.finish().unwrap(), &[Default::default()]).unwrap();
+            let share = 1.0 / cols as f64;
+            assert_close("long row", &ctx.read_f32(&y).unwrap(), &vec![share; cols], RTOL, 0.0);
+        }
+    }
+}
