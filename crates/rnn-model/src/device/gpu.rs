@@ -168,7 +168,6 @@ impl GpuEngine {
             &self.get(io.x)?,
             &self.get(io.kernel)?,
             &self.get(io.recurrent)?,
-            io.bias.is_some(),
             flags.as_ref(),
             &self.get(io.h)?,
             c.as_ref(),
