@@ -165,7 +165,7 @@ fn variants(kernel: &Kernel, module: &Module) -> Vec<PipelineConstants> {
                 one(name, 0.0);
                 one(name, 1.0);
             }
-            ("KIND" | "ACT" | "ACTIVATION" | "RECURRENT_ACTIVATION", _) => {
+            ("KIND" | "ACT" | "REC_ACT", _) => {
                 Activation::ALL.iter().for_each(|a| one(name, f64::from(*a as u32)));
             }
             ("SCORE", _) => {
