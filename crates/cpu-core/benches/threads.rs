@@ -1,10 +1,11 @@
-//! From which size on threads pay: the same operation in a pool of one thread and in one of all cores. The thresholds in
-//! `parallel.rs` stand where the second becomes the faster.
+//! From which size on threads pay: the same operation on one thread and on all cores. The thresholds in `parallel.rs` stand
+//! where the second becomes the faster; below them both are the same.
 
-use cpu_core::{Activation, StepParams, activation_forward, add, dropout, softmax_forward, sum_rows};
+use cpu_core::{
+    Activation, StepParams, activation_forward, add, dropout, softmax_forward, sum_rows, with_threads,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use std::time::Instant;
 
 type Operation = fn(&[f32], &mut [f32]);
 
@@ -17,24 +18,15 @@ const OPERATIONS: [(&str, Operation); 5] = [
 ];
 
 fn sizes(c: &mut Criterion) {
-    let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
-    let pools = [1, cores].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap());
     for log in [15, 16, 17, 18, 20] {
         let n: usize = 1 << log;
         let x: Vec<f32> = (0..n).map(|i| (i % 997) as f32 * 0.01 - 5.0).collect();
         let mut y = vec![0.0; n];
         let mut group = c.benchmark_group(format!("threads/2^{log}"));
         for (name, operation) in OPERATIONS {
-            for pool in &pools {
-                group.bench_function(format!("{name}, {}", pool.current_num_threads()), |b| {
-                    b.iter_custom(|rounds| {
-                        // Inside the pool, so that entering it is not counted.
-                        pool.install(|| {
-                            let start = Instant::now();
-                            (0..rounds).for_each(|_| operation(black_box(&x), &mut y));
-                            start.elapsed()
-                        })
-                    });
+            for (label, threads) in [("one", 1), ("all", usize::MAX)] {
+                group.bench_function(format!("{name}, {label}"), |b| {
+                    with_threads(threads, || b.iter(|| operation(black_box(&x), &mut y)));
                 });
             }
         }

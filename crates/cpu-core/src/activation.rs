@@ -1,9 +1,8 @@
 //! Element-wise activations and their derivatives; formulas of [`Activation`].
 
 use crate::error::check_len;
-use crate::math::{Kernel, Lanes, Scalar, dispatch, map, zip_map};
+use crate::math::{Kernel, Lanes, Scalar, WIDEST, dispatch, map, zip_map};
 use crate::{Activation, Real, Result, parallel};
-use rayon::prelude::*;
 
 /// `y[i] = kind(x[i])`, any length.
 ///
@@ -14,14 +13,8 @@ use rayon::prelude::*;
 /// [`crate::Error::Length`] where `y` is not as long as `x`.
 pub fn activation_forward<T: Real>(kind: Activation, x: &[T], y: &mut [T]) -> Result<()> {
     check_len("activation_forward", "y", x.len(), y.len())?;
-    let work = parallel::COMPUTE;
-    if work.pays(x.len()) {
-        x.par_chunks(work.chunk)
-            .zip(y.par_chunks_mut(work.chunk))
-            .for_each(|(x, y)| dispatch(Forward { kind, x, y }));
-    } else {
-        dispatch(Forward { kind, x, y });
-    }
+    let chunk = parallel::COMPUTE.chunk(x.len(), WIDEST);
+    parallel::share_out(x.chunks(chunk).zip(y.chunks_mut(chunk)), |(x, y)| dispatch(Forward { kind, x, y }));
     Ok(())
 }
 
@@ -35,15 +28,11 @@ pub fn activation_forward<T: Real>(kind: Activation, x: &[T], y: &mut [T]) -> Re
 pub fn activation_backward<T: Real>(kind: Activation, saved: &[T], dy: &[T], dx: &mut [T]) -> Result<()> {
     check_len("activation_backward", "dy", saved.len(), dy.len())?;
     check_len("activation_backward", "dx", saved.len(), dx.len())?;
-    let work = parallel::COMPUTE;
-    if work.pays(saved.len()) {
-        let inputs = saved.par_chunks(work.chunk).zip(dy.par_chunks(work.chunk));
-        inputs
-            .zip(dx.par_chunks_mut(work.chunk))
-            .for_each(|((saved, dy), dx)| dispatch(Backward { kind, saved, dy, dx }));
-    } else {
+    let chunk = parallel::COMPUTE.chunk(saved.len(), WIDEST);
+    let inputs = saved.chunks(chunk).zip(dy.chunks(chunk));
+    parallel::share_out(inputs.zip(dx.chunks_mut(chunk)), |((saved, dy), dx)| {
         dispatch(Backward { kind, saved, dy, dx });
-    }
+    });
     Ok(())
 }
 

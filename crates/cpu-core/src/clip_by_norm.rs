@@ -1,10 +1,9 @@
 //! Gradient clipping by norm: Keras's `clipnorm` (per variable) and `global_clipnorm`.
 
 use crate::error::check_len;
-use crate::math::{Kernel, Lanes, dispatch, map_in_place};
+use crate::math::{Kernel, Lanes, WIDEST, dispatch, map_in_place};
 use crate::segment_sum::{check_segments, ranges};
 use crate::{Real, Result, parallel};
-use rayon::prelude::*;
 
 /// Where a segment's norm exceeds `max_norm`, the segment of `x` is multiplied by `max_norm / norm`. The norm is
 /// `sqrt(sumsq[s])`, or with `global` the root of the sum of all `sumsq`, the same for every segment. `segments` holds
@@ -30,12 +29,8 @@ pub fn clip_by_norm<T: Real>(
             continue;
         }
         let (factor, x) = (max_norm / norm, &mut x[range]);
-        let work = parallel::MEMORY;
-        if work.pays(x.len()) {
-            x.par_chunks_mut(work.chunk).for_each(|x| dispatch(Scale { factor, x }));
-        } else {
-            dispatch(Scale { factor, x });
-        }
+        let chunk = parallel::MEMORY.chunk(x.len(), WIDEST);
+        parallel::share_out(x.chunks_mut(chunk), |x| dispatch(Scale { factor, x }));
     }
     Ok(())
 }

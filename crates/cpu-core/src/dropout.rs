@@ -4,7 +4,6 @@ use crate::error::check_len;
 use crate::math::{Kernel, Lanes, dispatch};
 use crate::random::{RUN, Stream};
 use crate::{Error, Real, Result, StepParams, parallel};
-use rayon::prelude::*;
 
 const OP: &str = "dropout";
 
@@ -29,13 +28,10 @@ pub fn dropout<T: Real>(
     Stream::check(OP, x.len())?;
     let (stream, scale) = (Stream::new(seed, stream, step), T::ONE / (T::ONE - rate));
     let rate = rate.to_f32();
-    let work = parallel::COMPUTE;
-    if work.pays(x.len()) {
-        let pieces = x.par_chunks(work.chunk).zip(y.par_chunks_mut(work.chunk)).enumerate();
-        pieces.for_each(|(i, (x, y))| dispatch(Dropout { rate, scale, stream, first: i * work.chunk, x, y }));
-    } else {
-        dispatch(Dropout { rate, scale, stream, first: 0, x, y });
-    }
+    let chunk = parallel::COMPUTE.chunk(x.len(), RUN);
+    parallel::share_out(x.chunks(chunk).zip(y.chunks_mut(chunk)).enumerate(), |(i, (x, y))| {
+        dispatch(Dropout { rate, scale, stream, first: i * chunk, x, y });
+    });
     Ok(())
 }
 

@@ -1,9 +1,8 @@
 //! Sums and multiples of whole arrays.
 
 use crate::error::check_len;
-use crate::math::{Kernel, Lanes, dispatch, map, zip_map};
+use crate::math::{Kernel, Lanes, WIDEST, dispatch, map, zip_map};
 use crate::{Real, Result, parallel};
-use rayon::prelude::*;
 
 /// `y[i] = a[i] + b[i]`
 ///
@@ -12,13 +11,35 @@ use rayon::prelude::*;
 pub fn add<T: Real>(a: &[T], b: &[T], y: &mut [T]) -> Result<()> {
     check_len("add", "b", a.len(), b.len())?;
     check_len("add", "y", a.len(), y.len())?;
-    let work = parallel::MEMORY;
-    if work.pays(a.len()) {
-        let inputs = a.par_chunks(work.chunk).zip(b.par_chunks(work.chunk));
-        inputs.zip(y.par_chunks_mut(work.chunk)).for_each(|((a, b), y)| dispatch(Add { a, b, y }));
-    } else {
-        dispatch(Add { a, b, y });
-    }
+    let chunk = parallel::MEMORY.chunk(a.len(), WIDEST);
+    let inputs = a.chunks(chunk).zip(b.chunks(chunk));
+    parallel::share_out(inputs.zip(y.chunks_mut(chunk)), |((a, b), y)| dispatch(Add { a, b, y }));
+    Ok(())
+}
+
+/// `y[i] = a[i] - b[i]`
+///
+/// # Errors
+/// [`crate::Error::Length`] where `b` or `y` is not as long as `a`.
+pub fn sub<T: Real>(a: &[T], b: &[T], y: &mut [T]) -> Result<()> {
+    check_len("sub", "b", a.len(), b.len())?;
+    check_len("sub", "y", a.len(), y.len())?;
+    let chunk = parallel::MEMORY.chunk(a.len(), WIDEST);
+    let inputs = a.chunks(chunk).zip(b.chunks(chunk));
+    parallel::share_out(inputs.zip(y.chunks_mut(chunk)), |((a, b), y)| dispatch(Sub { a, b, y }));
+    Ok(())
+}
+
+/// `y[i] = a[i] * b[i]`
+///
+/// # Errors
+/// [`crate::Error::Length`] where `b` or `y` is not as long as `a`.
+pub fn mul<T: Real>(a: &[T], b: &[T], y: &mut [T]) -> Result<()> {
+    check_len("mul", "b", a.len(), b.len())?;
+    check_len("mul", "y", a.len(), y.len())?;
+    let chunk = parallel::MEMORY.chunk(a.len(), WIDEST);
+    let inputs = a.chunks(chunk).zip(b.chunks(chunk));
+    parallel::share_out(inputs.zip(y.chunks_mut(chunk)), |((a, b), y)| dispatch(Mul { a, b, y }));
     Ok(())
 }
 
@@ -28,14 +49,8 @@ pub fn add<T: Real>(a: &[T], b: &[T], y: &mut [T]) -> Result<()> {
 /// [`crate::Error::Length`] where `y` is not as long as `x`.
 pub fn scale<T: Real>(factor: T, x: &[T], y: &mut [T]) -> Result<()> {
     check_len("scale", "y", x.len(), y.len())?;
-    let work = parallel::MEMORY;
-    if work.pays(x.len()) {
-        x.par_chunks(work.chunk)
-            .zip(y.par_chunks_mut(work.chunk))
-            .for_each(|(x, y)| dispatch(Scale { factor, x, y }));
-    } else {
-        dispatch(Scale { factor, x, y });
-    }
+    let chunk = parallel::MEMORY.chunk(x.len(), WIDEST);
+    parallel::share_out(x.chunks(chunk).zip(y.chunks_mut(chunk)), |(x, y)| dispatch(Scale { factor, x, y }));
     Ok(())
 }
 
@@ -45,37 +60,40 @@ pub fn scale<T: Real>(factor: T, x: &[T], y: &mut [T]) -> Result<()> {
 /// [`crate::Error::Length`] where `y` is not as long as `x`.
 pub fn add_assign<T: Real>(x: &[T], y: &mut [T]) -> Result<()> {
     check_len("add_assign", "y", x.len(), y.len())?;
-    let work = parallel::MEMORY;
-    if work.pays(x.len()) {
-        x.par_chunks(work.chunk)
-            .zip(y.par_chunks_mut(work.chunk))
-            .for_each(|(x, y)| dispatch(AddAssign { x, y }));
-    } else {
-        dispatch(AddAssign { x, y });
-    }
+    let chunk = parallel::MEMORY.chunk(x.len(), WIDEST);
+    parallel::share_out(x.chunks(chunk).zip(y.chunks_mut(chunk)), |(x, y)| dispatch(AddAssign { x, y }));
     Ok(())
 }
 
-struct Add<'a, T> {
-    a: &'a [T],
-    b: &'a [T],
-    y: &'a mut [T],
+/// A kernel of two inputs, `y = a <op> b`.
+macro_rules! pairwise {
+    ($name:ident, $op:ident) => {
+        struct $name<'a, T> {
+            a: &'a [T],
+            b: &'a [T],
+            y: &'a mut [T],
+        }
+
+        impl<T: Real> Kernel<T> for $name<'_, T> {
+            type Output = ();
+            #[inline(always)]
+            fn run<S: Lanes<T = T>>(self, s: S) {
+                zip_map(
+                    s,
+                    self.a,
+                    self.b,
+                    self.y,
+                    #[inline(always)]
+                    |a, b| s.$op(a, b),
+                );
+            }
+        }
+    };
 }
 
-impl<T: Real> Kernel<T> for Add<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Lanes<T = T>>(self, s: S) {
-        zip_map(
-            s,
-            self.a,
-            self.b,
-            self.y,
-            #[inline(always)]
-            |a, b| s.add(a, b),
-        );
-    }
-}
+pairwise!(Add, add);
+pairwise!(Sub, sub);
+pairwise!(Mul, mul);
 
 struct Scale<'a, T> {
     factor: T,

@@ -2,7 +2,6 @@
 
 use crate::error::{check_len, volume};
 use crate::{Error, Real, Result, StepParams, parallel};
-use rayon::prelude::*;
 
 const OP: &str = "gather_batch";
 
@@ -44,19 +43,19 @@ pub fn gather_batch<T: Real>(
             limit: samples,
         });
     }
-    let gather_step = |(t, out): (usize, &mut [T])| {
-        for (to, &index) in out.chunks_exact_mut(features).zip(chosen) {
-            let from = &dataset[index as usize * sample + t * features..][..features];
-            if features == 1 { to[0] = from[0] } else { to.copy_from_slice(from) }
-        }
-    };
     if rows == 0 {
         return Ok(());
     }
-    if parallel::MEMORY.pays(out.len()) {
-        out.par_chunks_mut(rows * features).enumerate().for_each(gather_step);
-    } else {
-        out.chunks_exact_mut(rows * features).enumerate().for_each(gather_step);
-    }
+    let step_len = rows * features;
+    let chunk = parallel::MEMORY.chunk(out.len(), step_len);
+    parallel::share_out(out.chunks_mut(chunk).enumerate(), |(piece, out)| {
+        for (t, out) in out.chunks_exact_mut(step_len).enumerate() {
+            let at = (piece * chunk / step_len + t) * features;
+            for (to, &index) in out.chunks_exact_mut(features).zip(chosen) {
+                let from = &dataset[index as usize * sample + at..][..features];
+                if features == 1 { to[0] = from[0] } else { to.copy_from_slice(from) }
+            }
+        }
+    });
     Ok(())
 }

@@ -36,18 +36,13 @@ pub fn optimizer_step<T: Real>(
     let n = params.len();
     check_len(OP, "grads", n, grads.len())?;
     let [needs_m, needs_v, needs_x] = spec.rule.slots();
-    let slots = Slots {
-        m: slot("the slot m", needs_m, n, m)?,
-        v: slot("the slot v", needs_v, n, v)?,
-        x: slot("the slot x", needs_x, n, x)?,
-    };
-    let piece = Piece { w: params, g: grads, slots };
-    let update = Update { spec, step };
-    if parallel::MEMORY.pays(n) {
-        update.divide(piece)
-    } else {
-        update.apply(piece)
-    }
+    let m = slot("the slot m", needs_m, n, m)?;
+    let v = slot("the slot v", needs_v, n, v)?;
+    let x = slot("the slot x", needs_x, n, x)?;
+    let chunk = parallel::MEMORY.chunk(n, WIDEST);
+    let slots = slot_chunks(m, chunk).zip(slot_chunks(v, chunk)).zip(slot_chunks(x, chunk));
+    let pieces = params.chunks_mut(chunk).zip(grads.chunks(chunk)).zip(slots);
+    parallel::share_out(pieces, |((w, g), ((m, v), x))| dispatch(Update { spec, step, w, g, m, v, x }));
     Ok(())
 }
 
@@ -63,67 +58,28 @@ fn slot<'a, T>(what: &'static str, needed: bool, n: usize, slot: Option<&'a mut 
     }
 }
 
-/// The slots of a run of parameters; one that the rule does not use is empty.
-struct Slots<'a, T> {
+/// The slot's pieces; of one that the rule does not use, empty ones without end.
+fn slot_chunks<T>(slot: &mut [T], chunk: usize) -> impl Iterator<Item = &mut [T]> {
+    slot.chunks_mut(chunk).chain(std::iter::repeat_with(|| [].as_mut_slice()))
+}
+
+/// A run of parameters with their gradients and slots; a slot that the rule does not use is empty.
+struct Update<'a, T> {
+    spec: &'a OptimizerSpec,
+    step: &'a StepParams,
+    w: &'a mut [T],
+    g: &'a [T],
     m: &'a mut [T],
     v: &'a mut [T],
     x: &'a mut [T],
 }
 
-/// A run of parameters with their gradients and slots.
-struct Piece<'a, T> {
-    w: &'a mut [T],
-    g: &'a [T],
-    slots: Slots<'a, T>,
-}
-
-/// Splits a slot that may be empty.
-fn split<T>(x: &mut [T], at: usize) -> (&mut [T], &mut [T]) {
-    let at = at.min(x.len());
-    x.split_at_mut(at)
-}
-
-#[derive(Clone, Copy)]
-struct Update<'a> {
-    spec: &'a OptimizerSpec,
-    step: &'a StepParams,
-}
-
-impl Update<'_> {
-    fn divide<T: Real>(self, piece: Piece<'_, T>) {
-        let n = piece.w.len();
-        if n <= parallel::MEMORY.chunk {
-            return self.apply(piece);
-        }
-        let at = n / 2 / WIDEST * WIDEST;
-        let (w0, w1) = piece.w.split_at_mut(at);
-        let (g0, g1) = piece.g.split_at(at);
-        let (m0, m1) = split(piece.slots.m, at);
-        let (v0, v1) = split(piece.slots.v, at);
-        let (x0, x1) = split(piece.slots.x, at);
-        rayon::join(
-            || self.divide(Piece { w: w0, g: g0, slots: Slots { m: m0, v: v0, x: x0 } }),
-            || self.divide(Piece { w: w1, g: g1, slots: Slots { m: m1, v: v1, x: x1 } }),
-        );
-    }
-
-    fn apply<T: Real>(self, piece: Piece<'_, T>) {
-        dispatch(Apply { update: self, piece });
-    }
-}
-
-struct Apply<'a, 'b, T> {
-    update: Update<'a>,
-    piece: Piece<'b, T>,
-}
-
-impl<T: Real> Kernel<T> for Apply<'_, '_, T> {
+impl<T: Real> Kernel<T> for Update<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Lanes<T = T>>(self, s: S) {
-        let Update { spec, step } = self.update;
-        let Piece { w, g, slots: Slots { m, v, x } } = self.piece;
+        let Update { spec, step, w, g, m, v, x } = self;
         let number = |x: f32| s.splat(T::from_f32(x));
         let lr = number(step.lr);
         let decays = spec.weight_decay != 0.0;

@@ -1,32 +1,72 @@
-//! When work goes to several threads: past the size where handing it over costs less than it saves.
+//! When work goes to several threads, and how it is divided.
 //!
-//! A hand-over to a sleeping rayon worker costs 5 to 20 us (`benches/threads.rs` measures it). Work is divided at places that
-//! depend on its size alone, so results do not depend on the number of threads. The threads are those of the rayon pool
-//! that the call runs in.
+//! The threads are the team's ([`crate::team`]), which also runs the recurrent layers: between the operations of a train
+//! step its members are still awake. Work goes to them where handing it over to a sleeping one (5 to 20 us) costs clearly
+//! less than it saves (`benches/threads.rs`), and is divided so that results do not depend on the number of threads.
 
-/// Elements of arithmetic that is bound by memory (add, copy, optimiser updates): about 20 us on one core.
-pub(crate) const MEMORY: Work = Work { threshold: 1 << 17, chunk: 1 << 15 };
-/// Elements of work that computes exponentials or random numbers: about 20 us on one core.
-pub(crate) const COMPUTE: Work = Work { threshold: 1 << 16, chunk: 1 << 13 };
+use crate::team;
+use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
+
+/// Arithmetic that is bound by memory (add, copy, optimiser updates): the threshold is about 40 us on one core.
+pub(crate) const MEMORY: Work = Work { threshold: 1 << 18 };
+/// Exponentials, logarithms, random numbers: about 50 us on one core.
+pub(crate) const COMPUTE: Work = Work { threshold: 1 << 17 };
+
+thread_local! {
+    static LIMIT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Runs `f` with the operations that it calls on this thread kept to at most `threads` threads. Without this they take
+/// every core of the machine where their size makes it worth while. Results are the same.
+pub fn with_threads<R>(threads: usize, f: impl FnOnce() -> R) -> R {
+    struct Restore(usize);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LIMIT.set(self.0);
+        }
+    }
+    let _restore = Restore(LIMIT.replace(threads.max(1)));
+    f()
+}
 
 /// A kind of work.
 #[derive(Clone, Copy)]
 pub(crate) struct Work {
     /// Elements from which on threads pay.
     threshold: usize,
-    /// Elements that one thread takes at a time.
-    pub chunk: usize,
 }
 
 impl Work {
-    /// Whether `n` elements are worth more than one thread.
+    /// Length of the pieces that `n` elements are divided into: a multiple of `unit`, or all where threads do not pay.
     #[inline]
-    pub fn pays(self, n: usize) -> bool {
-        n >= self.threshold && rayon::current_num_threads() > 1
+    pub fn chunk(self, n: usize, unit: usize) -> usize {
+        if n < self.threshold { n.max(1) } else { self.divide(n, unit.max(1)) }
     }
 
-    /// Rows of `cols` elements that one thread takes at a time.
-    pub fn rows(self, cols: usize) -> usize {
-        (self.chunk / cols.max(1)).max(1)
+    /// A piece per thread, none of them below half the threshold.
+    fn divide(self, n: usize, unit: usize) -> usize {
+        let pieces = LIMIT.get().min(team::cores()).min(2 * n / self.threshold);
+        n.div_ceil(pieces).next_multiple_of(unit)
     }
+}
+
+/// Runs `job` on every piece, on the calling thread where there is only one.
+#[inline]
+pub(crate) fn share_out<P: Send>(mut pieces: impl Iterator<Item = P>, job: impl Fn(P) + Sync) {
+    let Some(first) = pieces.next() else { return };
+    match pieces.next() {
+        None => job(first),
+        Some(second) => to_team([first, second].into_iter().chain(pieces).collect(), job),
+    }
+}
+
+#[cold]
+fn to_team<P: Send>(pieces: Vec<P>, job: impl Fn(P) + Sync) {
+    let pieces: Vec<_> = pieces.into_iter().map(|piece| Mutex::new(Some(piece))).collect();
+    team::run_parts(pieces.len(), |i| {
+        if let Some(piece) = pieces[i].lock().unwrap_or_else(PoisonError::into_inner).take() {
+            job(piece);
+        }
+    });
 }

@@ -2,7 +2,6 @@
 
 use crate::error::{check_len, volume};
 use crate::{Real, Result, parallel};
-use rayon::prelude::*;
 
 /// `y[i] = x[i]`
 ///
@@ -76,23 +75,21 @@ pub fn transpose01<T: Real>(a: usize, b: usize, f: usize, x: &[T], y: &mut [T]) 
         return Ok(());
     }
     // A band is up to BLOCK rows j of y, each [a, f].
-    let band = |(index, y): (usize, &mut [T])| {
-        let first = index * BLOCK;
-        for i0 in (0..a).step_by(BLOCK) {
-            for (row, y) in y.chunks_exact_mut(a * f).enumerate() {
-                let j = first + row;
-                for i in i0..(i0 + BLOCK).min(a) {
-                    let from = &x[(i * b + j) * f..][..f];
-                    let to = &mut y[i * f..][..f];
-                    if f == 1 { to[0] = from[0] } else { to.copy_from_slice(from) }
+    let band_len = BLOCK * a * f;
+    let chunk = parallel::MEMORY.chunk(len, band_len);
+    parallel::share_out(y.chunks_mut(chunk).enumerate(), |(piece, y)| {
+        for (band, y) in y.chunks_mut(band_len).enumerate() {
+            let first = piece * chunk / (a * f) + band * BLOCK;
+            for i0 in (0..a).step_by(BLOCK) {
+                for (row, y) in y.chunks_exact_mut(a * f).enumerate() {
+                    for i in i0..(i0 + BLOCK).min(a) {
+                        let from = &x[(i * b + first + row) * f..][..f];
+                        let to = &mut y[i * f..][..f];
+                        if f == 1 { to[0] = from[0] } else { to.copy_from_slice(from) }
+                    }
                 }
             }
         }
-    };
-    if parallel::MEMORY.pays(len) {
-        y.par_chunks_mut(BLOCK * a * f).enumerate().for_each(band);
-    } else {
-        y.chunks_mut(BLOCK * a * f).enumerate().for_each(band);
-    }
+    });
     Ok(())
 }

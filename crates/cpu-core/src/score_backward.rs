@@ -6,7 +6,6 @@ use crate::score::{self, TINY, class_index, clip, inside, probability_range, sum
 use crate::score_forward::total;
 use crate::softmax::{exponentials, row_max};
 use crate::{Error, Real, Result, Score, parallel};
-use rayon::prelude::*;
 
 const OP: &str = "score_backward";
 
@@ -37,19 +36,13 @@ pub fn score_backward<T: Real>(
     if cols == 0 {
         return Ok(());
     }
-    let backward = |first: usize, pred, target, dpred: &mut [T]| {
-        let weights = weights.map(|weights| &weights[first..]);
+    let chunk = parallel::COMPUTE.chunk(pred.len(), cols);
+    let rows = (chunk / cols).max(1);
+    let inputs = pred.chunks(chunk).zip(target.chunks(rows * target_cols));
+    parallel::share_out(inputs.zip(dpred.chunks_mut(chunk)).enumerate(), |(i, ((pred, target), dpred))| {
+        let weights = weights.map(|weights| &weights[i * rows..]);
         dispatch(Backward { score, cols, target_cols, pred, target, weights, scale, dpred });
-    };
-    let work = parallel::COMPUTE;
-    if work.pays(pred.len()) {
-        let rows = work.rows(cols);
-        let inputs = pred.par_chunks(rows * cols).zip(target.par_chunks(rows * target_cols));
-        let pieces = inputs.zip(dpred.par_chunks_mut(rows * cols)).enumerate();
-        pieces.for_each(|(i, ((pred, target), dpred))| backward(i * rows, pred, target, dpred));
-    } else {
-        backward(0, pred, target, dpred);
-    }
+    });
     Ok(())
 }
 

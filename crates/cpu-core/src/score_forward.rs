@@ -6,7 +6,6 @@ use crate::score::{self, class_index, clip, probability_range, sum_of};
 use crate::segment_sum::sum;
 use crate::softmax::row_max;
 use crate::{Real, Result, Score, parallel};
-use rayon::prelude::*;
 
 const OP: &str = "score_forward";
 
@@ -32,16 +31,12 @@ pub fn score_forward<T: Real>(
         out.fill(T::ZERO);
         return Ok(());
     }
-    let work = parallel::COMPUTE;
-    if work.pays(pred.len()) {
-        let rows = work.rows(cols);
-        let inputs = pred.par_chunks(rows * cols).zip(target.par_chunks(rows * target_cols));
-        inputs.zip(out.par_chunks_mut(rows)).for_each(|((pred, target), out)| {
-            dispatch(Forward { score, cols, target_cols, pred, target, out })
-        });
-    } else {
-        dispatch(Forward { score, cols, target_cols, pred, target, out: &mut *out });
-    }
+    let chunk = parallel::COMPUTE.chunk(pred.len(), cols);
+    let rows = (chunk / cols).max(1);
+    let inputs = pred.chunks(chunk).zip(target.chunks(rows * target_cols));
+    parallel::share_out(inputs.zip(out.chunks_mut(rows)), |((pred, target), out)| {
+        dispatch(Forward { score, cols, target_cols, pred, target, out });
+    });
     if let Some(weights) = weights {
         out.iter_mut().zip(weights).for_each(|(out, &weight)| *out *= weight);
     }

@@ -67,17 +67,32 @@ pub(crate) fn check_segments(op: &'static str, segments: &[u32], len: usize) -> 
 
 /// The sum of the values, or of their squares.
 pub(crate) fn pairwise<T: Real>(x: &[T], square: bool) -> T {
-    if x.len() <= RUN {
-        return dispatch(Run { x, square });
+    let chunk = parallel::MEMORY.chunk(x.len(), RUN);
+    if chunk >= x.len() {
+        return tree(0, x.len().div_ceil(RUN), &|i| {
+            let x = &x[i * RUN..];
+            dispatch(Run { x: &x[..x.len().min(RUN)], square })
+        });
     }
-    let half = x.len().div_ceil(RUN).div_ceil(2) * RUN;
-    let (a, b) = x.split_at(half);
-    let (a, b) = if parallel::MEMORY.pays(x.len()) {
-        rayon::join(|| pairwise(a, square), || pairwise(b, square))
-    } else {
-        (pairwise(a, square), pairwise(b, square))
-    };
-    a + b
+    let mut sums = vec![T::ZERO; x.len().div_ceil(RUN)];
+    parallel::share_out(x.chunks(chunk).zip(sums.chunks_mut(chunk / RUN)), |(x, sums)| {
+        for (x, sum) in x.chunks(RUN).zip(sums) {
+            *sum = dispatch(Run { x, square });
+        }
+    });
+    tree(0, sums.len(), &|i| sums[i])
+}
+
+/// `sum(first) + .. + sum(end - 1)`, pairwise.
+fn tree<T: Real>(first: usize, end: usize, sum: &impl Fn(usize) -> T) -> T {
+    match end - first {
+        0 => T::ZERO,
+        1 => sum(first),
+        n => {
+            let middle = first + n.div_ceil(2);
+            tree(first, middle, sum) + tree(middle, end, sum)
+        }
+    }
 }
 
 struct Run<'a, T> {

@@ -4,7 +4,6 @@ use crate::error::{check_len, volume};
 use crate::math::{Kernel, Lanes, WIDEST, dispatch, map, map_in_place, zip_map};
 use crate::segment_sum::sum;
 use crate::{Real, Result, parallel};
-use rayon::prelude::*;
 
 /// `y[r, c] = exp(x[r, c] - max_r) / sum_c exp(x[r, c] - max_r)`, for `x` and `y [rows, cols]`. A NaN in a row makes the
 /// row NaN.
@@ -16,13 +15,8 @@ pub fn softmax_forward<T: Real>(rows: usize, cols: usize, x: &[T], y: &mut [T]) 
     let len = volume(op, &[rows, cols])?;
     check_len(op, "x", len, x.len())?;
     check_len(op, "y", len, y.len())?;
-    let work = parallel::COMPUTE;
-    if work.pays(len) {
-        let chunk = work.rows(cols) * cols;
-        x.par_chunks(chunk).zip(y.par_chunks_mut(chunk)).for_each(|(x, y)| dispatch(Forward { cols, x, y }));
-    } else if len > 0 {
-        dispatch(Forward { cols, x, y });
-    }
+    let chunk = parallel::COMPUTE.chunk(len, cols);
+    parallel::share_out(x.chunks(chunk).zip(y.chunks_mut(chunk)), |(x, y)| dispatch(Forward { cols, x, y }));
     Ok(())
 }
 
@@ -37,14 +31,11 @@ pub fn softmax_backward<T: Real>(rows: usize, cols: usize, y: &[T], dy: &[T], dx
     check_len(op, "y", len, y.len())?;
     check_len(op, "dy", len, dy.len())?;
     check_len(op, "dx", len, dx.len())?;
-    let work = parallel::MEMORY;
-    if work.pays(len) {
-        let chunk = work.rows(cols) * cols;
-        let inputs = y.par_chunks(chunk).zip(dy.par_chunks(chunk));
-        inputs.zip(dx.par_chunks_mut(chunk)).for_each(|((y, dy), dx)| dispatch(Backward { cols, y, dy, dx }));
-    } else if len > 0 {
+    let chunk = parallel::MEMORY.chunk(len, cols);
+    let inputs = y.chunks(chunk).zip(dy.chunks(chunk));
+    parallel::share_out(inputs.zip(dx.chunks_mut(chunk)), |((y, dy), dx)| {
         dispatch(Backward { cols, y, dy, dx });
-    }
+    });
     Ok(())
 }
 

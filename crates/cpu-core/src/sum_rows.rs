@@ -9,7 +9,6 @@ use crate::error::{check_len, volume};
 use crate::math::dispatch;
 use crate::segment_sum::pairwise;
 use crate::{Real, Result, parallel};
-use rayon::prelude::*;
 
 const OP: &str = "sum_rows";
 /// Columns that are summed together: their sums stay in the L1 cache.
@@ -24,9 +23,6 @@ const RUN: usize = 64;
 pub fn sum_rows<T: Real>(rows: usize, cols: usize, x: &[T], out: &mut [T], accumulate: bool) -> Result<()> {
     check_len(OP, "x", volume(OP, &[rows, cols])?, x.len())?;
     check_len(OP, "out", cols, out.len())?;
-    if cols == 0 {
-        return Ok(());
-    }
     if cols == 1 {
         let sum = pairwise(x, false);
         out[0] = if accumulate { out[0] + sum } else { sum };
@@ -35,14 +31,19 @@ pub fn sum_rows<T: Real>(rows: usize, cols: usize, x: &[T], out: &mut [T], accum
     if !accumulate {
         out.fill(T::ZERO);
     }
+    if rows == 0 || cols == 0 {
+        return Ok(());
+    }
     if cols <= TILE / 4 {
         narrow(rows, cols, x, out);
-    } else if parallel::MEMORY.pays(x.len()) {
-        let tiles = out.par_chunks_mut(TILE).enumerate();
-        tiles.for_each(|(i, out)| add_tile(Rows { x, cols, first: i * TILE }, rows, out));
     } else {
-        let tiles = out.chunks_mut(TILE).enumerate();
-        tiles.for_each(|(i, out)| add_tile(Rows { x, cols, first: i * TILE }, rows, out));
+        // Threads take whole tiles.
+        let chunk = parallel::MEMORY.chunk(x.len(), rows * TILE) / rows;
+        parallel::share_out(out.chunks_mut(chunk).enumerate(), |(piece, out)| {
+            for (i, out) in out.chunks_mut(TILE).enumerate() {
+                add_tile(Rows { x, cols, first: piece * chunk + i * TILE }, rows, out);
+            }
+        });
     }
     Ok(())
 }
@@ -97,11 +98,7 @@ fn tile<T: Real>(x: Rows<'_, T>, rows: usize, out: &mut [T]) {
     let (a, b) = x.split_at(half);
     let mut right = [T::ZERO; TILE];
     let right = &mut right[..out.len()];
-    if parallel::MEMORY.pays(rows * out.len()) {
-        rayon::join(|| tile(a, half, out), || tile(b, rows - half, right));
-    } else {
-        tile(a, half, out);
-        tile(b, rows - half, right);
-    }
+    tile(a, half, out);
+    tile(b, rows - half, right);
     dispatch(AddAssign { x: right, y: out });
 }

@@ -4,8 +4,8 @@ mod common;
 
 use common::{numbers, singles, with_threads};
 use cpu_core::{
-    Error, StepParams, add, add_assign, copy, fill, gather_batch, repeat_vector, reverse_time, scale,
-    shift_append, store_step, transpose01,
+    Error, StepParams, add, add_assign, copy, fill, gather_batch, mul, repeat_vector, reverse_time, scale,
+    shift_append, store_step, sub, transpose01,
 };
 use proptest::prelude::*;
 
@@ -73,12 +73,17 @@ proptest! {
         let (a, b) = (singles(&numbers(seed, n, 1.0)), singles(&numbers(seed + 1, n, 1.0)));
         let mut y = vec![9.0; n];
         add(&a, &b, &mut y).unwrap();
+        let (mut less, mut product) = (vec![9.0; n], vec![9.0; n]);
+        sub(&a, &b, &mut less).unwrap();
+        mul(&a, &b, &mut product).unwrap();
         let mut more = a.clone();
         add_assign(&b, &mut more).unwrap();
         let mut scaled = vec![9.0; n];
         scale(-0.3, &a, &mut scaled).unwrap();
         for i in 0..n {
             prop_assert_eq!(y[i], a[i] + b[i]);
+            prop_assert_eq!(less[i], a[i] - b[i]);
+            prop_assert_eq!(product[i], a[i] * b[i]);
             prop_assert_eq!(more[i], a[i] + b[i]);
             prop_assert_eq!(scaled[i], -0.3 * a[i]);
         }
@@ -106,7 +111,7 @@ fn steps_are_stored_where_the_cursor_is() {
 
 #[test]
 fn threads_change_nothing() {
-    let (a, b, f) = (301, 257, 3);
+    let (a, b, f) = (401, 257, 3);
     let x = count(a * b * f);
     let indices: Vec<u32> = (0..a as u32).rev().collect();
     let [one, four] = with_threads(|| {
@@ -131,6 +136,8 @@ fn wrong_calls_are_errors() {
     assert!(repeat_vector(2, 3, &x, &mut y).is_err());
     assert!(shift_append(2, 3, &x, &[0.0; 2], &mut y).is_err());
     assert!(add(&x, &x[..5], &mut y).is_err());
+    assert!(sub(&x, &x[..5], &mut y).is_err());
+    assert!(mul(&x, &x, &mut y[..5]).is_err());
     assert!(add_assign(&x[..5], &mut y).is_err());
     assert!(scale(1.0, &x[..5], &mut y).is_err());
     assert!(copy(&x[..5], &mut y).is_err());

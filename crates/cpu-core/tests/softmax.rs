@@ -59,7 +59,7 @@ fn large_values_do_not_overflow_and_nan_fills_its_row() {
 
 #[test]
 fn threads_change_nothing() {
-    let (rows, cols) = (1501, 133);
+    let (rows, cols) = (2501, 133);
     let (x, dy) = (singles(&numbers(1, rows * cols, 3.0)), singles(&numbers(2, rows * cols, 1.0)));
     let [one, four] = with_threads(|| {
         let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
