@@ -1,0 +1,200 @@
+//! `tidegate train`: a forecaster from a series.
+
+use ndarray::{Array2, Axis, s};
+use rnn_model::series::{SeriesTransform, Windows, rmse, train_test_split};
+use rnn_model::{Device, Model};
+use serde_json::json;
+
+use crate::args::{Global, Train};
+use crate::backtest::{Forecaster, Scores};
+use crate::console::Console;
+use crate::failure::{Failure, Outcome};
+use crate::learning::{Plan, Samples, learn};
+use crate::picture::{Chart, Line, Look};
+use crate::series_file::{Series, shown};
+use crate::settings::Settings;
+use crate::table::{Align, render};
+use crate::{devices, files, recipe};
+
+pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
+    let settings = Settings::new(args, global.seed)?;
+    let series = Series::load(&settings.data, &settings.selection)?;
+    let device = devices::open(global, console)?;
+    let first_test = match settings.test {
+        Some(size) => train_test_split(&series.values, size)?.0.nrows(),
+        None => series.rows(),
+    };
+    let train = series.values.slice(s![..first_test, ..]).to_owned();
+    let mut model = prepare(&settings, &train, &device)?;
+    let transform =
+        model.transform().cloned().ok_or_else(|| Failure::data("the checkpoint has no transform"))?;
+    let look_back = window(&model)?;
+    let samples = samples(&transform, &train, look_back, settings.validation)?;
+    console.note(format!(
+        "{}: {} rows of {}; {} windows of {look_back} to learn from, {} rows held back",
+        shown(&settings.data),
+        series.rows(),
+        series.names.join(", "),
+        samples.x.len_of(Axis(0)),
+        series.rows() - first_test
+    ));
+    let plan = Plan {
+        epochs: settings.epochs,
+        batch_size: settings.batch_size,
+        shuffle: true,
+        patience: settings.patience,
+        checkpoint: files::beside(&settings.output, ".checkpoint.safetensors"),
+    };
+    let learnt = learn(&mut model, &samples, &plan, console)?;
+    if let Some(best) = learnt.best_epoch {
+        console.note(format!("kept the weights of epoch {best}, the best on the validation part"));
+    }
+    files::make_folder(&settings.output)?;
+    model.save(&settings.output).map_err(|error| Failure::writing(&settings.output, error))?;
+
+    let season = settings.season.or(series.timeline.season());
+    let params = model.count_params();
+    let (epochs, loss) = (model.epochs(), learnt.history.last().map(rnn_model::Logs::loss));
+    let mut forecaster = Forecaster { model: &mut model, transform: &transform, look_back };
+    let first = forecaster.first();
+    let fit = forecaster.one_step(&train, first)?;
+    let train_rmse = rmse(&train.slice(s![first.., ..]).to_owned(), &fit)?;
+    let mut test = None;
+    if first_test < series.rows() {
+        let known_season = season.filter(|period| *period <= first_test);
+        let forecast = forecaster.one_step(&series.values, first_test)?;
+        let scores = crate::backtest::scores(&series.values, first_test, 1, known_season, &forecast)?;
+        test = Some((scores, forecast));
+    }
+    if let Some(path) = &settings.plot {
+        chart(&series, first, &fit, first_test, test.as_ref().map(|(_, forecast)| forecast)).save(path)?;
+    }
+    let scores = test.map(|(scores, _)| scores);
+    console.object(&json!({
+        "device": device.name(),
+        "rows": series.rows(),
+        "columns": series.names,
+        "params": params,
+        "epochs": epochs,
+        "loss": loss,
+        "train_rmse": train_rmse,
+        "test_rmse": scores.map(|scores| scores.model),
+        "naive_last_rmse": scores.map(|scores| scores.naive_last),
+        "naive_seasonal_rmse": scores.and_then(|scores| scores.naive_seasonal),
+        "train_seconds": learnt.seconds,
+        "model": settings.output.display().to_string(),
+        "plot": settings.plot.as_ref().map(|path| path.display().to_string()),
+    }))?;
+    console.text(report(&settings, train_rmse, scores, learnt.seconds, epochs))
+}
+
+/// A new model, or the one of the checkpoint.
+fn prepare(settings: &Settings, train: &Array2<f64>, device: &Device) -> Outcome<Model> {
+    if let Some(path) = &settings.resume {
+        let model = Model::load(path, device)?;
+        if model.learning_rate().is_none() {
+            return Err(Failure::reading(path, "the file holds no training to go on with"));
+        }
+        let features = model.input_shape().last().copied().flatten();
+        if features != Some(train.ncols()) {
+            let problem = format!(
+                "it was trained on {} columns, the series has {}",
+                features.unwrap_or(0),
+                train.ncols()
+            );
+            return Err(Failure::reading(path, problem));
+        }
+        return Ok(model);
+    }
+    let transform = SeriesTransform::fit(&recipe::transforms(&settings.transform)?, train)?;
+    let sequential = recipe::sequential(&settings.layers, settings.look_back, train.ncols(), settings.seed)?;
+    let optimizer = recipe::optimizer(&settings.optimizer, settings.rates)?;
+    let loss = recipe::loss(&settings.loss)?;
+    // Windows first: a series that is too short is the likelier mistake, and no model is needed to see it.
+    Windows::new(settings.look_back).pairs(&transform.apply(train)?)?;
+    let mut model = sequential.build(device)?;
+    model.compile(optimizer, loss, &[]).map_err(|error| match error {
+        error @ rnn_model::Error::Invalid { .. } => Failure::usage(error),
+        error => error.into(),
+    })?;
+    model.set_transform(Some(transform));
+    Ok(model)
+}
+
+/// Rows that the model takes at a time.
+pub fn window(model: &Model) -> Outcome<usize> {
+    match model.input_shape() {
+        [Some(look_back), Some(_)] => Ok(*look_back),
+        shape => Err(Failure::data(format!(
+            "the model takes samples of shape {shape:?}; a forecaster takes windows of a fixed number of rows"
+        ))),
+    }
+}
+
+fn samples(
+    transform: &SeriesTransform,
+    train: &Array2<f64>,
+    look_back: usize,
+    validation: f64,
+) -> Outcome<Samples> {
+    let known = transform.apply(train)?.mapv(|value| value as f32);
+    let (x, y) = Windows::new(look_back).pairs(&known)?;
+    if validation == 0.0 {
+        return Ok(Samples { x, y, validation: None });
+    }
+    let (x_fit, x_val) = train_test_split(&x, validation)?;
+    let (y_fit, y_val) = train_test_split(&y, validation)?;
+    Ok(Samples {
+        x: x_fit.to_owned(),
+        y: y_fit.to_owned(),
+        validation: Some((x_val.to_owned(), y_val.to_owned())),
+    })
+}
+
+fn report(settings: &Settings, train_rmse: f64, scores: Option<Scores>, seconds: f64, epochs: u64) -> String {
+    let mut rows = vec![vec!["model, training rows".to_owned(), format!("{train_rmse:.4}")]];
+    if let Some(scores) = scores {
+        rows.push(vec!["model, held-back rows".to_owned(), format!("{:.4}", scores.model)]);
+        rows.push(vec!["naive: last value".to_owned(), format!("{:.4}", scores.naive_last)]);
+        if let Some(seasonal) = scores.naive_seasonal {
+            rows.push(vec!["naive: last season".to_owned(), format!("{seasonal:.4}")]);
+        }
+    }
+    let table = render(&[("one step ahead", Align::Left), ("RMSE", Align::Right)], &rows);
+    format!("{table}\n\n{epochs} epochs in {seconds:.2} s; model: {}", settings.output.display())
+}
+
+/// The first column: history, fit, forecast of the held-back part.
+fn chart(
+    series: &Series,
+    first: usize,
+    fit: &Array2<f64>,
+    first_test: usize,
+    test: Option<&Array2<f64>>,
+) -> Chart {
+    let column = |values: &Array2<f64>, from: usize| -> Vec<(usize, f64)> {
+        values.column(0).iter().enumerate().map(|(index, value)| (from + index, *value)).collect()
+    };
+    let line = |name: &str, points, look| Line { name: name.to_owned(), points, look };
+    let mut lines = vec![
+        line("actual", column(&series.values, 0), Look::Actual),
+        line("fit, one step ahead", column(fit, first), Look::Fit),
+    ];
+    if let Some(test) = test {
+        lines.push(line("held-back rows, one step ahead", column(test, first_test), Look::HeldBack));
+    }
+    Chart {
+        title: series.names[0].clone(),
+        subtitle: match series.names.len() {
+            1 => format!("{} rows", series.rows()),
+            columns => format!("{} rows, the first of {columns} columns", series.rows()),
+        },
+        x_label: String::new(),
+        y_label: series.names[0].clone(),
+        rows: series.rows(),
+        ticks: series.timeline.ticks(series.rows()),
+        held_back: test.map(|_| (first_test, series.rows(), "held back".to_owned())),
+        band: None,
+        lines,
+    }
+}
