@@ -3,6 +3,7 @@
 use crate::error::check_len;
 use crate::math::{Kernel, Lanes, WIDEST, dispatch};
 use crate::{Error, OptimizerSpec, Real, Result, StepParams, UpdateRule, parallel};
+use std::ops::Range;
 
 const OP: &str = "optimizer_step";
 
@@ -272,8 +273,8 @@ struct Common<S: Lanes> {
 }
 
 impl<S: Lanes> Common<S> {
-    /// Runs the rule on every vector of weights, gradients and `K` slots. The end goes through padded buffers, so that a
-    /// parameter's update does not depend on its position.
+    /// Runs the rule on every vector of weights, gradients and `K` slots. The end goes through partly filled vectors, so
+    /// that a parameter's update does not depend on its position.
     #[inline(always)]
     fn each<const K: usize>(
         self,
@@ -285,50 +286,39 @@ impl<S: Lanes> Common<S> {
         let n = w.len();
         let mut at = 0;
         while at + S::N <= n {
-            self.vector(&mut slots, w, g, at, &rule);
+            self.vector(&mut slots, w, g, at..at + S::N, &rule, S::load, S::store);
             at += S::N;
         }
         if at < n {
-            let (rest, zero) = (n - at, S::T::ZERO);
-            let padded = |x: &[S::T]| {
-                let mut pad = [zero; WIDEST];
-                pad[..rest].copy_from_slice(&x[at..]);
-                pad
-            };
-            let (mut w_pad, g_pad) = (padded(w), padded(g));
-            let mut slot_pads = slots.each_ref().map(|slot| padded(slot));
-            self.vector(&mut slot_pads.each_mut().map(|pad| &mut pad[..]), &mut w_pad, &g_pad, 0, &rule);
-            w[at..].copy_from_slice(&w_pad[..rest]);
-            for (slot, pad) in slots.iter_mut().zip(&slot_pads) {
-                slot[at..].copy_from_slice(&pad[..rest]);
-            }
+            self.vector(&mut slots, w, g, at..n, &rule, S::load_part, S::store_part);
         }
     }
 
-    /// One vector of everything, from `at` on. Index loops of constant length unroll into registers.
+    /// One vector of everything. Index loops of constant length unroll into registers.
     #[inline(always)]
     fn vector<const K: usize>(
         self,
         slots: &mut [&mut [S::T]; K],
         w: &mut [S::T],
         g: &[S::T],
-        at: usize,
+        window: Range<usize>,
         rule: &impl Fn(S::V, S::V, [S::V; K]) -> (S::V, [S::V; K]),
+        load: impl Fn(S, &[S::T]) -> S::V,
+        store: impl Fn(S, &mut [S::T], S::V),
     ) {
         let s = self.s;
-        let window = at..at + S::N;
-        let old = s.load(&w[window.clone()]);
+        let old = load(s, &w[window.clone()]);
         // With the gradient second, its NaN passes through.
-        let g = s.max(s.neg(self.clip), s.min(self.clip, s.load(&g[window.clone()])));
+        let g = s.max(s.neg(self.clip), s.min(self.clip, load(s, &g[window.clone()])));
         let old = if self.decays { s.sub(old, s.mul(s.mul(old, self.decay), self.lr)) } else { old };
         let mut values = [g; K];
         for k in 0..K {
-            values[k] = s.load(&slots[k][window.clone()]);
+            values[k] = load(s, &slots[k][window.clone()]);
         }
         let (new, values) = rule(old, g, values);
-        s.store(&mut w[window.clone()], new);
+        store(s, &mut w[window.clone()], new);
         for k in 0..K {
-            s.store(&mut slots[k][window.clone()], values[k]);
+            store(s, &mut slots[k][window.clone()], values[k]);
         }
     }
 }

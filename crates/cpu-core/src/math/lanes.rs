@@ -217,8 +217,8 @@ impl Lanes for Scalar<f64> {
 /// The widest vector of any instruction set, in numbers: the size of the buffer that the end of a slice goes through.
 pub(crate) const WIDEST: usize = 16;
 
-/// `y[i] = f(x[i])`. The end of the slices goes through a padded buffer, so that an element's result does not depend on
-/// its position.
+/// `y[i] = f(x[i])`. The end of the slices goes through a partly filled vector, so that an element's result does not
+/// depend on its position.
 #[inline(always)]
 pub(crate) fn map<S: Lanes>(s: S, x: &[S::T], y: &mut [S::T], f: impl Fn(S::V) -> S::V) {
     let n = x.len().min(y.len());
@@ -229,11 +229,22 @@ pub(crate) fn map<S: Lanes>(s: S, x: &[S::T], y: &mut [S::T], f: impl Fn(S::V) -
         s.store(y, f(s.load(x)));
     }
     if !x_end.is_empty() {
-        let mut pad = [S::T::ZERO; WIDEST];
-        pad[..x_end.len()].copy_from_slice(x_end);
-        let v = f(s.load(&pad));
-        s.store(&mut pad, v);
-        y_end.copy_from_slice(&pad[..y_end.len()]);
+        s.store_part(y_end, f(s.load_part(x_end)));
+    }
+}
+
+/// `x[i] = f(x[i])`, as [`map`].
+#[inline(always)]
+pub(crate) fn map_in_place<S: Lanes>(s: S, x: &mut [S::T], f: impl Fn(S::V) -> S::V) {
+    let mut chunks = x.chunks_exact_mut(S::N);
+    for x in &mut chunks {
+        let v = f(s.load(x));
+        s.store(x, v);
+    }
+    let end = chunks.into_remainder();
+    if !end.is_empty() {
+        let v = f(s.load_part(end));
+        s.store_part(end, v);
     }
 }
 
@@ -255,29 +266,6 @@ pub(crate) fn zip_map<S: Lanes>(
         s.store(y, f(s.load(a), s.load(b)));
     }
     if !a_end.is_empty() {
-        let (mut pad_a, mut pad_b) = ([S::T::ZERO; WIDEST], [S::T::ZERO; WIDEST]);
-        pad_a[..a_end.len()].copy_from_slice(a_end);
-        pad_b[..b_end.len()].copy_from_slice(b_end);
-        let v = f(s.load(&pad_a), s.load(&pad_b));
-        s.store(&mut pad_a, v);
-        y_end.copy_from_slice(&pad_a[..y_end.len()]);
-    }
-}
-
-/// `x[i] = f(x[i])`, as [`map`].
-#[inline(always)]
-pub(crate) fn map_in_place<S: Lanes>(s: S, x: &mut [S::T], f: impl Fn(S::V) -> S::V) {
-    let mut chunks = x.chunks_exact_mut(S::N);
-    for x in &mut chunks {
-        let v = f(s.load(x));
-        s.store(x, v);
-    }
-    let end = chunks.into_remainder();
-    if !end.is_empty() {
-        let mut pad = [S::T::ZERO; WIDEST];
-        pad[..end.len()].copy_from_slice(end);
-        let v = f(s.load(&pad));
-        s.store(&mut pad, v);
-        end.copy_from_slice(&pad[..end.len()]);
+        s.store_part(y_end, f(s.load_part(a_end), s.load_part(b_end)));
     }
 }

@@ -1,0 +1,114 @@
+//! Reads the golden files; `scripts/README.md` has their format.
+
+use ndarray::{ArrayD, IxDyn};
+use rnn_model::layer::{
+    ActivationLayer, Dense, Flatten, Gru, Layer, Lstm, RepeatVector, Reshape, SimpleRnn, TimeDistributed,
+};
+use rnn_model::{Input, Sequential};
+use rnn_shaders::vocabulary::Activation;
+use safetensors::SafeTensors;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// One case: its settings and its tensors by field.
+pub struct Case {
+    pub name: String,
+    pub settings: Value,
+    tensors: BTreeMap<String, ArrayD<f32>>,
+}
+
+/// All cases of a file.
+pub fn family(name: &str) -> Vec<Case> {
+    let path = format!("{}/tests/goldens/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).expect("a safetensors file");
+    let config = &metadata.metadata().as_ref().expect("metadata")["config"];
+    let config: Value = serde_json::from_str(config).expect("JSON");
+    assert_eq!(config["format"], 1, "{path}: another format");
+
+    let mut tensors: BTreeMap<String, BTreeMap<String, ArrayD<f32>>> = BTreeMap::new();
+    for (key, view) in SafeTensors::deserialize(&bytes).expect("checked above").tensors() {
+        let (case, field) = key.split_once('/').expect("case/field");
+        let data = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let array = ArrayD::from_shape_vec(IxDyn(view.shape()), data).expect("f32 data of its shape");
+        tensors.entry(case.to_owned()).or_default().insert(field.to_owned(), array);
+    }
+    let cases = config["cases"].as_array().expect("a list of cases");
+    let case = |settings: &Value| {
+        let name = settings["name"].as_str().expect("a name").to_owned();
+        let tensors = tensors.remove(&name).unwrap_or_else(|| panic!("{path}: {name} has no tensors"));
+        Case { name, settings: settings.clone(), tensors }
+    };
+    cases.iter().map(case).collect()
+}
+
+impl Case {
+    /// A field that must be there.
+    pub fn tensor(&self, field: &str) -> &ArrayD<f32> {
+        self.find(field).unwrap_or_else(|| panic!("{} has no {field}", self.name))
+    }
+
+    /// A field, if it is there.
+    pub fn find(&self, field: &str) -> Option<&ArrayD<f32>> {
+        self.tensors.get(field)
+    }
+
+    /// `<field>.0`, `<field>.1`, ... as many as there are.
+    pub fn numbered(&self, field: &str) -> Vec<&ArrayD<f32>> {
+        (0..).map_while(|i| self.find(&format!("{field}.{i}"))).collect()
+    }
+
+    pub fn flag(&self, setting: &str) -> bool {
+        self.settings[setting].as_bool().unwrap_or(false)
+    }
+
+    pub fn count(&self, setting: &str) -> usize {
+        self.settings[setting].as_u64().expect("a whole number") as usize
+    }
+
+    /// The case's layers behind an input of samples like those of `x` (any number of steps).
+    pub fn architecture(&self, x: &[usize]) -> Sequential {
+        let input = match *x {
+            [_, _, features] if !self.needs_time() => Input::sequence(None, features),
+            [_, time, features] => Input::sequence(time, features),
+            [_, features] => Input::vector(features),
+            _ => panic!("{}: an input of shape {x:?}", self.name),
+        };
+        let layers = self.settings["layers"].as_array().expect("layers");
+        layers.iter().fold(Sequential::new(input), |model, spec| model.layer(layer(spec)))
+    }
+
+    fn needs_time(&self) -> bool {
+        let text = self.settings["layers"].to_string();
+        text.contains("Flatten") || text.contains("Reshape")
+    }
+}
+
+/// A layer by Keras's class name and options. It starts as our own defaults; an option that we do not have is a panic,
+/// not left out.
+fn layer(spec: &Value) -> Layer {
+    let class = spec["class_name"].as_str().expect("class_name");
+    let config = spec["config"].as_object().expect("config");
+    let size = |key: &str| config[key].as_u64().expect("a whole number") as usize;
+    let start: Layer = match class {
+        "LSTM" => Lstm::new(size("units")).into(),
+        "GRU" => Gru::new(size("units")).into(),
+        "SimpleRNN" => SimpleRnn::new(size("units")).into(),
+        "Dense" => Dense::new(size("units")).into(),
+        "Activation" => ActivationLayer::new(Activation::Linear).into(),
+        "TimeDistributed" => return TimeDistributed::new(layer(&config["layer"])).into(),
+        "RepeatVector" => return RepeatVector::new(size("n")).into(),
+        "Flatten" => return Flatten::new().into(),
+        "Reshape" => {
+            let target: Vec<usize> = serde_json::from_value(config["target_shape"].clone()).expect("a shape");
+            return Reshape::new(target).into();
+        }
+        other => panic!("no layer for {other}"),
+    };
+    let mut ours = serde_json::to_value(&start).expect("layers are data");
+    let options: &mut Map<String, Value> = ours["config"].as_object_mut().expect("config");
+    for (key, value) in config {
+        *options.get_mut(key).unwrap_or_else(|| panic!("{class} has no option {key}")) = value.clone();
+    }
+    serde_json::from_value(ours).unwrap_or_else(|e| panic!("{spec}: {e}"))
+}
