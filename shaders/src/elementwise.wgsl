@@ -3,6 +3,8 @@
 // OP 0 add         y = a + b
 // OP 1 scale       y = factor * a        (b is not used; a is bound in its place)
 // OP 2 add_assign  y = y + a             (likewise)
+// OP 3 sub         y = a - b
+// OP 4 mul         y = a * b
 
 struct Params {
     a_at: u32,
@@ -22,6 +24,8 @@ override OP: u32 = 0u;
 
 const OP_ADD = 0u;
 const OP_SCALE = 1u;
+const OP_SUB = 3u;
+const OP_MUL = 4u;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -37,6 +41,8 @@ fn main(
     let at = params.y_at + i;
     switch OP {
         case OP_ADD: { y[at] = value + b[params.b_at + i]; }
+        case OP_SUB: { y[at] = value - b[params.b_at + i]; }
+        case OP_MUL: { y[at] = value * b[params.b_at + i]; }
         case OP_SCALE: { y[at] = params.factor * value; }
         default: { y[at] += value; }
     }

@@ -1,4 +1,4 @@
-//! `add`, `scale`, `add_assign`.
+//! `add`, `sub`, `mul`, `scale`, `add_assign`.
 use super::operands::{ELEMENT_GROUP, apart, size};
 use crate::buffer::expect_len;
 use crate::{Call, Groups, Recorder, Result, Slice};
@@ -10,6 +10,8 @@ enum Op {
     Add = 0,
     Scale = 1,
     AddAssign = 2,
+    Sub = 3,
+    Mul = 4,
 }
 
 /// `y = a + b`, element by element.
@@ -20,6 +22,26 @@ pub fn add(rec: &mut Recorder, a: &Slice, b: &Slice, y: &Slice) -> Result<()> {
     expect_len("add", "a", a, y.len())?;
     expect_len("add", "b", b, y.len())?;
     record(rec, "add", Op::Add, 0.0, a, b, y)
+}
+
+/// `y = a - b`, element by element.
+///
+/// # Errors
+/// [`ShapeMismatch`](crate::Error::ShapeMismatch) where the lengths differ.
+pub fn sub(rec: &mut Recorder, a: &Slice, b: &Slice, y: &Slice) -> Result<()> {
+    expect_len("sub", "a", a, y.len())?;
+    expect_len("sub", "b", b, y.len())?;
+    record(rec, "sub", Op::Sub, 0.0, a, b, y)
+}
+
+/// `y = a * b`, element by element.
+///
+/// # Errors
+/// [`ShapeMismatch`](crate::Error::ShapeMismatch) where the lengths differ.
+pub fn mul(rec: &mut Recorder, a: &Slice, b: &Slice, y: &Slice) -> Result<()> {
+    expect_len("mul", "a", a, y.len())?;
+    expect_len("mul", "b", b, y.len())?;
+    record(rec, "mul", Op::Mul, 0.0, a, b, y)
 }
 
 /// `y = factor * x`.
@@ -53,7 +75,7 @@ fn record(
         return Ok(());
     }
     let a = apart(rec, a, &[y])?;
-    let b = if matches!(op, Op::Add) { apart(rec, b, &[y])? } else { a.clone() };
+    let b = if matches!(op, Op::Add | Op::Sub | Op::Mul) { apart(rec, b, &[y])? } else { a.clone() };
     rec.call(Call {
         kernel: &KERNEL,
         overrides: &[("OP", op as u32 as f64)],

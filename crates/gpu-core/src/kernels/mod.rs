@@ -19,7 +19,7 @@ mod sum_rows;
 
 pub use activation::{activation_backward, activation_forward};
 pub use dropout::dropout;
-pub use elementwise::{add, add_assign, scale};
+pub use elementwise::{add, add_assign, mul, scale, sub};
 pub use fill::fill;
 pub use gather_batch::gather_batch;
 pub use matmul::{Matmul, matmul};

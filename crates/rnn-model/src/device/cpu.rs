@@ -307,6 +307,12 @@ impl<T: Real> CpuEngine<T> {
             &Op::Fill { value, y } => floats.output(y, |_, y| cpu_core::fill(T::from_f32(value), y)),
             &Op::Copy { x, y } => floats.output(y, |f, y| cpu_core::copy(f.get(x), y)),
             &Op::AddAssign { x, y } => floats.output(y, |f, y| cpu_core::add_assign(f.get(x), y)),
+            &Op::Scale { factor, x, y } => {
+                floats.output(y, |f, y| cpu_core::scale(T::from_f32(factor), f.get(x), y))
+            }
+            &Op::Add { a, b, y } => floats.output(y, |f, y| cpu_core::add(f.get(a), f.get(b), y)),
+            &Op::Sub { a, b, y } => floats.output(y, |f, y| cpu_core::sub(f.get(a), f.get(b), y)),
+            &Op::Mul { a, b, y } => floats.output(y, |f, y| cpu_core::mul(f.get(a), f.get(b), y)),
             &Op::StoreStep { stride, x, seq } => {
                 floats.output(seq, |f, seq| cpu_core::store_step(stride, params, f.get(x), seq))
             }
@@ -326,6 +332,8 @@ fn matmul(s: MatmulShape) -> Matmul {
     if s.trans_b {
         spec = spec.trans_b();
     }
+    spec.ldb = s.row_b.unwrap_or(spec.ldb);
+    spec.ldc = s.row_c.unwrap_or(spec.ldc);
     spec.accumulate = s.accumulate;
     spec.activation = s.activation;
     spec

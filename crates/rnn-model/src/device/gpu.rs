@@ -116,6 +116,10 @@ impl GpuEngine {
             &Op::Fill { value, y } => kernels::fill(rec, value, &self.get(y)?)?,
             &Op::Copy { x, y } => kernels::copy(rec, &self.get(x)?, &self.get(y)?)?,
             &Op::AddAssign { x, y } => kernels::add_assign(rec, &self.get(x)?, &self.get(y)?)?,
+            &Op::Scale { factor, x, y } => kernels::scale(rec, factor, &self.get(x)?, &self.get(y)?)?,
+            &Op::Add { a, b, y } => kernels::add(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?,
+            &Op::Sub { a, b, y } => kernels::sub(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?,
+            &Op::Mul { a, b, y } => kernels::mul(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?,
             &Op::StoreStep { stride, x, seq } => {
                 kernels::store_step(rec, stride, &self.get(x)?, &self.get(seq)?)?;
             }
@@ -196,6 +200,8 @@ fn matmul(s: MatmulShape) -> kernels::Matmul {
     if s.trans_b {
         spec = spec.trans_b();
     }
+    spec.ldb = s.row_b.unwrap_or(spec.ldb);
+    spec.ldc = s.row_c.unwrap_or(spec.ldc);
     spec.accumulate = s.accumulate;
     spec.activation = s.activation;
     spec

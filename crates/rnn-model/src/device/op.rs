@@ -4,16 +4,39 @@
 use super::memory::{IndexSlice, Slice};
 use rnn_shaders::vocabulary::{Activation, Cell, OptimizerSpec, Score};
 
-/// Product of matrices of one batch entry, `c (+)= activation(op(a) op(b) + bias)`, all contiguous.
+/// `c [m, n] (+)= activation(op(a) op(b) + bias)`. Matrices are contiguous, but that of weights may be columns of a
+/// larger one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MatmulShape {
     pub m: usize,
     pub n: usize,
     pub k: usize,
+    /// `a` is stored `[k, m]`
     pub trans_a: bool,
+    /// `b` is stored `[n, k]`
     pub trans_b: bool,
     pub accumulate: bool,
     pub activation: Activation,
+    /// values from row to row of `b`, when it is part of a wider matrix
+    pub row_b: Option<usize>,
+    /// the same of `c`
+    pub row_c: Option<usize>,
+}
+
+impl MatmulShape {
+    pub fn new(m: usize, n: usize, k: usize) -> Self {
+        MatmulShape {
+            m,
+            n,
+            k,
+            trans_a: false,
+            trans_b: false,
+            accumulate: false,
+            activation: Activation::Linear,
+            row_b: None,
+            row_c: None,
+        }
+    }
 }
 
 /// Sizes of a recurrent operation.
@@ -104,6 +127,10 @@ pub(crate) enum Op {
     Fill { value: f32, y: Slice },
     Copy { x: Slice, y: Slice },
     AddAssign { x: Slice, y: Slice },
+    Scale { factor: f32, x: Slice, y: Slice },
+    Add { a: Slice, b: Slice, y: Slice },
+    Sub { a: Slice, b: Slice, y: Slice },
+    Mul { a: Slice, b: Slice, y: Slice },
     StoreStep { stride: usize, x: Slice, seq: Slice },
     ShiftAppend { time: usize, n: usize, x: Slice, new: Slice, y: Slice },
 }

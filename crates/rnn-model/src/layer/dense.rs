@@ -95,7 +95,7 @@ impl LayerKind for Dense {
         };
         let product = l.buffer(rows * units)?;
         let (m, n, k) = (rows, units, features);
-        let forward = MatmulShape { m, n, k, trans_a: false, trans_b: false, accumulate: false, activation: fused };
+        let forward = MatmulShape { activation: fused, ..MatmulShape::new(m, n, k) };
         l.emit(Op::Matmul { shape: forward, a: x.data, b: kernel, bias, c: product });
         let z = l.value(product, shape);
 
@@ -110,24 +110,14 @@ impl LayerKind for Dense {
                     dz
                 }
             };
-            let linear = Activation::Linear;
-            let weights =
-                MatmulShape { m: k, n, k: m, trans_a: true, trans_b: false, accumulate: true, activation: linear };
+            let weights = MatmulShape { trans_a: true, accumulate: true, ..MatmulShape::new(k, n, m) };
             l.emit(Op::Matmul { shape: weights, a: input.data, b: dz, bias: None, c: grads[0] });
             if let Some(&db) = grads.get(1) {
                 l.emit(Op::SumRows { rows, cols: units, x: dz, out: db, accumulate: true });
             }
             l.propagate(&input, |l, dx| {
                 if let Some(dx) = dx {
-                    let shape = MatmulShape {
-                        m,
-                        n: k,
-                        k: n,
-                        trans_a: false,
-                        trans_b: true,
-                        accumulate: false,
-                        activation: linear,
-                    };
+                    let shape = MatmulShape { trans_b: true, ..MatmulShape::new(m, k, n) };
                     l.emit(Op::Matmul { shape, a: dz, b: kernel, bias: None, c: dx });
                 }
             })

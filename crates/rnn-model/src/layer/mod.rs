@@ -2,6 +2,7 @@
 //! is lowered to device operations.
 
 mod activate;
+mod composite;
 mod dense;
 mod initializer;
 mod recurrent;
@@ -99,7 +100,10 @@ layers! {
 /// What a model needs to know of a recurrent layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecurrentTraits {
-    pub cell: Cell,
+    /// `None` where the layer is made of plain operations
+    pub fused: Option<Cell>,
+    /// states per sample: h, or h and c
+    pub states: usize,
     pub units: usize,
     pub stateful: bool,
     pub return_state: bool,

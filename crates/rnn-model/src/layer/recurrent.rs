@@ -1,5 +1,6 @@
 //! LSTM, GRU and SimpleRNN. One set of options and one lowering; what differs is the cell.
 
+use super::composite::{self, Composite};
 use super::{Activate, Initializer, LayerKind, RecurrentTraits, SampleShape, VariableSpec, sequence_shape};
 use crate::device::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Sequence};
 use crate::model::lowering::{Lowering, Node, Value};
@@ -68,37 +69,42 @@ pub type Gru = Recurrent<GruOptions>;
 pub type SimpleRnn = Recurrent<SimpleRnnOptions>;
 
 /// The cell behind a set of options.
-pub(crate) trait CellOptions {
+pub trait CellOptions {
     const CLASS: &'static str;
-    /// Fails on an activation that couples units.
-    fn cell(&self) -> Result<Cell>;
+    fn composite(&self) -> Composite;
     fn unit_forget_bias(&self) -> bool {
         false
     }
+    /// The cell that a fused kernel runs, unless an activation needs more than its own output.
+    fn fused(&self) -> Option<Cell> {
+        match self.composite() {
+            Composite::Lstm { activation, recurrent_activation } => Some(Cell::Lstm {
+                activation: fusable(activation)?,
+                recurrent_activation: fusable(recurrent_activation)?,
+            }),
+            Composite::Gru { activation, recurrent_activation, reset_after } => Some(Cell::Gru {
+                activation: fusable(activation)?,
+                recurrent_activation: fusable(recurrent_activation)?,
+                reset_after,
+            }),
+            Composite::SimpleRnn { activation } => {
+                Some(Cell::SimpleRnn { activation: fusable(activation)? })
+            }
+        }
+    }
 }
 
-fn each(class: &str, option: &str, activate: Activate) -> Result<Activation> {
+fn fusable(activate: Activate) -> Option<Activation> {
     match activate {
-        Activate::Each(kind) if kind.derivative_from_output() => Ok(kind),
-        other => Err(Error::invalid(
-            format!("{option} of {class}"),
-            format!(
-                "{} can not be used inside a recurrent cell; use one that acts on each element and whose derivative \
-                 follows from its output (tanh, sigmoid, relu, hard_sigmoid, linear, softsign, softplus, elu, selu, \
-                 exponential, leaky_relu, relu6), or an Activation layer behind this one",
-                other.name()
-            ),
-        )),
+        Activate::Each(kind) if kind.derivative_from_output() => Some(kind),
+        _ => None,
     }
 }
 
 impl CellOptions for LstmOptions {
     const CLASS: &'static str = "LSTM";
-    fn cell(&self) -> Result<Cell> {
-        Ok(Cell::Lstm {
-            activation: each(Self::CLASS, "activation", self.activation)?,
-            recurrent_activation: each(Self::CLASS, "recurrent_activation", self.recurrent_activation)?,
-        })
+    fn composite(&self) -> Composite {
+        Composite::Lstm { activation: self.activation, recurrent_activation: self.recurrent_activation }
     }
     fn unit_forget_bias(&self) -> bool {
         self.unit_forget_bias
@@ -107,19 +113,16 @@ impl CellOptions for LstmOptions {
 
 impl CellOptions for GruOptions {
     const CLASS: &'static str = "GRU";
-    fn cell(&self) -> Result<Cell> {
-        Ok(Cell::Gru {
-            activation: each(Self::CLASS, "activation", self.activation)?,
-            recurrent_activation: each(Self::CLASS, "recurrent_activation", self.recurrent_activation)?,
-            reset_after: self.reset_after,
-        })
+    fn composite(&self) -> Composite {
+        let GruOptions { activation, recurrent_activation, reset_after } = *self;
+        Composite::Gru { activation, recurrent_activation, reset_after }
     }
 }
 
 impl CellOptions for SimpleRnnOptions {
     const CLASS: &'static str = "SimpleRNN";
-    fn cell(&self) -> Result<Cell> {
-        Ok(Cell::SimpleRnn { activation: each(Self::CLASS, "activation", self.activation)? })
+    fn composite(&self) -> Composite {
+        Composite::SimpleRnn { activation: self.activation }
     }
 }
 
@@ -264,20 +267,25 @@ impl<C> Recurrent<C> {
 impl<C: CellOptions> Recurrent<C> {
     pub(crate) fn traits(&self) -> RecurrentTraits {
         RecurrentTraits {
-            cell: self.cell.cell().expect("checked when the model was built"),
+            fused: self.cell.fused(),
+            states: if matches!(self.cell.composite(), Composite::Lstm { .. }) { 2 } else { 1 },
             units: self.units,
             stateful: self.stateful,
             return_state: self.return_state,
         }
     }
 
-    fn bias(&self, cell: Cell) -> VariableSpec {
+    fn gates(&self) -> usize {
+        self.cell.composite().gates()
+    }
+
+    fn bias(&self) -> VariableSpec {
         let u = self.units;
-        match cell {
-            Cell::Gru { reset_after: true, .. } => {
+        match self.cell.composite() {
+            Composite::Gru { reset_after: true, .. } => {
                 VariableSpec::new("bias", vec![2, 3 * u], self.bias_initializer)
             }
-            Cell::Lstm { .. } if self.cell.unit_forget_bias() => VariableSpec {
+            Composite::Lstm { .. } if self.cell.unit_forget_bias() => VariableSpec {
                 name: "bias",
                 shape: vec![4 * u],
                 start: vec![
@@ -286,7 +294,7 @@ impl<C: CellOptions> Recurrent<C> {
                     (2 * u, self.bias_initializer),
                 ],
             },
-            _ => VariableSpec::new("bias", vec![cell.gates() * u], self.bias_initializer),
+            _ => VariableSpec::new("bias", vec![self.gates() * u], self.bias_initializer),
         }
     }
 }
@@ -301,28 +309,28 @@ impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
         if self.units == 0 {
             return Err(Error::invalid(C::CLASS, "units must be at least 1"));
         }
-        self.cell.cell()?;
         let units = Some(self.units);
         Ok(if self.return_sequences { vec![time, units] } else { vec![units] })
     }
 
     fn variables(&self, input: &[Option<usize>]) -> Vec<VariableSpec> {
-        let cell = self.traits().cell;
         let features = input[1].unwrap_or(0);
-        let cols = cell.gates() * self.units;
+        let cols = self.gates() * self.units;
         let mut variables = vec![
             VariableSpec::new("kernel", vec![features, cols], self.kernel_initializer),
             VariableSpec::new("recurrent_kernel", vec![self.units, cols], self.recurrent_initializer),
         ];
         if self.use_bias {
-            variables.push(self.bias(cell));
+            variables.push(self.bias());
         }
         variables
     }
 
     fn lower(&self, l: &mut Lowering<'_>, node: &Node, x: Value) -> Result<Value> {
-        let cell = self.traits().cell;
         let x = if self.go_backwards { super::shaping::reverse_time(l, x)? } else { x };
+        let Some(cell) = self.cell.fused() else {
+            return composite::lower(l, node, self.cell.composite(), self.units, x, self.return_sequences);
+        };
         let (time, units) = (x.shape[0], self.units);
         let shape = Sequence { time, batch: l.batch(), input: x.shape[1], units };
         let slot = shape.batch * units;

@@ -25,7 +25,13 @@ impl Model {
                 let input = if i == 0 { self.input_shape() } else { &self.nodes[i - 1].output };
                 let input = input.last().copied().flatten().unwrap_or(1);
                 let shape = Sequence { time, batch, input, units: traits.units };
-                let (strategy, why) = engine.strategy(traits.cell, shape, training);
+                let (strategy, why) = match traits.fused {
+                    Some(cell) => engine.strategy(cell, shape, training),
+                    None => (
+                        "plain operations step by step".to_owned(),
+                        "an activation of the cell needs more than its own output, so no kernel fuses it".to_owned(),
+                    ),
+                };
                 LayerStrategy { layer: node.name.clone(), strategy, why }
             })
             .collect()

@@ -182,6 +182,20 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
+    /// The gradient of `x` to add to, zero when nothing has reached it; `None` where it is not wanted.
+    pub fn gradient_sum(&mut self, x: &Value) -> Result<Option<Slice>> {
+        if !x.needs_gradient {
+            return Ok(None);
+        }
+        if let Some(sum) = self.gradients.get(&x.id).copied() {
+            return Ok(Some(sum));
+        }
+        let sum = self.scratch(x.data.len)?;
+        self.emit(Op::Fill { value: 0.0, y: sum });
+        self.gradients.insert(x.id, sum);
+        Ok(Some(sum))
+    }
+
     /// Where the gradients of a layer's start states go, if they are wanted.
     pub fn state_gradient(
         &mut self,

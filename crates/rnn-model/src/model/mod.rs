@@ -1,5 +1,6 @@
 //! A model on a device: its layers, weights, states, and the programs recorded for it.
 
+pub(crate) mod arithmetic;
 mod compile;
 mod dataset;
 mod evaluate;

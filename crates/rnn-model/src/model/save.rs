@@ -194,7 +194,7 @@ impl Model {
                 Ok(array(&shape, floats(bytes)))
             };
             let h = read("h")?;
-            let c = if traits.cell.states() == 2 { Some(read("c")?) } else { None };
+            let c = if traits.states == 2 { Some(read("c")?) } else { None };
             states.push(LayerState { layer, h, c });
         }
         self.set_states(&states)

@@ -37,7 +37,7 @@ impl StateSet {
         let resident = |&(index, traits): &(usize, RecurrentTraits)| {
             let len = batch * traits.units;
             let h = device.alloc(len)?;
-            let c = if traits.cell.states() == 2 { Some(device.alloc(len)?) } else { None };
+            let c = if traits.states == 2 { Some(device.alloc(len)?) } else { None };
             Ok((index, ResidentState { units: traits.units, h, c }))
         };
         Ok(StateSet { batch, layers: layers.iter().map(resident).collect::<Result<_>>()? })
