@@ -75,15 +75,13 @@ pub trait Real:
     fn f32s_mut(x: &mut [Self]) -> Option<&mut [f32]>;
     /// The slice itself where `Self` is `f64`.
     fn f64s(x: &[Self]) -> Option<&[f64]>;
-    /// As [`Real::f64s`], mutable.
-    fn f64s_mut(x: &mut [Self]) -> Option<&mut [f64]>;
     /// Runs work compiled for an instruction set; the way in is [`crate::math`].
     #[doc(hidden)]
     fn run_at<K: Kernel<Self>>(level: Level, kernel: K) -> K::Output;
 }
 
 macro_rules! real {
-    ($type:ident, $erfc:path, $f32s:expr, $f32s_mut:expr, $f64s:expr, $f64s_mut:expr, $run_at:path) => {
+    ($type:ident, $erfc:path, $f32s:expr, $f32s_mut:expr, $f64s:expr, $run_at:path) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -167,10 +165,6 @@ macro_rules! real {
             fn f64s(x: &[Self]) -> Option<&[f64]> {
                 $f64s(x)
             }
-            #[inline(always)]
-            fn f64s_mut(x: &mut [Self]) -> Option<&mut [f64]> {
-                $f64s_mut(x)
-            }
             #[inline]
             fn run_at<K: Kernel<Self>>(level: Level, kernel: K) -> K::Output {
                 $run_at(level, kernel)
@@ -179,5 +173,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, libm::erfcf, Some, Some, |_| None, |_| None, run_f32);
-real!(f64, libm::erfc, |_| None, |_| None, Some, Some, run_f64);
+real!(f32, libm::erfcf, Some, Some, |_| None, run_f32);
+real!(f64, libm::erfc, |_| None, |_| None, Some, run_f64);

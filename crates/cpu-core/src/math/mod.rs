@@ -1,6 +1,6 @@
 //! Elementary functions on vectors, and the choice of the instruction set at run time.
 //!
-//! A formula is written once over [`Lanes`] and runs on AVX-512, AVX2 with FMA, NEON, one plain number at a time
+//! A formula is written once over `Lanes` and runs on AVX-512, AVX2 with FMA, NEON, one plain number at a time
 //! (which the compiler may vectorise), and in `f64` for the oracle. [`level`] says which the machine has.
 
 mod dispatch;
@@ -14,8 +14,6 @@ mod x86;
 pub(crate) use dispatch::{Kernel, dispatch, run_f32, run_f64};
 pub use dispatch::{Level, level};
 pub(crate) use lanes::{Lanes, Scalar, WIDEST, map, map_in_place, zip_map};
-#[cfg(target_arch = "x86_64")]
-pub use x86::{avx2, avx512};
 
 /// Declares `$name`, which applies `$method` of [`Lanes`] to a slice in place, and its kernel.
 macro_rules! in_place {

@@ -18,13 +18,6 @@ impl Avx512 {
     pub fn detect() -> Option<Self> {
         is_x86_feature_detected!("avx512f").then_some(Avx512(()))
     }
-
-    /// # Safety
-    /// The machine has AVX-512F.
-    #[inline(always)]
-    pub unsafe fn assume() -> Self {
-        Avx512(())
-    }
 }
 
 impl Avx2 {
@@ -32,13 +25,6 @@ impl Avx2 {
     #[inline]
     pub fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
-    }
-
-    /// # Safety
-    /// The machine has AVX2 and FMA.
-    #[inline(always)]
-    pub unsafe fn assume() -> Self {
-        Avx2(())
     }
 }
 
@@ -185,48 +171,3 @@ impl F32Lanes for Avx2 {
         }
     }
 }
-
-macro_rules! functions {
-    ($module:ident, $token:ident, $v:ident, $feature:literal, $what:literal) => {
-        #[doc = $what]
-        pub mod $module {
-            use super::*;
-
-            /// `e^x`
-            ///
-            /// # Safety
-            /// The machine has the instruction set. Code compiled for it calls this safely.
-            #[target_feature(enable = $feature)]
-            #[inline]
-            pub fn exp(x: $v) -> $v {
-                // SAFETY: this function is compiled for, and so only called with, the instruction set.
-                elementary::exp(unsafe { $token::assume() }, x)
-            }
-
-            /// Hyperbolic tangent; NaN passes through.
-            ///
-            /// # Safety
-            /// The machine has the instruction set. Code compiled for it calls this safely.
-            #[target_feature(enable = $feature)]
-            #[inline]
-            pub fn tanh(x: $v) -> $v {
-                // SAFETY: this function is compiled for, and so only called with, the instruction set.
-                elementary::tanh(unsafe { $token::assume() }, x)
-            }
-
-            /// `1 / (1 + e^-x)`; NaN passes through.
-            ///
-            /// # Safety
-            /// The machine has the instruction set. Code compiled for it calls this safely.
-            #[target_feature(enable = $feature)]
-            #[inline]
-            pub fn sigmoid(x: $v) -> $v {
-                // SAFETY: this function is compiled for, and so only called with, the instruction set.
-                elementary::sigmoid(unsafe { $token::assume() }, x)
-            }
-        }
-    };
-}
-
-functions!(avx512, Avx512, __m512, "avx512f", "Elementary functions of sixteen `f32` in a register.");
-functions!(avx2, Avx2, __m256, "avx2,fma", "Elementary functions of eight `f32` in a register.");
