@@ -7,8 +7,8 @@ use cpu_core::math::{exp_f32, sigmoid_f32, tanh_f32};
 
 #[test]
 fn slices_in_place() {
-    type InPlace = fn(&mut [f32]);
-    let functions: [(InPlace, fn(f64) -> f64, &str); 3] = [
+    type Case = (fn(&mut [f32]), fn(f64) -> f64, &'static str);
+    let functions: [Case; 3] = [
         (exp_f32, f64::exp, "exp"),
         (tanh_f32, f64::tanh, "tanh"),
         (sigmoid_f32, |x| 1.0 / (1.0 + (-x).exp()), "sigmoid"),
