@@ -141,6 +141,14 @@ macro_rules! f32_functions {
             $crate::math::elementary::sigmoid(self, x)
         }
         #[inline(always)]
+        fn tanh_of_four(self, x: [$v; 4]) -> [$v; 4] {
+            $crate::math::elementary::tanh($crate::math::four::Four(self), x)
+        }
+        #[inline(always)]
+        fn sigmoid_of_four(self, x: [$v; 4]) -> [$v; 4] {
+            $crate::math::elementary::sigmoid($crate::math::four::Four(self), x)
+        }
+        #[inline(always)]
         fn ln_1p(self, x: $v) -> $v {
             $crate::math::elementary::ln_1p(self, x)
         }

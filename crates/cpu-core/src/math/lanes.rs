@@ -59,6 +59,10 @@ pub trait Lanes: Copy {
     fn expm1_negative(self, x: Self::V) -> Self::V;
     fn tanh(self, x: Self::V) -> Self::V;
     fn sigmoid(self, x: Self::V) -> Self::V;
+    /// [`Lanes::tanh`] of four vectors, in less than four times the time.
+    fn tanh_of_four(self, x: [Self::V; 4]) -> [Self::V; 4];
+    /// [`Lanes::sigmoid`] of four vectors, in less than four times the time.
+    fn sigmoid_of_four(self, x: [Self::V; 4]) -> [Self::V; 4];
     /// `ln(1 + x)` for `x` in `[0, 1]`.
     fn ln_1p(self, x: Self::V) -> Self::V;
     /// The complement of the error function.
@@ -203,6 +207,14 @@ impl Lanes for Scalar<f64> {
     #[inline(always)]
     fn sigmoid(self, x: f64) -> f64 {
         Real::sigmoid(x)
+    }
+    #[inline(always)]
+    fn tanh_of_four(self, x: [f64; 4]) -> [f64; 4] {
+        x.map(f64::tanh)
+    }
+    #[inline(always)]
+    fn sigmoid_of_four(self, x: [f64; 4]) -> [f64; 4] {
+        x.map(Real::sigmoid)
     }
     #[inline(always)]
     fn ln_1p(self, x: f64) -> f64 {

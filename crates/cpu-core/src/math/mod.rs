@@ -5,6 +5,7 @@
 
 mod dispatch;
 mod elementary;
+mod four;
 mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;

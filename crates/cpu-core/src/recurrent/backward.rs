@@ -6,13 +6,14 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
-use super::pack::Layout;
+use super::pack::{Layout, Panel};
 use super::plan::{Plan, Split};
-use super::tile::{MOST_ROWS, Rows, Start, TILE_LEN, Term, Tile, TileBuffer, balanced, most_rows};
+use super::pointwise::activate;
+use super::tile::{GROUP, NO_ROWS, Product, Starting, Sums, balanced, product};
 use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
 use super::{RecurrentShape, activations, flag, forward, gradient_blocks, saved_blocks};
-use crate::activation;
+use crate::activation_backward;
 use crate::math::{Kernel, Lanes, dispatch};
 use crate::team::{self, Member};
 use crate::{Activation, Cell};
@@ -91,7 +92,6 @@ pub(super) fn through_time(
         late_weights: View::new(late_weights),
         active: &packed.active,
         repack,
-        standard: forward::standard(cell),
     };
     team::run(plan.threads, |member| dispatch(Work { pass: &pass, member: &member }));
     if let Some(c0) = c0 {
@@ -127,7 +127,6 @@ struct Pass<'a> {
     late_weights: View<'a>,
     active: &'a [Mutex<Vec<Row>>],
     repack: bool,
-    standard: bool,
 }
 
 struct Work<'a> {
@@ -143,11 +142,7 @@ impl Kernel<f32> for Work<'_> {
             self.pass.pack(self.member);
             self.member.wait();
         }
-        if self.pass.standard {
-            self.pass.sequence::<S, true>(s, self.member);
-        } else {
-            self.pass.sequence::<S, false>(s, self.member);
-        }
+        self.pass.sequence(s, self.member);
     }
 }
 
@@ -186,22 +181,22 @@ impl Pass<'_> {
     }
 
     #[inline(always)]
-    fn sequence<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, member: &Member<'_>) {
+    fn sequence<S: Lanes<T = f32>>(&self, s: S, member: &Member<'_>) {
         let RecurrentShape { time, batch, .. } = self.shape;
         let by_rows = self.plan.split == Split::Rows;
         let rows = if by_rows { member.share(batch) } else { 0..batch };
         let panels = if by_rows { 0..self.main.panels() } else { member.share(self.main.panels()) };
         let mut active = self.active[member.index].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let mut buffer = TileBuffer([0.0; TILE_LEN]);
+        let mut sums = Sums::new();
         for t in (0..time).rev() {
             let linked = self.select(t, rows.clone(), &mut active);
             let span = Span { t, rows: &active, linked, panels: panels.clone() };
-            self.step::<S, STANDARD>(s, &span, &mut buffer);
+            self.step(s, &span, &mut sums);
             if let Some(late) = &self.late {
                 if !by_rows {
                     member.wait();
                 }
-                self.late_step::<S, STANDARD>(s, &span, late, &mut buffer);
+                self.late_step(s, &span, late, &mut sums);
             }
             if !by_rows {
                 member.wait();
@@ -209,7 +204,7 @@ impl Pass<'_> {
         }
         if let Some(h0) = self.h0 {
             let linked = self.order(None, rows, &mut active);
-            self.start_state(s, h0, &Span { t: 0, rows: &active, linked, panels }, &mut buffer);
+            self.start_state(s, h0, &Span { t: 0, rows: &active, linked, panels }, &mut sums);
         }
     }
 
@@ -228,7 +223,7 @@ impl Pass<'_> {
         let after = t.map_or(0, |t| t + 1);
         let is_linked = |b: usize| after < time && flag(self.flags, after * batch + b) == (true, false);
         active.clear();
-        let mut add = |linked: bool, active: &mut Vec<Row>| {
+        let add = |linked: bool, active: &mut Vec<Row>| {
             for b in rows.clone().filter(|&b| is_linked(b) == linked) {
                 let (valid, reset) = t.map_or((true, false), |t| flag(self.flags, t * batch + b));
                 active.push(Row { b: b as u32, valid, reset });
@@ -240,63 +235,87 @@ impl Pass<'_> {
         linked
     }
 
-    /// The products of the step after for a tile of linked rows, to `out [n][vectors][N]`.
+    /// The products of the rows of gate gradients that begin at step-and-sample `first_row + b`, from number `column`
+    /// on, for a group: `sums [vectors][rows][N]`.
     #[inline(always)]
     fn product<S: Lanes<T = f32>>(
         &self,
-        _: S,
+        s: S,
         layout: &Layout,
         weights: View<'_>,
-        index: usize,
+        panel: Panel,
         first_row: usize,
         column: usize,
         rows: &[Row],
-        out: *mut f32,
+        sums: &mut Sums,
     ) {
         let width = gradient_blocks(self.cell) * self.shape.units;
-        let panel = layout.panel(index);
-        let mut from: Rows = [std::ptr::null(); MOST_ROWS];
-        for (r, row) in rows.iter().enumerate() {
-            from[r] = self.gate_grads.at((first_row + row.b as usize) * width + column, layout.k);
-        }
-        let weights = weights.at(panel.offset, layout.k * panel.vectors * S::N);
-        let terms = [Term { rows: &from, k: layout.k, panel: weights }];
+        let operands = |at: usize, n: usize| {
+            let mut from = NO_ROWS;
+            for (r, row) in rows[at..at + n].iter().enumerate() {
+                from[r] = self.gate_grads.at((first_row + row.b as usize) * width + column, layout.k);
+            }
+            (NO_ROWS, from)
+        };
+        let whole = Product {
+            vectors: panel.vectors,
+            panel: weights.at(panel.offset, layout.k * panel.vectors * S::N),
+            inputs: 0,
+            k: layout.k,
+            stream: self.plan.stream,
+        };
         // SAFETY: rows and weights are as long as the layout says; the gate gradients of the step after were written by
         // this member, or before the last barrier.
-        unsafe { Tile::<0>::of(panel.vectors, rows.len(), Start::Zero, &terms, out, panel.vectors * S::N) };
+        unsafe { product(s, whole, rows.len(), sums, operands, |_, _| Starting::Zero) };
+    }
+
+    /// The step's rows in groups of one kind: `(first, rows, linked to the step after)`.
+    #[inline(always)]
+    fn groups(span: &Span<'_>) -> impl Iterator<Item = (usize, usize, bool)> {
+        let linked = span.linked;
+        let unlinked = balanced(span.rows.len() - linked, GROUP).map(move |(at, n)| (at + linked, n, false));
+        balanced(linked, GROUP).map(|(at, n)| (at, n, true)).chain(unlinked)
     }
 
     #[inline(always)]
-    fn step<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, span: &Span<'_>, buffer: &mut TileBuffer) {
+    fn step<S: Lanes<T = f32>>(&self, s: S, span: &Span<'_>, sums: &mut Sums) {
         let batch = self.shape.batch;
-        let out = buffer.0.as_mut_ptr();
         for index in span.panels.clone() {
             let panel = self.main.panel(index);
-            let most = most_rows::<S>(panel.vectors);
-            let unlinked = balanced(span.rows.len() - span.linked, MOST_ROWS);
-            let unlinked = unlinked.map(|(at, n)| (at + span.linked, n, false));
-            for (at, n, linked) in balanced(span.linked, most).map(|(at, n)| (at, n, true)).chain(unlinked) {
+            for (at, n, linked) in Self::groups(span) {
                 let rows = &span.rows[at..at + n];
+                let used = panel.vectors * n * S::N;
                 if linked {
-                    self.product(s, &self.main, self.weights, index, (span.t + 1) * batch, 0, rows, out);
+                    self.product(s, &self.main, self.weights, panel, (span.t + 1) * batch, 0, rows, sums);
+                } else {
+                    sums.0[..used].fill(0.0);
                 }
-                for (r, row) in rows.iter().enumerate() {
-                    for v in 0..panel.vectors {
-                        let unit = panel.unit + v * S::N;
+                let mut cell_outputs = [0.0; GROUP * 16];
+                for v in 0..panel.vectors {
+                    let unit = panel.unit + v * S::N;
+                    let n = self.main.valid(unit);
+                    let place = |row: &Row| {
                         let b = row.b as usize;
-                        let (n, row_at) = (self.main.valid(unit), span.t * batch + b);
-                        let place = Place { row: row_at, b, reset: row.reset, unit, n };
-                        // SAFETY: the tile has been filled where rows are linked; the rest is this member's.
-                        unsafe {
-                            let mut dh = s.splat(0.0);
-                            if linked {
-                                dh = load(s, out.add((r * panel.vectors + v) * S::N), S::N);
+                        Place { row: span.t * batch + b, b, reset: row.reset, unit, n }
+                    };
+                    let outputs = &mut cell_outputs[..rows.len() * S::N];
+                    // SAFETY: these rows and units are this member's.
+                    unsafe {
+                        if let Cell::Lstm { activation, .. } = self.cell {
+                            for (r, row) in rows.iter().enumerate() {
+                                let c = self.after(s, self.c, place(row));
+                                s.store(&mut outputs[r * S::N..], c);
                             }
-                            let dh = self.incoming(s, span.t, place, dh);
+                            activate(activation, outputs);
+                        }
+                        for (r, row) in rows.iter().enumerate() {
+                            let dh = s.load(&sums.0[(v * rows.len() + r) * S::N..]);
+                            let dh = self.incoming(s, span.t, place(row), dh);
                             if row.valid {
-                                self.cell_step::<S, STANDARD>(s, place, dh);
+                                let output = s.load(&outputs[r * S::N..]);
+                                self.cell_step(s, place(row), dh, output);
                             } else {
-                                self.carried(s, place, dh);
+                                self.carried(s, place(row), dh);
                             }
                         }
                     }
@@ -305,6 +324,91 @@ impl Pass<'_> {
         }
     }
 
+    /// The last step of the chain: the gradient of the start state.
+    #[inline(always)]
+    fn start_state<S: Lanes<T = f32>>(&self, s: S, h0: View<'_>, span: &Span<'_>, sums: &mut Sums) {
+        let units = self.shape.units;
+        for index in span.panels.clone() {
+            let panel = self.main.panel(index);
+            for (at, n, linked) in Self::groups(span) {
+                let rows = &span.rows[at..at + n];
+                if linked {
+                    self.product(s, &self.main, self.weights, panel, 0, 0, rows, sums);
+                } else {
+                    sums.0[..panel.vectors * n * S::N].fill(0.0);
+                }
+                for v in 0..panel.vectors {
+                    let unit = panel.unit + v * S::N;
+                    let n = self.main.valid(unit);
+                    for (r, row) in rows.iter().enumerate() {
+                        let at = row.b as usize * units + unit;
+                        let mut dh = s.load(&sums.0[(v * rows.len() + r) * S::N..]);
+                        // SAFETY: these rows and units are this member's.
+                        unsafe {
+                            if self.uses_direct {
+                                dh = s.add(dh, load(s, self.direct.at(at, n), n));
+                            }
+                            store(s, h0.at(at, n), n, dh);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The second product of GRU with the reset before the first, and what follows.
+    #[inline(always)]
+    fn late_step<S: Lanes<T = f32>>(&self, s: S, span: &Span<'_>, late: &Layout, sums: &mut Sums) {
+        let RecurrentShape { batch, units, .. } = self.shape;
+        for index in span.panels.clone() {
+            let panel = late.panel(index);
+            for (at, n) in balanced(span.rows.len(), GROUP) {
+                let rows = &span.rows[at..at + n];
+                self.product(s, late, self.late_weights, panel, span.t * batch, 2 * units, rows, sums);
+                for v in 0..panel.vectors {
+                    let unit = panel.unit + v * S::N;
+                    let n = late.valid(unit);
+                    for (r, row) in rows.iter().enumerate() {
+                        if row.valid {
+                            let b = row.b as usize;
+                            let place = Place { row: span.t * batch + b, b, reset: row.reset, unit, n };
+                            let product = s.load(&sums.0[(v * rows.len() + r) * S::N..]);
+                            // SAFETY: these rows and units are this member's.
+                            unsafe { self.gru_late(s, place, product) };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `kind'` in terms of the output.
+#[inline(always)]
+fn slope<S: Lanes<T = f32>>(s: S, kind: Activation, y: S::V) -> S::V {
+    match kind {
+        Activation::Tanh => s.sub(s.c(1.0), s.mul(y, y)),
+        Activation::Sigmoid => s.mul(y, s.sub(s.c(1.0), y)),
+        _ => {
+            // Through memory, so that the rare formulas are not part of this code.
+            let (mut slopes, ones, mut ys) = ([0.0; 16], [1.0; 16], [0.0; 16]);
+            s.store(&mut ys, y);
+            activation_slopes(kind, &ys[..S::N], &ones[..S::N], &mut slopes[..S::N]);
+            s.load(&slopes)
+        }
+    }
+}
+
+#[cold]
+fn activation_slopes(kind: Activation, y: &[f32], dy: &[f32], dx: &mut [f32]) {
+    activation_backward(kind, y, dy, dx).expect("the lengths are equal");
+}
+
+/// The cells' derivatives on one vector of units of one row.
+///
+/// # Safety
+/// Of all: the place lies inside; its gate gradients, direct gradient and cell state gradient are this member's.
+impl Pass<'_> {
     /// The gradient of a row's output and new state.
     ///
     /// # Safety
@@ -329,96 +433,6 @@ impl Pass<'_> {
         dh
     }
 
-    /// The last step of the chain: the gradient of the start state.
-    #[inline(always)]
-    fn start_state<S: Lanes<T = f32>>(&self, s: S, h0: View<'_>, span: &Span<'_>, buffer: &mut TileBuffer) {
-        let units = self.shape.units;
-        let out = buffer.0.as_mut_ptr();
-        for index in span.panels.clone() {
-            let panel = self.main.panel(index);
-            let most = most_rows::<S>(panel.vectors);
-            let unlinked = balanced(span.rows.len() - span.linked, MOST_ROWS);
-            let unlinked = unlinked.map(|(at, n)| (at + span.linked, n, false));
-            for (at, n, linked) in balanced(span.linked, most).map(|(at, n)| (at, n, true)).chain(unlinked) {
-                let rows = &span.rows[at..at + n];
-                if linked {
-                    self.product(s, &self.main, self.weights, index, 0, 0, rows, out);
-                }
-                for (r, row) in rows.iter().enumerate() {
-                    for v in 0..panel.vectors {
-                        let unit = panel.unit + v * S::N;
-                        let (n, at) = (self.main.valid(unit), row.b as usize * units + unit);
-                        // SAFETY: as in `step`.
-                        unsafe {
-                            let mut dh = s.splat(0.0);
-                            if linked {
-                                dh = load(s, out.add((r * panel.vectors + v) * S::N), S::N);
-                            }
-                            if self.uses_direct {
-                                dh = s.add(dh, load(s, self.direct.at(at, n), n));
-                            }
-                            store(s, h0.at(at, n), n, dh);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// The second product of GRU with the reset before the first, and what follows.
-    #[inline(always)]
-    fn late_step<S: Lanes<T = f32>, const STANDARD: bool>(
-        &self,
-        s: S,
-        span: &Span<'_>,
-        late: &Layout,
-        buffer: &mut TileBuffer,
-    ) {
-        let RecurrentShape { batch, units, .. } = self.shape;
-        let out = buffer.0.as_mut_ptr();
-        for index in span.panels.clone() {
-            let panel = late.panel(index);
-            for (at, n) in balanced(span.rows.len(), most_rows::<S>(panel.vectors)) {
-                let rows = &span.rows[at..at + n];
-                self.product(s, late, self.late_weights, index, span.t * batch, 2 * units, rows, out);
-                for (r, row) in rows.iter().enumerate().filter(|(_, row)| row.valid) {
-                    for v in 0..panel.vectors {
-                        let unit = panel.unit + v * S::N;
-                        let b = row.b as usize;
-                        let (n, row_at) = (late.valid(unit), span.t * batch + b);
-                        let place = Place { row: row_at, b, reset: row.reset, unit, n };
-                        // SAFETY: as in `step`.
-                        unsafe {
-                            let product = load(s, out.add((r * panel.vectors + v) * S::N), S::N);
-                            self.gru_late::<S, STANDARD>(s, place, product);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// `kind'` in terms of the output, or where the pass is standard of the `usual` function, chosen when compiled.
-#[inline(always)]
-fn slope<S: Lanes<T = f32>, const STANDARD: bool>(
-    s: S,
-    usual: Activation,
-    kind: Activation,
-    y: S::V,
-) -> S::V {
-    match (STANDARD, usual) {
-        (true, Activation::Tanh) => s.sub(s.c(1.0), s.mul(y, y)),
-        (true, _) => s.mul(y, s.sub(s.c(1.0), y)),
-        (false, _) => activation::derivative(s, kind, y),
-    }
-}
-
-/// The cells' derivatives on one vector of units of one row.
-///
-/// # Safety
-/// Of all: the place lies inside; its gate gradients, direct gradient and cell state gradient are this member's.
-impl Pass<'_> {
     /// Saved value of a place.
     #[inline(always)]
     unsafe fn saved<S: Lanes<T = f32>>(&self, s: S, place: Place, block: usize) -> S::V {
@@ -480,16 +494,17 @@ impl Pass<'_> {
         }
     }
 
+    /// `output` is `act(c)` of LSTM.
     #[inline(always)]
-    unsafe fn cell_step<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, place: Place, dh: S::V) {
+    unsafe fn cell_step<S: Lanes<T = f32>>(&self, s: S, place: Place, dh: S::V, output: S::V) {
         // SAFETY: the impl's.
         unsafe {
             match self.cell {
-                Cell::Lstm { .. } => self.lstm::<S, STANDARD>(s, place, dh),
-                Cell::Gru { reset_after, .. } => self.gru::<S, STANDARD>(s, place, dh, reset_after),
+                Cell::Lstm { .. } => self.lstm(s, place, dh, output),
+                Cell::Gru { reset_after, .. } => self.gru(s, place, dh, reset_after),
                 Cell::SimpleRnn { activation } => {
                     let y = self.after(s, self.h, place);
-                    let slope = slope::<S, STANDARD>(s, Activation::Tanh, activation, y);
+                    let slope = slope(s, activation, y);
                     self.put(s, place, 0, s.mul(dh, slope));
                     self.put_direct(s, place, s.splat(0.0));
                 }
@@ -498,8 +513,7 @@ impl Pass<'_> {
     }
 
     #[inline(always)]
-    unsafe fn lstm<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, place: Place, dh: S::V) {
-        use Activation::{Sigmoid, Tanh};
+    unsafe fn lstm<S: Lanes<T = f32>>(&self, s: S, place: Place, dh: S::V, tc: S::V) {
         let (kind, gate) = activations(self.cell);
         // SAFETY: the impl's.
         unsafe {
@@ -507,15 +521,14 @@ impl Pass<'_> {
             let f = self.saved(s, place, 1);
             let g = self.saved(s, place, 2);
             let o = self.saved(s, place, 3);
-            let tc = forward::act::<S, STANDARD>(s, Tanh, kind, self.after(s, self.c, place));
             let dc_at = self.dc.at(place.b * self.shape.units + place.unit, place.n);
-            let through_h = s.mul(s.mul(dh, o), slope::<S, STANDARD>(s, Tanh, kind, tc));
+            let through_h = s.mul(s.mul(dh, o), slope(s, kind, tc));
             let dc = s.add(load(s, dc_at, place.n), through_h);
             let cp = self.before(s, self.c, place);
-            self.put(s, place, 0, s.mul(s.mul(dc, g), slope::<S, STANDARD>(s, Sigmoid, gate, i)));
-            self.put(s, place, 1, s.mul(s.mul(dc, cp), slope::<S, STANDARD>(s, Sigmoid, gate, f)));
-            self.put(s, place, 2, s.mul(s.mul(dc, i), slope::<S, STANDARD>(s, Tanh, kind, g)));
-            self.put(s, place, 3, s.mul(s.mul(dh, tc), slope::<S, STANDARD>(s, Sigmoid, gate, o)));
+            self.put(s, place, 0, s.mul(s.mul(dc, g), slope(s, gate, i)));
+            self.put(s, place, 1, s.mul(s.mul(dc, cp), slope(s, gate, f)));
+            self.put(s, place, 2, s.mul(s.mul(dc, i), slope(s, kind, g)));
+            self.put(s, place, 3, s.mul(s.mul(dh, tc), slope(s, gate, o)));
             let dcp = if place.reset { s.splat(0.0) } else { s.mul(dc, f) };
             store(s, dc_at, place.n, dcp);
             self.put_direct(s, place, s.splat(0.0));
@@ -523,21 +536,20 @@ impl Pass<'_> {
     }
 
     #[inline(always)]
-    unsafe fn gru<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, place: Place, dh: S::V, after: bool) {
-        use Activation::{Sigmoid, Tanh};
+    unsafe fn gru<S: Lanes<T = f32>>(&self, s: S, place: Place, dh: S::V, after: bool) {
         let (kind, gate) = activations(self.cell);
         // SAFETY: the impl's.
         unsafe {
             let z = self.saved(s, place, 0);
             let n = self.saved(s, place, 2);
             let hp = self.before(s, self.h, place);
-            let dn = s.mul(s.mul(dh, s.sub(s.c(1.0), z)), slope::<S, STANDARD>(s, Tanh, kind, n));
-            let dz = s.mul(s.mul(dh, s.sub(hp, n)), slope::<S, STANDARD>(s, Sigmoid, gate, z));
+            let dn = s.mul(s.mul(dh, s.sub(s.c(1.0), z)), slope(s, kind, n));
+            let dz = s.mul(s.mul(dh, s.sub(hp, n)), slope(s, gate, z));
             self.put(s, place, 0, dz);
             if after {
                 let r = self.saved(s, place, 1);
                 let q = self.saved(s, place, 3);
-                self.put(s, place, 1, s.mul(s.mul(dn, q), slope::<S, STANDARD>(s, Sigmoid, gate, r)));
+                self.put(s, place, 1, s.mul(s.mul(dn, q), slope(s, gate, r)));
                 self.put(s, place, 2, s.mul(dn, r));
                 self.put(s, place, 3, dn);
             } else {
@@ -549,13 +561,13 @@ impl Pass<'_> {
 
     /// The reset gate of GRU with the reset before the product, and the way through it.
     #[inline(always)]
-    unsafe fn gru_late<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, place: Place, product: S::V) {
+    unsafe fn gru_late<S: Lanes<T = f32>>(&self, s: S, place: Place, product: S::V) {
         let (_, gate) = activations(self.cell);
         // SAFETY: the impl's.
         unsafe {
             let r = self.saved(s, place, 1);
             let hp = self.before(s, self.h, place);
-            let slope = slope::<S, STANDARD>(s, Activation::Sigmoid, gate, r);
+            let slope = slope(s, gate, r);
             self.put(s, place, 1, s.mul(s.mul(product, hp), slope));
             let direct = load(s, self.direct.at(place.b * self.shape.units + place.unit, place.n), place.n);
             self.put_direct(s, place, s.fma(product, r, direct));

@@ -8,14 +8,17 @@ use std::sync::Mutex;
 
 use super::pack::Layout;
 use super::plan::{Plan, Split};
-use super::tile::{MOST_ROWS, Rows, Start, TILE_LEN, Term, Tile, TileBuffer, balanced, most_rows};
+use super::pointwise::activate;
+use super::tile::{
+    Ahead, GROUP, MOST_ROWS, NO_ROWS, Out, Product, Rows, Start, Starting, Sums, Term, balanced, fetch,
+    most_rows, product, tile,
+};
 use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
 use super::{RecurrentShape, activations, flag, saved_blocks};
-use crate::activation;
+use crate::Cell;
 use crate::math::{Kernel, Lanes, dispatch};
 use crate::team::{self, Member};
-use crate::{Activation, Cell};
 
 /// Runs the sequence; arguments as for [`super::recurrent_forward`].
 pub(super) fn forward(
@@ -87,15 +90,8 @@ pub(super) fn forward(
         zeros: View::new(zeros),
         active: &packed.active,
         repack,
-        standard: standard(cell),
     };
     team::run(plan.threads, |member| dispatch(Work { pass: &pass, member: &member }));
-}
-
-/// Whether the activations are tanh and sigmoid.
-pub(super) fn standard(cell: Cell) -> bool {
-    activations(cell) == (Activation::Tanh, Activation::Sigmoid)
-        || cell == Cell::SimpleRnn { activation: Activation::Tanh }
 }
 
 /// A number for each kind of cell.
@@ -114,6 +110,15 @@ fn bias_vectors(cell: Cell) -> usize {
     match cell {
         Cell::Gru { reset_after: true, .. } => 4,
         other => other.gates(),
+    }
+}
+
+/// The gates in the order of a panel's vectors: those with the same activation next to each other.
+fn order(cell: Cell) -> &'static [usize] {
+    match cell {
+        Cell::Lstm { .. } => &[0, 1, 3, 2],
+        Cell::Gru { .. } => &[0, 1, 2],
+        Cell::SimpleRnn { .. } => &[0],
     }
 }
 
@@ -148,8 +153,6 @@ struct Pass<'a> {
     zeros: View<'a>,
     active: &'a [Mutex<Vec<Row>>],
     repack: bool,
-    /// tanh and sigmoid
-    standard: bool,
 }
 
 struct Work<'a> {
@@ -165,11 +168,7 @@ impl Kernel<f32> for Work<'_> {
             self.pass.pack(self.member);
             self.member.wait();
         }
-        if self.pass.standard {
-            self.pass.sequence::<S, true>(s, self.member);
-        } else {
-            self.pass.sequence::<S, false>(s, self.member);
-        }
+        self.pass.sequence(s, self.member);
     }
 }
 
@@ -189,19 +188,20 @@ impl Pass<'_> {
         for index in member.share(self.main.panels()) {
             let panel = self.main.panel(index);
             let inputs = if self.plan.fused { input } else { 0 };
+            let order = order(self.cell);
             if inputs > 0 {
-                self.main.pack(panel, 0, self.kernel, width, 0, self.weights);
+                self.main.pack(panel, 0, self.kernel, width, order, self.weights);
             }
-            self.main.pack(panel, inputs, self.recurrent, width, 0, self.weights);
+            self.main.pack(panel, inputs, self.recurrent, width, order, self.weights);
         }
         if let Some(late) = &self.late {
             for index in member.share(late.panels()) {
-                late.pack(late.panel(index), 0, self.recurrent, width, 2, self.late_weights);
+                late.pack(late.panel(index), 0, self.recurrent, width, &[2], self.late_weights);
             }
         }
         if let Some(first) = &self.first {
             for index in member.share(first.panels()) {
-                first.pack(first.panel(index), 0, self.kernel, width, 0, self.first_weights);
+                first.pack(first.panel(index), 0, self.kernel, width, order(self.cell), self.first_weights);
             }
         }
         let (lanes, vectors) = (self.main.lanes, bias_vectors(self.cell));
@@ -223,14 +223,15 @@ impl Pass<'_> {
                         add(v);
                         add(v + 3);
                     }
-                    _ => add(v),
+                    Cell::Gru { .. } => add(v),
+                    _ => add(order(self.cell)[v]),
                 }
             }
         }
     }
 
     #[inline(always)]
-    fn sequence<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, member: &Member<'_>) {
+    fn sequence<S: Lanes<T = f32>>(&self, s: S, member: &Member<'_>) {
         let RecurrentShape { time, batch, .. } = self.shape;
         let by_rows = self.plan.split == Split::Rows;
         let rows = if by_rows { member.share(batch) } else { 0..batch };
@@ -241,7 +242,7 @@ impl Pass<'_> {
         if self.flags.is_none() {
             active.extend(rows.clone().map(|b| Row { b: b as u32, valid: true, reset: false }));
         }
-        let mut buffer = TileBuffer([0.0; TILE_LEN]);
+        let mut sums = Sums::new();
         for t in 0..time {
             let slot = t % self.plan.chunk;
             if slot == 0
@@ -255,12 +256,12 @@ impl Pass<'_> {
                 self.select(t, rows.clone(), by_rows || member.index == 0, &mut active);
             }
             let span = Span { t, slot, rows: &active, panels: panels(&self.main) };
-            self.step::<S, STANDARD>(s, &span, &mut buffer);
+            self.step(s, &span, &mut sums);
             if let Some(late) = &self.late {
                 if !by_rows {
                     member.wait();
                 }
-                self.late_step::<S, STANDARD>(s, &Span { panels: panels(late), ..span }, late, &mut buffer);
+                self.late_step(s, &Span { panels: panels(late), ..span }, late, &mut sums);
             }
             if !by_rows {
                 member.wait();
@@ -330,7 +331,7 @@ impl Pass<'_> {
             let weights = self.first_weights.at(panel.offset, panel.vectors * first.k * S::N);
             let start = self.packed_bias.at(panel.vector * bias_vector, panel.vectors * S::N);
             for (at, n) in balanced(steps * rows.len(), most_rows::<S>(panel.vectors)) {
-                let mut from: Rows = [std::ptr::null(); MOST_ROWS];
+                let mut from = NO_ROWS;
                 let mut to = [std::ptr::null_mut(); MOST_ROWS];
                 for r in 0..n {
                     let (slot, b) = ((at + r) / rows.len(), rows.start + (at + r) % rows.len());
@@ -338,20 +339,22 @@ impl Pass<'_> {
                     let row = (slot * batch + b) * self.projected + panel.vector * per_vector;
                     to[r] = self.projection.at(row, panel.vectors * S::N);
                 }
-                let terms = [Term { rows: &from, k: input, panel: weights }];
+                let x = Term { rows: &from, skip: 0, k: input, panel: weights };
+                let nothing = Term { rows: &NO_ROWS, skip: 0, k: 0, panel: weights };
                 // SAFETY: rows, weights and bias are as long as the layout says; these rows and panels of the
                 // projection are this member's.
-                unsafe { Tile::<0>::scattered(panel.vectors, n, Start::Same(start), &terms, &to) };
+                unsafe {
+                    tile(panel.vectors, n, Start::Same(start), [x, nothing], Out::Each(&to), Ahead::NOTHING);
+                }
             }
         }
     }
 
-    /// The tile's rows of the input and of the state before the step.
+    /// A tile's rows of the input and of the state before the step.
     #[inline(always)]
     fn operands(&self, t: usize, rows: &[Row]) -> (Rows, Rows) {
         let RecurrentShape { batch, input, units, .. } = self.shape;
-        let mut x: Rows = [std::ptr::null(); MOST_ROWS];
-        let mut h: Rows = [std::ptr::null(); MOST_ROWS];
+        let (mut x, mut h) = (NO_ROWS, NO_ROWS);
         for (r, &row) in rows.iter().enumerate() {
             if self.plan.fused {
                 x[r] = self.x[(t * batch + row.b as usize) * input..][..input].as_ptr();
@@ -361,175 +364,150 @@ impl Pass<'_> {
         (x, h)
     }
 
-    /// Where the projection of the tile's rows is, from vector `vector` of units on.
+    /// What a tile's sums start from: the bias, or from number `offset` on the projection of the row.
     #[inline(always)]
-    fn projections(&self, span: &Span<'_>, rows: &[Row], offset: usize, n: usize) -> Rows {
-        let mut out: Rows = [std::ptr::null(); MOST_ROWS];
-        if !self.plan.fused {
-            for (r, row) in rows.iter().enumerate() {
-                let row = span.slot * self.shape.batch + row.b as usize;
-                out[r] = self.projection.at(row * self.projected + offset, n);
-            }
+    fn starting(&self, span: &Span<'_>, rows: &[Row], bias: *const f32, offset: usize, n: usize) -> Starting {
+        if self.plan.fused {
+            return Starting::Same(bias);
         }
-        out
+        let mut out = NO_ROWS;
+        for (r, row) in rows.iter().enumerate() {
+            let row = span.slot * self.shape.batch + row.b as usize;
+            out[r] = self.projection.at(row * self.projected + offset, n);
+        }
+        Starting::Each(out)
     }
 
     #[inline(always)]
-    fn step<S: Lanes<T = f32>, const STANDARD: bool>(&self, s: S, span: &Span<'_>, buffer: &mut TileBuffer) {
+    fn step<S: Lanes<T = f32>>(&self, s: S, span: &Span<'_>, sums: &mut Sums) {
         let RecurrentShape { input, units, .. } = self.shape;
         let inputs = if self.plan.fused { input } else { 0 };
-        let gates = self.cell.gates();
-        let out = buffer.0.as_mut_ptr();
         for index in span.panels.clone() {
             let panel = self.main.panel(index);
             let v = panel.vectors;
-            let weights = self.weights.at(panel.offset, v * self.main.k * S::N);
-            let recurrent = self.weights.at(panel.offset + inputs * v * S::N, v * units * S::N);
             let bias_vector = bias_vectors(self.cell) * S::N;
-            let bias = self.packed_bias.at(panel.vector * bias_vector, v * S::N);
-            for (at, n) in balanced(span.rows.len(), most_rows::<S>(v)) {
+            let bias = self.packed_bias.at(panel.vector * bias_vector, v * S::N).cast_const();
+            let offset = panel.vector * self.cell.gates() * S::N;
+            let whole = Product {
+                vectors: v,
+                panel: self.weights.at(panel.offset, v * self.main.k * S::N),
+                inputs,
+                k: self.main.k,
+                stream: self.plan.stream,
+            };
+            for (at, n) in balanced(span.rows.len(), GROUP) {
                 let rows = &span.rows[at..at + n];
-                let (x, h) = self.operands(span.t, rows);
-                let projections = self.projections(span, rows, panel.vector * gates * S::N, v * S::N);
-                let from_x = Term { rows: &x, k: inputs, panel: weights };
-                let from_h = Term { rows: &h, k: units, panel: recurrent };
-                let start = if self.plan.fused { Start::Same(bias) } else { Start::Each(&projections) };
-                let terms = if self.plan.fused { &[from_x, from_h][..] } else { &[from_h] };
+                let operands = |at: usize, n: usize| self.operands(span.t, &rows[at..at + n]);
+                let starting =
+                    |at: usize, n: usize| self.starting(span, &rows[at..at + n], bias, offset, v * S::N);
+                if self.plan.stream {
+                    self.fetch_states(span.t, rows, panel.unit);
+                }
                 // SAFETY: rows, weights, bias and projection are as long as the layouts say, and packed before the
-                // barrier; a tile's states and saved values are this member's.
+                // barrier; a group's states and saved values are this member's.
                 unsafe {
                     match self.cell {
                         Cell::Lstm { .. } => {
-                            Tile::<4>::run(n, start, terms, out, 4 * S::N);
-                            // In two rounds over the rows: each is a chain of dependent instructions half as long,
-                            // so that more rows are under way at a time.
-                            for (r, &row) in rows.iter().enumerate() {
-                                self.lstm_state::<S, STANDARD>(
-                                    s,
-                                    span.t,
-                                    row,
-                                    panel.unit,
-                                    out.add(r * 4 * S::N),
-                                );
-                            }
-                            for (r, &row) in rows.iter().enumerate() {
-                                self.lstm_output::<S, STANDARD>(
-                                    s,
-                                    span.t,
-                                    row,
-                                    panel.unit,
-                                    out.add(r * 4 * S::N),
-                                );
-                            }
+                            product(s, whole, n, sums, operands, starting);
+                            self.lstm(s, span.t, rows, panel.unit, &mut sums.0);
                         }
                         Cell::Gru { reset_after: true, .. } => {
-                            self.gru_start(s, n, start, from_x, bias, out);
-                            let mut starts: Rows = [std::ptr::null(); MOST_ROWS];
-                            (0..n).for_each(|r| starts[r] = out.add(r * 4 * S::N));
-                            Tile::<3>::run(n, Start::Each(&starts), &[from_h], out, 4 * S::N);
-                            for (r, &row) in rows.iter().enumerate() {
-                                self.gru_after::<S, STANDARD>(s, span.t, row, panel.unit, starts[r]);
-                            }
+                            // z, r, n of the input; the third sum then makes place for the recurrent one.
+                            let of_input = Product { inputs, k: inputs, ..whole };
+                            product(s, of_input, n, sums, operands, starting);
+                            let (from, to) = (2 * n * S::N, 3 * n * S::N);
+                            sums.0.copy_within(from..to, to);
+                            let q = load(s, bias.add(3 * S::N), S::N);
+                            sums.0[from..to].chunks_exact_mut(S::N).for_each(|sum| s.store(sum, q));
+                            let panel_h = whole.panel.wrapping_add(inputs * v * S::N);
+                            let of_state = Product { inputs: 0, k: units, panel: panel_h, ..whole };
+                            product(s, of_state, n, sums, operands, |_, _| Starting::Sums);
+                            self.gru_after(s, span.t, rows, panel.unit, &mut sums.0);
                         }
                         Cell::Gru { reset_after: false, .. } => {
-                            Tile::<2>::run(n, start, terms, out, 2 * S::N);
-                            for (r, &row) in rows.iter().enumerate() {
-                                self.gru_early::<S, STANDARD>(
-                                    s,
-                                    span.t,
-                                    row,
-                                    panel.unit,
-                                    out.add(r * 2 * S::N),
-                                );
-                            }
+                            product(s, whole, n, sums, operands, starting);
+                            self.gru_early(s, span.t, rows, panel.unit, &mut sums.0);
                         }
                         Cell::SimpleRnn { .. } => {
-                            Tile::<0>::of(v, n, start, terms, out, v * S::N);
-                            for (r, &row) in rows.iter().enumerate() {
-                                for i in 0..v {
-                                    let unit = panel.unit + i * S::N;
-                                    let z = out.add((r * v + i) * S::N);
-                                    self.simple::<S, STANDARD>(s, span.t, row, unit, z);
-                                }
-                            }
+                            product(s, whole, n, sums, operands, starting);
+                            self.simple(s, span.t, rows, panel.unit, v, &mut sums.0);
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// Asks for the states that a group will read and write after its product.
+    #[inline(always)]
+    fn fetch_states(&self, t: usize, rows: &[Row], unit: usize) {
+        let RecurrentShape { batch, units, .. } = self.shape;
+        let states = if matches!(self.cell, Cell::Lstm { .. }) { self.c } else { self.h };
+        for row in rows {
+            let at = self.row(t, *row) * units + unit;
+            fetch(states.at(at, 1));
+            fetch(states.at(at + batch * units, 1));
         }
     }
 
     /// The second product of GRU with the reset before it, and what follows.
     #[inline(always)]
-    fn late_step<S: Lanes<T = f32>, const STANDARD: bool>(
-        &self,
-        s: S,
-        span: &Span<'_>,
-        late: &Layout,
-        buffer: &mut TileBuffer,
-    ) {
+    fn late_step<S: Lanes<T = f32>>(&self, s: S, span: &Span<'_>, late: &Layout, sums: &mut Sums) {
         let RecurrentShape { units, .. } = self.shape;
-        let out = buffer.0.as_mut_ptr();
         for index in span.panels.clone() {
             let panel = late.panel(index);
-            let weights = self.late_weights.at(panel.offset, units * S::N);
-            for (at, n) in balanced(span.rows.len(), most_rows::<S>(1)) {
+            let whole = Product {
+                vectors: 1,
+                panel: self.late_weights.at(panel.offset, units * S::N),
+                inputs: 0,
+                k: units,
+                stream: self.plan.stream,
+            };
+            let offset = (panel.vector * 3 + 2) * S::N;
+            for (at, n) in balanced(span.rows.len(), GROUP) {
                 let rows = &span.rows[at..at + n];
-                let mut rh: Rows = [std::ptr::null(); MOST_ROWS];
-                for (r, row) in rows.iter().enumerate() {
-                    rh[r] = self.late_rows.at(row.b as usize * units, units);
-                }
-                let projections = self.projections(span, rows, (panel.vector * 3 + 2) * S::N, S::N);
-                let terms = [Term { rows: &rh, k: units, panel: weights }];
+                let operands = |at: usize, n: usize| {
+                    let mut rh = NO_ROWS;
+                    for (r, row) in rows[at..at + n].iter().enumerate() {
+                        rh[r] = self.late_rows.at(row.b as usize * units, units);
+                    }
+                    (NO_ROWS, rh)
+                };
+                let starting = |at: usize, n: usize| {
+                    self.starting(span, &rows[at..at + n], std::ptr::null(), offset, S::N)
+                };
                 // SAFETY: as in `step`; `r hp` was written before the barrier.
                 unsafe {
-                    Tile::<1>::run(n, Start::Each(&projections), &terms, out, S::N);
-                    for (r, &row) in rows.iter().enumerate() {
-                        self.gru_late::<S, STANDARD>(s, span.t, row, panel.unit, out.add(r * S::N));
-                    }
+                    product(s, whole, n, sums, operands, starting);
+                    self.gru_late(s, span.t, rows, panel.unit, &mut sums.0);
                 }
             }
         }
     }
-}
 
-/// `kind(x)`, or where the pass is standard the `usual` function, chosen when compiled.
-#[inline(always)]
-pub(super) fn act<S: Lanes<T = f32>, const STANDARD: bool>(
-    s: S,
-    usual: Activation,
-    kind: Activation,
-    x: S::V,
-) -> S::V {
-    match (STANDARD, usual) {
-        (true, Activation::Tanh) => s.tanh(x),
-        (true, _) => s.sigmoid(x),
-        (false, _) => activation::forward(s, kind, x),
-    }
-}
-
-/// Vector `i` of a cell's sums.
-///
-/// # Safety
-/// There are more than `i`.
-#[inline(always)]
-unsafe fn sum<S: Lanes<T = f32>>(s: S, sums: *const f32, i: usize) -> S::V {
-    // SAFETY: the caller's.
-    unsafe { load(s, sums.add(i * S::N), S::N) }
-}
-
-/// The cells' equations on one vector of units of one row.
-///
-/// # Safety
-/// Of all: `z` holds the cell's sums, `[sums][N]`; the row's new states and saved values at these units are this
-/// member's.
-impl Pass<'_> {
     #[inline(always)]
     fn row(&self, t: usize, row: Row) -> usize {
         t * self.shape.batch + row.b as usize
     }
+}
 
-    /// Stores the vectors of a row in its saved blocks.
+/// Stores one vector of a state or of saved values.
+///
+/// # Safety
+/// `to` is good for `n` numbers and nobody else uses them.
+#[inline(always)]
+unsafe fn put<S: Lanes<T = f32>>(s: S, view: View<'_>, at: usize, n: usize, v: S::V) {
+    // SAFETY: the caller's.
+    unsafe { store(s, view.at(at, n), n, v) }
+}
+
+/// The cells' equations on a group of rows and one vector of units.
+///
+/// # Safety
+/// Of all: `sums` holds the cell's sums, `[sums][rows][N]`; the rows' new states and saved values at these units are
+/// this member's.
+impl Pass<'_> {
+    /// Stores vectors of a row in its saved blocks.
     #[inline(always)]
     unsafe fn save<S: Lanes<T = f32>, const K: usize>(
         &self,
@@ -540,184 +518,155 @@ impl Pass<'_> {
         blocks: [(usize, S::V); K],
     ) {
         if let Some(saved) = self.saved {
-            let units = self.shape.units;
             for (block, v) in blocks {
-                // SAFETY: the saved values of this row and these units are this member's.
-                unsafe { store(s, saved.at((row * 4 + block) * units + unit, n), n, v) };
-            }
-        }
-    }
-
-    /// The new cell state; it is left in place of the first sum.
-    #[inline(always)]
-    unsafe fn lstm_state<S: Lanes<T = f32>, const STANDARD: bool>(
-        &self,
-        s: S,
-        t: usize,
-        row: Row,
-        unit: usize,
-        z: *mut f32,
-    ) {
-        use Activation::{Sigmoid, Tanh};
-        let n = self.main.valid(unit);
-        let (kind, gate) = activations(self.cell);
-        let new = (self.row(t, row) + self.shape.batch) * self.shape.units + unit;
-        // SAFETY: the impl's.
-        unsafe {
-            let i = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 0));
-            let f = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 1));
-            let g = act::<S, STANDARD>(s, Tanh, kind, sum(s, z, 2));
-            let cp = load(s, self.before(self.c, t, row, unit, n), n);
-            let c = s.fma(f, cp, s.mul(i, g));
-            store(s, self.c.at(new, n), n, c);
-            store(s, z, S::N, c);
-            self.save(s, self.row(t, row), unit, n, [(0, i), (1, f), (2, g)]);
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn lstm_output<S: Lanes<T = f32>, const STANDARD: bool>(
-        &self,
-        s: S,
-        t: usize,
-        row: Row,
-        unit: usize,
-        z: *const f32,
-    ) {
-        use Activation::{Sigmoid, Tanh};
-        let n = self.main.valid(unit);
-        let (kind, gate) = activations(self.cell);
-        let new = (self.row(t, row) + self.shape.batch) * self.shape.units + unit;
-        // SAFETY: the impl's.
-        unsafe {
-            let o = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, z, 3));
-            let tc = act::<S, STANDARD>(s, Tanh, kind, sum(s, z, 0));
-            store(s, self.h.at(new, n), n, s.mul(o, tc));
-            self.save(s, self.row(t, row), unit, n, [(3, o)]);
-        }
-    }
-
-    /// Puts z, r, the candidate's recurrent bias and the candidate's input part of a tile into `out [rows][4][N]`.
-    #[inline(always)]
-    unsafe fn gru_start<S: Lanes<T = f32>>(
-        &self,
-        s: S,
-        rows: usize,
-        start: Start<'_>,
-        from_x: Term<'_>,
-        bias: *const f32,
-        out: *mut f32,
-    ) {
-        // SAFETY: the impl's; the bias has four vectors, the projection three.
-        unsafe {
-            if self.plan.fused {
-                Tile::<3>::run(rows, start, &[from_x], out, 4 * S::N);
-            }
-            let q = load(s, bias.add(3 * S::N), S::N);
-            for r in 0..rows {
-                let to = out.add(r * 4 * S::N);
-                let from = match start {
-                    Start::Each(projections) => projections[r],
-                    _ => to.cast_const(),
-                };
-                let n = load(s, from.add(2 * S::N), S::N);
-                if !self.plan.fused {
-                    store(s, to, S::N, load(s, from, S::N));
-                    store(s, to.add(S::N), S::N, load(s, from.add(S::N), S::N));
-                }
-                store(s, to.add(2 * S::N), S::N, q);
-                store(s, to.add(3 * S::N), S::N, n);
+                // SAFETY: the impl's.
+                unsafe { put(s, saved, (row * 4 + block) * self.shape.units + unit, n, v) };
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn gru_after<S: Lanes<T = f32>, const STANDARD: bool>(
+    unsafe fn lstm<S: Lanes<T = f32>>(&self, s: S, t: usize, rows: &[Row], unit: usize, sums: &mut [f32]) {
+        let RecurrentShape { batch, units, .. } = self.shape;
+        let (n, len) = (rows.len() * S::N, self.main.valid(unit));
+        let (kind, gate) = activations(self.cell);
+        activate(gate, &mut sums[..3 * n]);
+        activate(kind, &mut sums[3 * n..4 * n]);
+        for (r, &row) in rows.iter().enumerate() {
+            let sum = |v: usize| v * n + r * S::N;
+            let (i, f) = (s.load(&sums[sum(0)..]), s.load(&sums[sum(1)..]));
+            let (o, g) = (s.load(&sums[sum(2)..]), s.load(&sums[sum(3)..]));
+            // SAFETY: the impl's.
+            unsafe {
+                let cp = load(s, self.before(self.c, t, row, unit, len), len);
+                let c = s.fma(f, cp, s.mul(i, g));
+                put(s, self.c, (self.row(t, row) + batch) * units + unit, len, c);
+                self.save(s, self.row(t, row), unit, len, [(0, i), (1, f), (2, g), (3, o)]);
+                s.store(&mut sums[sum(3)..], c);
+            }
+        }
+        activate(kind, &mut sums[3 * n..4 * n]);
+        for (r, &row) in rows.iter().enumerate() {
+            let h = s.mul(s.load(&sums[2 * n + r * S::N..]), s.load(&sums[3 * n + r * S::N..]));
+            // SAFETY: the impl's.
+            unsafe { put(s, self.h, (self.row(t, row) + batch) * units + unit, len, h) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn gru_after<S: Lanes<T = f32>>(
         &self,
         s: S,
         t: usize,
-        row: Row,
+        rows: &[Row],
         unit: usize,
-        sums: *const f32,
+        sums: &mut [f32],
     ) {
-        use Activation::{Sigmoid, Tanh};
-        let (units, len) = (self.shape.units, self.main.valid(unit));
+        let n = rows.len() * S::N;
         let (kind, gate) = activations(self.cell);
-        let new = (self.row(t, row) + self.shape.batch) * units + unit;
+        activate(gate, &mut sums[..2 * n]);
+        for at in (0..n).step_by(S::N) {
+            let (r, q) = (s.load(&sums[n + at..]), s.load(&sums[2 * n + at..]));
+            let x = s.load(&sums[3 * n + at..]);
+            s.store(&mut sums[3 * n + at..], s.fma(r, q, x));
+        }
+        activate(kind, &mut sums[3 * n..4 * n]);
+        for (index, &row) in rows.iter().enumerate() {
+            let sum = |v: usize| v * n + index * S::N;
+            let (z, r) = (s.load(&sums[sum(0)..]), s.load(&sums[sum(1)..]));
+            let (q, new) = (s.load(&sums[sum(2)..]), s.load(&sums[sum(3)..]));
+            // SAFETY: the impl's.
+            unsafe {
+                self.gru_state(s, t, row, unit, z, new);
+                let len = self.main.valid(unit);
+                self.save(s, self.row(t, row), unit, len, [(0, z), (1, r), (2, new), (3, q)]);
+            }
+        }
+    }
+
+    /// `h = z hp + (1 - z) n`
+    #[inline(always)]
+    unsafe fn gru_state<S: Lanes<T = f32>>(&self, s: S, t: usize, row: Row, unit: usize, z: S::V, n: S::V) {
+        let RecurrentShape { batch, units, .. } = self.shape;
+        let len = self.main.valid(unit);
         // SAFETY: the impl's.
         unsafe {
-            let z = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, sums, 0));
-            let r = act::<S, STANDARD>(s, Sigmoid, gate, sum(s, sums, 1));
-            let q = sum(s, sums, 2);
-            let n = act::<S, STANDARD>(s, Tanh, kind, s.fma(r, q, sum(s, sums, 3)));
             let hp = load(s, self.before(self.h, t, row, unit, len), len);
-            store(s, self.h.at(new, len), len, s.fma(z, s.sub(hp, n), n));
-            self.save(s, self.row(t, row), unit, len, [(0, z), (1, r), (2, n), (3, q)]);
+            let h = s.fma(z, s.sub(hp, n), n);
+            put(s, self.h, (self.row(t, row) + batch) * units + unit, len, h);
         }
     }
 
     #[inline(always)]
-    unsafe fn gru_early<S: Lanes<T = f32>, const STANDARD: bool>(
+    unsafe fn gru_early<S: Lanes<T = f32>>(
         &self,
         s: S,
         t: usize,
-        row: Row,
+        rows: &[Row],
         unit: usize,
-        sums: *const f32,
+        sums: &mut [f32],
     ) {
         let RecurrentShape { batch, units, .. } = self.shape;
-        let n = self.main.valid(unit);
+        let (n, len) = (rows.len() * S::N, self.main.valid(unit));
         let (_, gate) = activations(self.cell);
-        // SAFETY: the impl's.
-        unsafe {
-            let z = act::<S, STANDARD>(s, Activation::Sigmoid, gate, load(s, sums, S::N));
-            let r = act::<S, STANDARD>(s, Activation::Sigmoid, gate, load(s, sums.add(S::N), S::N));
-            let q = s.mul(r, load(s, self.before(self.h, t, row, unit, n), n));
-            store(s, self.late_rows.at(row.b as usize * units + unit, n), n, q);
-            store(s, self.late_rows.at((batch + row.b as usize) * units + unit, n), n, z);
-            self.save(s, self.row(t, row), unit, n, [(0, z), (1, r), (3, q)]);
+        activate(gate, &mut sums[..2 * n]);
+        for (index, &row) in rows.iter().enumerate() {
+            let (z, r) = (s.load(&sums[index * S::N..]), s.load(&sums[n + index * S::N..]));
+            // SAFETY: the impl's.
+            unsafe {
+                let q = s.mul(r, load(s, self.before(self.h, t, row, unit, len), len));
+                put(s, self.late_rows, row.b as usize * units + unit, len, q);
+                put(s, self.late_rows, (batch + row.b as usize) * units + unit, len, z);
+                self.save(s, self.row(t, row), unit, len, [(0, z), (1, r), (3, q)]);
+            }
         }
     }
 
     #[inline(always)]
-    unsafe fn gru_late<S: Lanes<T = f32>, const STANDARD: bool>(
+    unsafe fn gru_late<S: Lanes<T = f32>>(
         &self,
         s: S,
         t: usize,
-        row: Row,
+        rows: &[Row],
         unit: usize,
-        sum: *const f32,
+        sums: &mut [f32],
     ) {
         let RecurrentShape { batch, units, .. } = self.shape;
         let len = self.main.valid(unit);
         let (kind, _) = activations(self.cell);
-        let new = (self.row(t, row) + batch) * units + unit;
-        // SAFETY: the impl's.
-        unsafe {
-            let n = act::<S, STANDARD>(s, Activation::Tanh, kind, load(s, sum, S::N));
-            let z = load(s, self.late_rows.at((batch + row.b as usize) * units + unit, len), len);
-            let hp = load(s, self.before(self.h, t, row, unit, len), len);
-            store(s, self.h.at(new, len), len, s.fma(z, s.sub(hp, n), n));
-            self.save(s, self.row(t, row), unit, len, [(2, n)]);
+        activate(kind, &mut sums[..rows.len() * S::N]);
+        for (index, &row) in rows.iter().enumerate() {
+            let n = s.load(&sums[index * S::N..]);
+            // SAFETY: the impl's.
+            unsafe {
+                let z = load(s, self.late_rows.at((batch + row.b as usize) * units + unit, len), len);
+                self.gru_state(s, t, row, unit, z, n);
+                self.save(s, self.row(t, row), unit, len, [(2, n)]);
+            }
         }
     }
 
     #[inline(always)]
-    unsafe fn simple<S: Lanes<T = f32>, const STANDARD: bool>(
+    unsafe fn simple<S: Lanes<T = f32>>(
         &self,
         s: S,
         t: usize,
-        row: Row,
+        rows: &[Row],
         unit: usize,
-        z: *const f32,
+        vectors: usize,
+        sums: &mut [f32],
     ) {
-        let n = self.main.valid(unit);
+        let RecurrentShape { batch, units, .. } = self.shape;
         let (kind, _) = activations(self.cell);
-        let new = (self.row(t, row) + self.shape.batch) * self.shape.units + unit;
-        // SAFETY: the impl's.
-        unsafe {
-            let h = act::<S, STANDARD>(s, Activation::Tanh, kind, load(s, z, S::N));
-            store(s, self.h.at(new, n), n, h);
+        activate(kind, &mut sums[..vectors * rows.len() * S::N]);
+        for v in 0..vectors {
+            let unit = unit + v * S::N;
+            let len = self.main.valid(unit);
+            for (r, &row) in rows.iter().enumerate() {
+                let h = s.load(&sums[(v * rows.len() + r) * S::N..]);
+                // SAFETY: the impl's.
+                unsafe { put(s, self.h, (self.row(t, row) + batch) * units + unit, len, h) };
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ mod pack;
 mod plain;
 mod plain_backward;
 mod plan;
+mod pointwise;
 mod tile;
 mod view;
 mod workspace;

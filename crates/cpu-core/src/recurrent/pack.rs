@@ -62,9 +62,17 @@ impl Layout {
         self.unit_vectors() * self.gates.max(1) * self.k * self.lanes
     }
 
-    /// Packs rows `first..first + matrix rows` of a panel from a row-major matrix whose rows are `width` long; gate
-    /// `g` of the panel is gate `gate + g` of the matrix.
-    pub fn pack(&self, panel: Panel, first: usize, matrix: &[f32], width: usize, gate: usize, out: View<'_>) {
+    /// Packs rows `first..first + matrix rows` of a panel from a row-major matrix whose rows are `width` long. Vector
+    /// `v` of a panel of gates is gate `order[v]` of the matrix; a panel of units is of gate `order[0]`.
+    pub fn pack(
+        &self,
+        panel: Panel,
+        first: usize,
+        matrix: &[f32],
+        width: usize,
+        order: &[usize],
+        out: View<'_>,
+    ) {
         let (v_len, lanes) = (panel.vectors, self.lanes);
         for (p, row) in matrix.chunks_exact(width).enumerate() {
             let at = panel.offset + (first + p) * v_len * lanes;
@@ -72,7 +80,7 @@ impl Layout {
             let out = unsafe { out.get_mut(at, v_len * lanes) };
             for (v, out) in out.chunks_exact_mut(lanes).enumerate() {
                 let (unit, gate) =
-                    if self.gates > 0 { (panel.unit, gate + v) } else { (panel.unit + v * lanes, gate) };
+                    if self.gates > 0 { (panel.unit, order[v]) } else { (panel.unit + v * lanes, order[0]) };
                 let n = self.valid(unit);
                 out[..n].copy_from_slice(&row[gate * self.units + unit..][..n]);
                 out[n..].fill(0.0);

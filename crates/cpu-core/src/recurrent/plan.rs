@@ -22,6 +22,8 @@ pub(super) struct Plan {
     /// the input's product is part of every step's, else it is made for `chunk` steps at a time
     pub fused: bool,
     pub chunk: usize,
+    /// weights do not stay in a core's own cache from step to step: fetch them ahead
+    pub stream: bool,
     pub lanes: usize,
 }
 
@@ -56,9 +58,11 @@ impl Plan {
             threads = threads.min(units.div_ceil(lanes));
         }
         let before = matches!(cell, Cell::Gru { reset_after: false, .. });
-        let fused = !before && (input <= 16 || (input <= units && rows_each >= 4));
-        let chunk = (512 / batch.max(1)).clamp(1, time.max(1));
-        Plan { threads, split, fused, chunk: if fused { 1 } else { chunk }, lanes }
+        let small = (input + units) * columns * 4 <= CACHE;
+        let fused = !before && (input <= 16 || (small && rows_each >= 4));
+        let chunk = if fused { 1 } else { (512 / batch.max(1)).clamp(1, time.max(1)) };
+        let stream = weights / if split == Split::Units { threads } else { 1 } > CACHE;
+        Plan { threads, split, fused, chunk, stream, lanes }
     }
 }
 

@@ -10,30 +10,39 @@ use crate::math::{Kernel, Lanes, dispatch};
 pub(super) const MOST_ROWS: usize = 8;
 /// Vectors in the widest panel.
 pub(super) const MOST_VECTORS: usize = 4;
-/// Numbers in the largest tile's result.
-pub(super) const TILE_LEN: usize = MOST_ROWS * MOST_VECTORS * 16;
+/// Rows whose sums are kept in the cache while the panel's blocks go by.
+pub(super) const GROUP: usize = 48;
+/// Bytes of a block of a panel: half of a first-level cache of 48 KB.
+const BLOCK_BYTES: usize = 24 * 1024;
 
-/// The result of a tile, `[rows][vectors][N]`.
+/// Sums of a group of rows, `[vectors][rows][N]`.
 #[repr(align(64))]
-pub(super) struct TileBuffer(pub [f32; TILE_LEN]);
+pub(super) struct Sums(pub [f32; GROUP * MOST_VECTORS * 16]);
+
+impl Sums {
+    pub fn new() -> Self {
+        Sums([0.0; GROUP * MOST_VECTORS * 16])
+    }
+}
 
 /// Most rows of a tile of `vectors` vectors so that its sums stay in registers.
 #[inline(always)]
 pub(super) const fn most_rows<S: Lanes>(vectors: usize) -> usize {
     match (S::N, vectors) {
-        (16, 1..=3) => 8,
-        (16, _) => 6,
-        (_, 1) => 8,
-        (_, 2) => 5,
-        (_, 3) => 4,
-        (_, _) => 3,
+        // AVX2 has 16 registers, the others 32.
+        (8, 1) => 8,
+        (8, 2) => 5,
+        (8, 3) => 4,
+        (8, _) => 3,
+        (_, 1..=3) => 8,
+        (_, _) => 6,
     }
 }
 
-/// `n` rows in tiles of at most `most`, as even as possible: `(first, rows)` of each.
+/// `n` rows in pieces of at most `most`, as even as possible: `(first, rows)` of each.
 #[inline(always)]
 pub(super) fn balanced(n: usize, most: usize) -> Balanced {
-    Balanced { next: 0, n, tiles: n.div_ceil(most) }
+    Balanced { next: 0, n, pieces: n.div_ceil(most) }
 }
 
 /// See [`balanced`]. An iterator and not a function that takes a closure: a closure is not compiled for the
@@ -41,61 +50,33 @@ pub(super) fn balanced(n: usize, most: usize) -> Balanced {
 pub(super) struct Balanced {
     next: usize,
     n: usize,
-    tiles: usize,
+    pieces: usize,
 }
 
 impl Iterator for Balanced {
     type Item = (usize, usize);
     #[inline(always)]
     fn next(&mut self) -> Option<(usize, usize)> {
-        if self.tiles == 0 {
+        if self.pieces == 0 {
             return None;
         }
-        let (first, rows) = (self.next, (self.n - self.next).div_ceil(self.tiles));
+        let (first, rows) = (self.next, (self.n - self.next).div_ceil(self.pieces));
         self.next += rows;
-        self.tiles -= 1;
+        self.pieces -= 1;
         Some((first, rows))
     }
 }
 
 /// Pointers to the rows of a tile; only the first rows of the tile are read.
 pub(super) type Rows = [*const f32; MOST_ROWS];
+/// No rows.
+pub(super) const NO_ROWS: Rows = [std::ptr::null(); MOST_ROWS];
 
-/// `acc[r][v] += sum over k of rows[r][k] * panel[k][v]`
-///
-/// # Safety
-/// Every one of the first `R` rows holds `k` numbers, the panel `k * V * N`.
-#[inline(always)]
-unsafe fn multiply<S: Lanes<T = f32>, const R: usize, const V: usize>(
-    s: S,
-    acc: &mut [[S::V; V]; R],
-    rows: &Rows,
-    k: usize,
-    panel: *const f32,
-) {
-    let mut weights = panel;
-    for p in 0..k {
-        // SAFETY: `p < k`, and the caller says that rows and panel are that long.
-        unsafe {
-            let mut w = [s.splat(0.0); V];
-            for v in 0..V {
-                w[v] = s.load(std::slice::from_raw_parts(weights.add(v * S::N), S::N));
-            }
-            for r in 0..R {
-                let x = s.splat(*rows[r].add(p));
-                for v in 0..V {
-                    acc[r][v] = s.fma(x, w[v], acc[r][v]);
-                }
-            }
-            weights = weights.add(V * S::N);
-        }
-    }
-}
-
-/// One product of a tile: rows of `k` numbers times a panel.
+/// One product: rows of `k` numbers, from the `skip`-th on, times a panel that begins with the row for `skip`.
 #[derive(Clone, Copy)]
 pub(super) struct Term<'a> {
     pub rows: &'a Rows,
+    pub skip: usize,
     pub k: usize,
     pub panel: *const f32,
 }
@@ -108,77 +89,60 @@ pub(super) enum Start<'a> {
     Same(*const f32),
     /// `[vectors][N]` of its own for every row
     Each(&'a Rows),
-}
-
-/// A tile on its way to the instruction set. It is not inlined into its callers, so that each size exists once.
-pub(super) struct Tile<'a, const V: usize> {
-    rows: usize,
-    start: Start<'a>,
-    terms: &'a [Term<'a>],
-    out: Out<'a>,
+    /// what is in the place of the result
+    Sums,
 }
 
 /// Where a tile's result goes.
 #[derive(Clone, Copy)]
-enum Out<'a> {
-    /// row `r` at `r * stride`
-    Strided(*mut f32, usize),
-    Scattered(&'a [*mut f32; MOST_ROWS]),
+pub(super) enum Out<'a> {
+    /// vector `v` of row `r` at `v * stride + r * N`
+    Sums(*mut f32, usize),
+    /// `[vectors][N]` for every row
+    Each(&'a [*mut f32; MOST_ROWS]),
 }
 
-impl<'a, const V: usize> Tile<'a, V> {
-    /// Writes `start + sum of terms` for a tile of `rows` rows to `out[r * stride + v * N]`.
-    ///
-    /// # Safety
-    /// Every one of the first `rows` rows of a term holds `k` numbers, its panel `k * V * N`; a start's rows hold
-    /// `V * N` numbers; `out` has room. `out` may be where the start's rows are.
-    #[inline(always)]
-    pub unsafe fn run(rows: usize, start: Start<'a>, terms: &'a [Term<'a>], out: *mut f32, stride: usize) {
-        dispatch(Self { rows, start, terms, out: Out::Strided(out, stride) });
-    }
+/// Memory to be fetched into the second-level cache meanwhile: this many lines from here, per `k`.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    pub from: *const f32,
+    pub lines: usize,
 }
 
-impl<'a> Tile<'a, 0> {
-    /// [`Tile::run`] with the number of vectors known at run time.
-    ///
-    /// # Safety
-    /// As there.
-    #[inline(always)]
-    pub unsafe fn of(
-        vectors: usize,
-        rows: usize,
-        start: Start<'a>,
-        terms: &'a [Term<'a>],
-        out: *mut f32,
-        stride: usize,
-    ) {
-        Self::any(vectors, rows, start, terms, Out::Strided(out, stride));
-    }
+impl Ahead {
+    /// None.
+    pub const NOTHING: Ahead = Ahead { from: std::ptr::null(), lines: 0 };
+}
 
-    /// [`Tile::of`] with a place of its own for every row's result.
-    ///
-    /// # Safety
-    /// As there.
-    #[inline(always)]
-    pub unsafe fn scattered(
-        vectors: usize,
-        rows: usize,
-        start: Start<'a>,
-        terms: &'a [Term<'a>],
-        out: &'a [*mut f32; MOST_ROWS],
-    ) {
-        Self::any(vectors, rows, start, terms, Out::Scattered(out));
-    }
+/// A tile on its way to the instruction set. Each number of vectors and rows exists once, for all callers.
+pub(super) struct Tile<'a, const V: usize> {
+    rows: usize,
+    start: Start<'a>,
+    terms: [Term<'a>; 2],
+    out: Out<'a>,
+    ahead: Ahead,
+}
 
-    #[inline(always)]
-    fn any(vectors: usize, rows: usize, start: Start<'a>, terms: &'a [Term<'a>], out: Out<'a>) {
-        match vectors {
-            1 => dispatch(Tile::<1> { rows, start, terms, out }),
-            2 => dispatch(Tile::<2> { rows, start, terms, out }),
-            3 => dispatch(Tile::<3> { rows, start, terms, out }),
-            4 => dispatch(Tile::<4> { rows, start, terms, out }),
-            _ => unreachable!("a panel has 1 to {MOST_VECTORS} vectors"),
-        }
+/// Writes `start + sum of terms` for a tile of `rows` rows and `vectors` vectors.
+///
+/// # Safety
+/// The first `rows` rows of a term hold `skip + k` numbers, its panel `k * vectors * N`; a start holds `vectors * N`
+/// numbers (per row); `out` has room and is used by nobody else.
+#[inline(always)]
+pub(super) unsafe fn tile<'a>(
+    vectors: usize,
+    rows: usize,
+    start: Start<'a>,
+    terms: [Term<'a>; 2],
+    out: Out<'a>,
+    ahead: Ahead,
+) {
+    match vectors {
+        1 => dispatch(Tile::<1> { rows, start, terms, out, ahead }),
+        2 => dispatch(Tile::<2> { rows, start, terms, out, ahead }),
+        3 => dispatch(Tile::<3> { rows, start, terms, out, ahead }),
+        4 => dispatch(Tile::<4> { rows, start, terms, out, ahead }),
+        _ => unreachable!("a panel has 1 to {MOST_VECTORS} vectors"),
     }
 }
 
@@ -206,31 +170,167 @@ impl<const V: usize> Tile<'_, V> {
         if R > most_rows::<S>(V) {
             unreachable!("tiles are cut to fit the registers");
         }
+        let place = |r: usize, v: usize| match self.out {
+            Out::Sums(out, stride) => out.wrapping_add(v * stride + r * S::N),
+            Out::Each(rows) => rows[r].wrapping_add(v * S::N),
+        };
         let mut acc = [[s.splat(0.0); V]; R];
         for r in 0..R {
-            let from = match self.start {
-                Start::Zero => continue,
-                Start::Same(from) => from,
-                Start::Each(rows) => rows[r],
-            };
             for v in 0..V {
-                // SAFETY: the maker's: the start holds `V * N` numbers.
-                acc[r][v] = s.load(unsafe { std::slice::from_raw_parts(from.add(v * S::N), S::N) });
+                let from = match self.start {
+                    Start::Zero => continue,
+                    Start::Same(from) => from.wrapping_add(v * S::N),
+                    Start::Each(rows) => rows[r].wrapping_add(v * S::N),
+                    Start::Sums => place(r, v).cast_const(),
+                };
+                // SAFETY: the maker's: there is a vector.
+                acc[r][v] = s.load(unsafe { std::slice::from_raw_parts(from, S::N) });
             }
         }
-        for term in self.terms {
+        let mut ahead = self.ahead;
+        for term in &self.terms {
             // SAFETY: the maker's.
-            unsafe { multiply(s, &mut acc, term.rows, term.k, term.panel) };
+            unsafe {
+                if ahead.lines == 0 {
+                    multiply::<S, R, V, false>(s, &mut acc, term, &mut ahead);
+                } else {
+                    multiply::<S, R, V, true>(s, &mut acc, term, &mut ahead);
+                }
+            }
         }
         for r in 0..R {
-            let to = match self.out {
-                Out::Strided(out, stride) => out.wrapping_add(r * stride),
-                Out::Scattered(rows) => rows[r],
-            };
             for v in 0..V {
-                // SAFETY: the maker's: there is room for the tile.
-                s.store(unsafe { std::slice::from_raw_parts_mut(to.add(v * S::N), S::N) }, acc[r][v]);
+                // SAFETY: the maker's: there is room for a vector.
+                s.store(unsafe { std::slice::from_raw_parts_mut(place(r, v), S::N) }, acc[r][v]);
             }
+        }
+    }
+}
+
+/// `sums[r][v] += sum over k of rows[r][skip + k] * panel[k][v]`
+///
+/// # Safety
+/// Every one of the first `R` rows holds `skip + k` numbers, the panel `k * V * N`.
+#[inline(always)]
+unsafe fn multiply<S: Lanes<T = f32>, const R: usize, const V: usize, const FETCH: bool>(
+    s: S,
+    sums: &mut [[S::V; V]; R],
+    term: &Term<'_>,
+    ahead: &mut Ahead,
+) {
+    // A copy that is only indexed by constants once the loops below are unrolled: it lives in registers.
+    let mut acc = *sums;
+    let mut rows = NO_ROWS;
+    for r in 0..R {
+        rows[r] = term.rows[r].wrapping_add(term.skip);
+    }
+    let mut weights = term.panel;
+    for p in 0..term.k {
+        if FETCH {
+            for _ in 0..ahead.lines {
+                fetch(ahead.from);
+                ahead.from = ahead.from.wrapping_add(16);
+            }
+        }
+        // SAFETY: `p < k`, and the caller says that rows and panel are that long.
+        unsafe {
+            let mut w = [s.splat(0.0); V];
+            for v in 0..V {
+                w[v] = s.load(std::slice::from_raw_parts(weights.add(v * S::N), S::N));
+            }
+            for r in 0..R {
+                let x = s.splat(*rows[r].add(p));
+                for v in 0..V {
+                    acc[r][v] = s.fma(x, w[v], acc[r][v]);
+                }
+            }
+            weights = weights.add(V * S::N);
+        }
+    }
+    *sums = acc;
+}
+
+/// Asks for a line of memory in the second-level cache.
+#[inline(always)]
+pub(super) fn fetch(line: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address is allowed and never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
+/// The product of a group of rows with one panel.
+#[derive(Clone, Copy)]
+pub(super) struct Product {
+    pub vectors: usize,
+    pub panel: *const f32,
+    /// length of the first term's rows
+    pub inputs: usize,
+    /// length of both terms' rows
+    pub k: usize,
+    /// the weights do not stay in the second-level cache: fetch ahead
+    pub stream: bool,
+}
+
+/// What the sums of a tile start from.
+pub(super) enum Starting {
+    Zero,
+    Same(*const f32),
+    Each(Rows),
+    Sums,
+}
+
+/// `sums[v][row] = start + first term + second term` for `n` rows, where `operands(first, rows)` gives a tile's rows of
+/// both terms and `starting` what it starts from.
+///
+/// The panel is taken in blocks that stay in the first-level cache while the tiles go over them; the sums wait in
+/// `sums [vectors][n][N]`.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+pub(super) unsafe fn product<S: Lanes<T = f32>>(
+    _: S,
+    product: Product,
+    n: usize,
+    sums: &mut Sums,
+    operands: impl Fn(usize, usize) -> (Rows, Rows),
+    starting: impl Fn(usize, usize) -> Starting,
+) {
+    let Product { vectors, panel, inputs, k, stream } = product;
+    let most = most_rows::<S>(vectors);
+    let tiles = n.div_ceil(most);
+    let lines = if stream { vectors.div_ceil(tiles) } else { 0 };
+    let block = if tiles > 1 { (BLOCK_BYTES / (4 * S::N * vectors)).max(1) } else { k.max(1) };
+    let blocks = Balanced { next: 0, n: k, pieces: k.div_ceil(block).max(1) };
+    let width = vectors * S::N;
+    for (first, len) in blocks {
+        let (from, to) = (panel.wrapping_add(first * width), first + len);
+        let next = panel.wrapping_add(to * width);
+        for (i, (at, rows)) in balanced(n, most).enumerate() {
+            let (x, h) = operands(at, rows);
+            let x_len = inputs.min(to).saturating_sub(first);
+            let h_skip = first.max(inputs) - inputs;
+            let x = Term { rows: &x, skip: first.min(inputs), k: x_len, panel: from };
+            let h = Term { rows: &h, skip: h_skip, k: len - x_len, panel: from.wrapping_add(x_len * width) };
+            let starting = if first == 0 { starting(at, rows) } else { Starting::Sums };
+            let start = match &starting {
+                Starting::Zero => Start::Zero,
+                Starting::Same(from) => Start::Same(*from),
+                Starting::Each(rows) => Start::Each(rows),
+                Starting::Sums => Start::Sums,
+            };
+            let out = Out::Sums(sums.0.as_mut_ptr().wrapping_add(at * S::N), n * S::N);
+            let ahead = if i * lines < vectors {
+                Ahead { from: next.wrapping_add(i * len * lines * 16), lines }
+            } else {
+                Ahead::NOTHING
+            };
+            // SAFETY: the caller's.
+            unsafe { tile(vectors, rows, start, [x, h], out, ahead) };
         }
     }
 }
