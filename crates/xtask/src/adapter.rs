@@ -30,7 +30,17 @@ pub(crate) fn find() -> Found {
     let hardware = ["/dev/dri/renderD128", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd"]
         .iter()
         .any(|node| Path::new(node).exists());
-    choose(&manifests(|name| env::var_os(name)), hardware)
+    match choose(&manifests(|name| env::var_os(name)), hardware) {
+        // Installing drivers does not help where the environment hides them.
+        Found::Nothing(why)
+            if env::var_os("VK_DRIVER_FILES").or(env::var_os("VK_ICD_FILENAMES")).is_some() =>
+        {
+            Found::Nothing(format!(
+                "{why} that VK_DRIVER_FILES or VK_ICD_FILENAMES names; unset it to look in all folders"
+            ))
+        }
+        found => found,
+    }
 }
 
 /// Of the drivers' manifests, the first that can work here: a hardware driver needs a device node, a software one
