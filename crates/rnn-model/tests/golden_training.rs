@@ -46,12 +46,16 @@ fn optimizer(class: &str, config: &Map<String, Value>) -> Optimizer {
     match class {
         "SGD" => with_options!(config, Sgd::new(), learning_rate decay weight_decay momentum;
             clipnorm clipvalue global_clipnorm; nesterov),
-        "RMSprop" => with_options!(config, RmsProp::new(), learning_rate decay weight_decay rho momentum epsilon;
-            clipnorm clipvalue global_clipnorm; centered),
+        "RMSprop" => {
+            with_options!(config, RmsProp::new(), learning_rate decay weight_decay rho momentum epsilon;
+            clipnorm clipvalue global_clipnorm; centered)
+        }
         "Adam" => with_options!(config, Adam::new(), learning_rate decay weight_decay beta_1 beta_2 epsilon;
             clipnorm clipvalue global_clipnorm; amsgrad),
-        "AdamW" => with_options!(config, AdamW::new(), learning_rate decay weight_decay beta_1 beta_2 epsilon;
-            clipnorm clipvalue global_clipnorm; amsgrad),
+        "AdamW" => {
+            with_options!(config, AdamW::new(), learning_rate decay weight_decay beta_1 beta_2 epsilon;
+            clipnorm clipvalue global_clipnorm; amsgrad)
+        }
         other => panic!("no optimizer for {other}"),
     }
 }
@@ -72,7 +76,8 @@ fn train_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut R
     let mut model = case.architecture(&x.shape()[1..]).build(device).expect("a model of the case's layers");
     model.set_weights(case.numbered("w")).expect("Keras's weights fit");
     let (rule, score) = (&case.settings["optimizer"], &case.settings["loss"]);
-    let rule = optimizer(rule["class_name"].as_str().expect("class"), rule["config"].as_object().expect("config"));
+    let rule =
+        optimizer(rule["class_name"].as_str().expect("class"), rule["config"].as_object().expect("config"));
     let score = loss(score["class_name"].as_str().expect("class"), &score["config"]);
     model.compile(rule, score, &[]).expect("settings that work");
 
@@ -124,7 +129,13 @@ fn scores(device: &Device, tolerance: Tolerance) {
 }
 
 /// Loss and metrics of a model that hands its input through.
-fn evaluate(device: &Device, x: &ArrayD<f32>, y: &ArrayD<f32>, score: Loss, metrics: &[Metric]) -> (f64, Vec<f64>) {
+fn evaluate(
+    device: &Device,
+    x: &ArrayD<f32>,
+    y: &ArrayD<f32>,
+    score: Loss,
+    metrics: &[Metric],
+) -> (f64, Vec<f64>) {
     let input = match *x.shape() {
         [_, time, features] => Input::sequence(time, features),
         [_, features] => Input::vector(features),
@@ -192,7 +203,9 @@ fn check_gradient(case: &Case, score: Loss, device: &Device, tolerance: Toleranc
 #[test]
 fn weighted_scores_of_the_cpu_kernels() {
     let mut report = Report::new();
-    for case in family("scores").iter().filter(|case| case.flag("weighted") && case.settings["kind"] == "loss") {
+    for case in
+        family("scores").iter().filter(|case| case.flag("weighted") && case.settings["kind"] == "loss")
+    {
         let (prediction, target) = (case.tensor("prediction"), case.tensor("target"));
         let cols = *prediction.shape().last().expect("columns");
         let rows = prediction.len() / cols;
@@ -208,7 +221,8 @@ fn weighted_scores_of_the_cpu_kernels() {
         report.close(&case.name, &scalar(value), case.tensor("value"), tolerance.forward, 1e-3);
         let mut dp = vec![0.0f32; p.len()];
         let scale = 1.0 / rows as f32;
-        cpu_core::score_backward(score, rows, cols, p, t, Some(&weights), scale, &mut dp).expect("shapes that fit");
+        cpu_core::score_backward(score, rows, cols, p, t, Some(&weights), scale, &mut dp)
+            .expect("shapes that fit");
         let want = case.tensor("dprediction");
         let got = ArrayD::from_shape_vec(want.raw_dim(), dp).expect("as many");
         report.close(&format!("{} gradient", case.name), &got, want, tolerance.gradient, 0.0);
@@ -228,7 +242,9 @@ fn kernel_score(case: &Case) -> rnn_shaders::vocabulary::Score {
         Loss::Huber { delta } => Score::Huber { delta },
         Loss::BinaryCrossentropy { from_logits } => Score::BinaryCrossentropy { from_logits },
         Loss::CategoricalCrossentropy { from_logits } => Score::CategoricalCrossentropy { from_logits },
-        Loss::SparseCategoricalCrossentropy { from_logits } => Score::SparseCategoricalCrossentropy { from_logits },
+        Loss::SparseCategoricalCrossentropy { from_logits } => {
+            Score::SparseCategoricalCrossentropy { from_logits }
+        }
         Loss::KlDivergence => Score::KlDivergence,
         other => panic!("no kernel for {other:?}"),
     }

@@ -29,7 +29,8 @@ pub fn family(name: &str) -> Vec<Case> {
     let mut tensors: BTreeMap<String, BTreeMap<String, ArrayD<f32>>> = BTreeMap::new();
     for (key, view) in SafeTensors::deserialize(&bytes).expect("checked above").tensors() {
         let (case, field) = key.split_once('/').expect("case/field");
-        let data = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let data =
+            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let array = ArrayD::from_shape_vec(IxDyn(view.shape()), data).expect("f32 data of its shape");
         tensors.entry(case.to_owned()).or_default().insert(field.to_owned(), array);
     }

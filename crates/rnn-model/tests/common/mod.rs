@@ -43,9 +43,10 @@ impl Tolerance {
     /// terms that may be ten times as large: 1e-4. Training feeds errors of the gradient back into the weights 20
     /// times, and Adam divides by their root mean square: 1e-4 of the loss.
     pub const F32: Tolerance = Tolerance { forward: 1e-5, gradient: 1e-4, training: 1e-4 };
-    /// The reference device computes in f64; what remains is the rounding of stored and returned numbers to f32
-    /// (6e-8 each), and of learning rates and betas, which reach the kernels as f32 (1 - 0.999 is off by 1.3e-5).
-    pub const F64: Tolerance = Tolerance { forward: 3e-7, gradient: 3e-7, training: 3e-5 };
+    /// The reference device computes in f64. What remains: stored and returned numbers are rounded to f32 (6e-8 each),
+    /// Keras's own backends agree to 1e-6 only, and learning rates and betas reach the kernels as f32 (1 - 0.999 is off
+    /// by 1.3e-5).
+    pub const F64: Tolerance = Tolerance { forward: 1e-6, gradient: 1e-6, training: 3e-5 };
 }
 
 /// Collects what is off, so that one run shows all of it.
@@ -74,7 +75,8 @@ impl Report {
         let count = got.iter().zip(want).filter(wrong).count();
         if count > 0 {
             let (g, w) = got.iter().zip(want).find(wrong).expect("counted above");
-            let worst = got.iter().zip(want).map(|(g, w)| (f64::from(*g) - f64::from(*w)).abs()).fold(0.0, f64::max);
+            let worst =
+                got.iter().zip(want).map(|(g, w)| (f64::from(*g) - f64::from(*w)).abs()).fold(0.0, f64::max);
             self.fail(format!(
                 "{what}: {count} of {} are off by more than {allowed:.1e}, by {worst:.1e} at most; the first is {g}, expected {w}",
                 got.len()
