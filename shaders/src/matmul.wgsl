@@ -63,9 +63,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var t5 = mat4x4<f32>();
     var t6 = mat4x4<f32>();
     var t7 = mat4x4<f32>();
-    let even = params.k & ~1u;
     var at = 0u;
-    for (var k = 0u; k < even; k += 2u) {
+    for (var k = 0u; k < params.k; k++) {
         let w = mat4x4<f32>(b[b0], b[b1], b[b2], b[b3]);
         t0 += a[r0 + at] * w;
         t1 += a[r1 + at] * w;
@@ -76,31 +75,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         t6 += a[r6 + at] * w;
         t7 += a[r7 + at] * w;
         at += params.a_k;
-        let v = mat4x4<f32>(b[b0 + step], b[b1 + step], b[b2 + step], b[b3 + step]);
-        t0 += a[r0 + at] * v;
-        t1 += a[r1 + at] * v;
-        t2 += a[r2 + at] * v;
-        t3 += a[r3 + at] * v;
-        t4 += a[r4 + at] * v;
-        t5 += a[r5 + at] * v;
-        t6 += a[r6 + at] * v;
-        t7 += a[r7 + at] * v;
-        at += params.a_k;
-        b0 += 2u * step;
-        b1 += 2u * step;
-        b2 += 2u * step;
-        b3 += 2u * step;
-    }
-    if even < params.k {
-        let w = mat4x4<f32>(b[b0], b[b1], b[b2], b[b3]);
-        t0 += a[r0 + at] * w;
-        t1 += a[r1 + at] * w;
-        t2 += a[r2 + at] * w;
-        t3 += a[r3 + at] * w;
-        t4 += a[r4 + at] * w;
-        t5 += a[r5 + at] * w;
-        t6 += a[r6 + at] * w;
-        t7 += a[r7 + at] * w;
+        b0 += step;
+        b1 += step;
+        b2 += step;
+        b3 += step;
     }
     // Indexed in a loop, accumulators must live in memory: each lane puts its own there once, after the products.
     let own = lane * 32u;

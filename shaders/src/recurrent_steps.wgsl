@@ -41,42 +41,10 @@ fn product(t: u32, row: u32, col: u32, split: u32, own: u32) {
     var t6 = Tile();
     var t7 = Tile();
     let whole = depth(t);
-    let share = (whole + 2u * SPLIT - 1u) / (2u * SPLIT) * 2u;
+    let share = (whole + SPLIT - 1u) / SPLIT;
     let stop = min(whole, (split + 1u) * share);
     var k = split * share;
-    for (; k + 2u <= stop; k += 2u) {
-        let w = tile_at(k, col);
-        t0 += left(r0 + k) * w;
-        if ROWS > 1u {
-            t1 += left(r1 + k) * w;
-        }
-        if ROWS > 2u {
-            t2 += left(r2 + k) * w;
-            t3 += left(r3 + k) * w;
-        }
-        if ROWS > 4u {
-            t4 += left(r4 + k) * w;
-            t5 += left(r5 + k) * w;
-            t6 += left(r6 + k) * w;
-            t7 += left(r7 + k) * w;
-        }
-        let v = tile_at(k + 1u, col);
-        t0 += left(r0 + k + 1u) * v;
-        if ROWS > 1u {
-            t1 += left(r1 + k + 1u) * v;
-        }
-        if ROWS > 2u {
-            t2 += left(r2 + k + 1u) * v;
-            t3 += left(r3 + k + 1u) * v;
-        }
-        if ROWS > 4u {
-            t4 += left(r4 + k + 1u) * v;
-            t5 += left(r5 + k + 1u) * v;
-            t6 += left(r6 + k + 1u) * v;
-            t7 += left(r7 + k + 1u) * v;
-        }
-    }
-    if k < stop {
+    for (; k < stop; k++) {
         let w = tile_at(k, col);
         t0 += left(r0 + k) * w;
         if ROWS > 1u {

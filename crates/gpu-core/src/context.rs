@@ -55,6 +55,16 @@ struct Steps {
 #[derive(Clone, Debug)]
 pub struct Context {
     pub(crate) inner: Arc<Inner>,
+    faces: Faces,
+}
+
+/// Which faces of the kernels run: both give the same results, each is fast on its kind of adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Faces {
+    /// Many invocations, workgroup memory, barriers.
+    Hardware,
+    /// Few invocations with much work each.
+    Software,
 }
 
 impl Context {
@@ -88,7 +98,7 @@ impl Context {
             sink.uncaptured.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }));
 
-        let pipelines = PipelineCache::new(&device, report.kind.is_hardware());
+        let pipelines = PipelineCache::new(&device);
         let stride = size_of::<StepParams>()
             .next_multiple_of(limits.min_uniform_buffer_offset_alignment.max(16) as usize);
         let buffer = device.create_buffer(&wgpu::BufferDescriptor {
@@ -112,7 +122,9 @@ impl Context {
         let steps =
             Mutex::new(Steps { buffer, group, stride, bytes: Vec::new(), under_way: VecDeque::new() });
         let timeout_ms = AtomicU64::new(if report.kind == Kind::Software { 600_000 } else { 60_000 });
+        let faces = if report.kind.is_hardware() { Faces::Hardware } else { Faces::Software };
         let context = Context {
+            faces,
             inner: Arc::new(Inner {
                 device,
                 queue,
@@ -134,6 +146,16 @@ impl Context {
     /// The adapter that this context runs on.
     pub fn info(&self) -> &AdapterReport {
         &self.inner.report
+    }
+
+    /// The same device with the other faces of the kernels: for tests of the hardware faces where there is no hardware.
+    pub fn with_faces(&self, faces: Faces) -> Context {
+        Context { inner: self.inner.clone(), faces }
+    }
+
+    /// Which faces of the kernels programs recorded on this context use.
+    pub fn faces(&self) -> Faces {
+        self.faces
     }
 
     /// Longest wait for the device before [`Error::Timeout`]. Default: 60 s on hardware, 600 s on software adapters.
@@ -246,6 +268,20 @@ impl Context {
         Ok(())
     }
 
+    /// Uploads one step record into the first slot and hands the bind group to `encode`, which submits.
+    pub(crate) fn with_step(
+        &self,
+        program: &Program,
+        step: StepParams,
+        encode: impl FnOnce(&wgpu::BindGroup),
+    ) {
+        let state = self.inner.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        if program.uses_step() {
+            self.inner.queue.write_buffer(&state.buffer, 0, bytemuck::bytes_of(&step));
+        }
+        encode(&state.group);
+    }
+
     /// Waits until all that was submitted is done.
     ///
     /// # Errors
@@ -274,10 +310,15 @@ impl Context {
 
     /// What the callbacks have told since the last check.
     pub(crate) fn check(&self, operation: &str) -> Result<()> {
+        let uncaptured = self.inner.faults.uncaptured.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if uncaptured.is_some() {
+            // Calls on a lost device fail as if they were invalid; its callback comes with the next poll.
+            let _ = self.inner.device.poll(wgpu::PollType::Poll);
+        }
         if let Some(reason) = self.inner.faults.lost.get() {
             return Err(Error::DeviceLost { operation: operation.into(), reason: reason.clone() });
         }
-        match self.inner.faults.uncaptured.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match uncaptured {
             None => Ok(()),
             Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory {
                 operation: operation.into(),
@@ -307,6 +348,7 @@ impl Context {
     /// Ends the device: everything after this returns [`Error::DeviceLost`]. Work under way is dropped.
     pub fn destroy(&self) {
         self.inner.device.destroy();
+        self.inner.faults.lost.get_or_init(|| "it was ended by the program".into());
     }
 
     pub(crate) fn limits(&self) -> &wgpu::Limits {

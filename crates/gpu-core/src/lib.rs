@@ -24,10 +24,11 @@ mod program;
 mod readback;
 mod recorder;
 pub mod testing;
+mod timing;
 
 pub use adapter::{AdapterChoice, AdapterReport, AdapterRequest, Kind, adapters};
 pub use buffer::{Buffer, Slice};
-pub use context::Context;
+pub use context::{Context, Faces};
 pub use error::{Error, Result};
 pub use pool::PoolStats;
 pub use program::Program;

@@ -27,8 +27,6 @@ struct State {
 pub(crate) struct PipelineCache {
     state: Mutex<State>,
     pub(crate) step_layout: wgpu::BindGroupLayout,
-    /// Leave out the run-time bounds checks of kernels that prove their bounds.
-    trusted: bool,
 }
 
 fn buffer_entry(
@@ -50,7 +48,7 @@ fn buffer_entry(
 }
 
 impl PipelineCache {
-    pub(crate) fn new(device: &wgpu::Device, trusted: bool) -> Self {
+    pub(crate) fn new(device: &wgpu::Device) -> Self {
         let step_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("step"),
             entries: &[buffer_entry(
@@ -60,7 +58,7 @@ impl PipelineCache {
                 Some(size_of::<StepParams>()),
             )],
         });
-        PipelineCache { state: Mutex::default(), step_layout, trusted }
+        PipelineCache { state: Mutex::default(), step_layout }
     }
 
     /// The pipeline of this kernel with these overrides; the ones not named have their defaults.
@@ -107,7 +105,7 @@ impl PipelineCache {
                 label,
                 source: wgpu::ShaderSource::Wgsl(std::borrow::Cow::Borrowed(kernel.source)),
             };
-            if self.trusted && kernel.unchecked {
+            if kernel.unchecked {
                 // SAFETY: the text is this project's own, and `Kernel::unchecked` is set only where the launcher's
                 // length checks and the kernel's own conditions keep every index in range and every loop ends.
                 unsafe { device.create_shader_module_trusted(desc, wgpu::ShaderRuntimeChecks::unchecked()) }

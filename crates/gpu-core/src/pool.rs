@@ -91,6 +91,12 @@ impl Pool {
         max_buffer: u64,
         bytes: u64,
     ) -> Result<PooledBuffer> {
+        let refuse = |live: u64, limit: u64| {
+            Err(Error::OutOfMemory { operation: "a buffer".into(), asked: bytes, live, limit })
+        };
+        if bytes > max_buffer {
+            return refuse(self.stats().live, max_buffer);
+        }
         let size = size_class(bytes).min(max_buffer.max(bytes));
         let mut state = self.lock();
         let fit = state
@@ -104,12 +110,6 @@ impl Pool {
             state.stats.pooled -= fit;
             state.stats.live += fit;
             return Ok(PooledBuffer { raw, pool: self.clone() });
-        }
-        let refuse = |live: u64, limit: u64| {
-            Err(Error::OutOfMemory { operation: "a buffer".into(), asked: bytes, live, limit })
-        };
-        if bytes > max_buffer {
-            return refuse(state.stats.live, max_buffer);
         }
         if state.stats.live + state.stats.pooled + size > state.stats.cap {
             state.free.clear();

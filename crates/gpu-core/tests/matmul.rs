@@ -1,7 +1,7 @@
 //! matmul against a plain f64 product: all transposes, batches, strides, bias, accumulate, activations, odd sizes.
 use gpu_core::kernels::{self, Matmul};
 use gpu_core::vocabulary::Activation;
-use gpu_core::{Error, Slice, testing};
+use gpu_core::{Context, Error, Faces, Slice, testing};
 use proptest::prelude::*;
 
 fn numbers(n: usize, seed: u64) -> Vec<f32> {
@@ -36,10 +36,9 @@ fn reference(spec: &Matmul, a: &[f32], b: &[f32], bias: Option<&[f32]>, c: &mut 
 }
 
 /// Runs one product with every slice at an odd offset where `offset` says so, and compares everything that c's buffer has.
-fn check(spec: Matmul, with_bias: bool, offset: usize) {
-    let Some(ctx) = testing::context() else { return };
-    let a = numbers(offset + spec.batch * spec.m * spec.k + 64 * spec.lda, 1);
-    let b = numbers(offset + spec.batch * spec.k * spec.n + 64 * spec.ldb, 2);
+fn check_on(ctx: &Context, spec: Matmul, with_bias: bool, offset: usize) {
+    let a = numbers(offset + spec.batch * spec.m.max(spec.k) * spec.lda, 1);
+    let b = numbers(offset + spec.batch * spec.n.max(spec.k) * spec.ldb, 2);
     let bias = numbers(spec.n, 3);
     let start = numbers(offset + spec.stride_c * (spec.batch - 1) + spec.ldc * spec.m + 5, 4);
     let (ba, bb, bias_buffer) =
@@ -59,8 +58,17 @@ fn check(spec: Matmul, with_bias: bool, offset: usize) {
     let worst = testing::max_abs_diff(&got, &want);
     assert!(
         worst <= tolerance.min(1e-3),
-        "{worst:e} > {tolerance:e} for {spec:?} bias {with_bias} offset {offset}"
+        "{worst:e} > {tolerance:e} on {:?} for {spec:?} bias {with_bias} offset {offset}",
+        ctx.faces()
     );
+}
+
+/// On the faces for software and on those for hardware.
+fn check(spec: Matmul, with_bias: bool, offset: usize) {
+    let Some(ctx) = testing::context() else { return };
+    for faces in [Faces::Software, Faces::Hardware] {
+        check_on(&ctx.with_faces(faces), spec, with_bias, offset);
+    }
 }
 
 #[test]
@@ -114,13 +122,8 @@ proptest! {
             2 => spec.activation = Activation::Relu,
             _ => {}
         }
-        // Enough storage for the padded strides.
-        check_padded(spec, bias, offset);
+        check(spec, bias, offset);
     }
-}
-
-fn check_padded(spec: Matmul, bias: bool, offset: usize) {
-    check(spec, bias, offset);
 }
 
 #[test]

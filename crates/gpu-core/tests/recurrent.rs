@@ -2,7 +2,7 @@
 use cpu_core::recurrent as cpu;
 use gpu_core::kernels::{self, RecurrentGrads, RecurrentShape, StrategyKind};
 use gpu_core::vocabulary::{Activation, Cell, RESET, VALID};
-use gpu_core::{Buffer, Context, testing};
+use gpu_core::{Buffer, Context, Faces, testing};
 use proptest::prelude::*;
 
 struct Rng(u64);
@@ -216,10 +216,15 @@ impl Problem {
     /// terms and steps, times the adapter's exp (about 4 units in the last place).
     fn check(&self) {
         let Some(ctx) = testing::context() else { return };
-        let (forward, backward) = self.errors(&ctx);
+        self.check_on(&ctx.with_faces(Faces::Software));
+    }
+
+    fn check_on(&self, ctx: &Context) {
+        let (forward, backward) = self.errors(ctx);
+        let faces = ctx.faces();
         assert!(
             forward <= 1e-5 && backward <= 1e-4,
-            "forward {forward:e} backward {backward:e} for {self:?}"
+            "{faces:?}: forward {forward:e} backward {backward:e} for {self:?}"
         );
     }
 }
@@ -248,20 +253,42 @@ fn flags_mask_and_reset() {
     }
 }
 
+/// The tile with several invocations per product, which no software adapter takes by itself.
+#[test]
+fn hardware_faces_agree() {
+    let Some(ctx) = testing::context() else { return };
+    let ctx = ctx.with_faces(Faces::Hardware);
+    for cell in CELLS {
+        for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
+            Problem { flags: true, strategy: Some(strategy), ..problem(cell, 4, 5, 3, 70) }.check_on(&ctx);
+        }
+    }
+}
+
+/// All cells share the text of the activations, so one cell shows them, two at a time.
 #[test]
 fn every_activation_with_a_derivative_from_its_output() {
-    for activation in Activation::ALL.into_iter().filter(|a| a.derivative_from_output()) {
-        // Exponential explodes through time; two steps show its derivative.
-        let time = if activation == Activation::Exponential { 2 } else { 4 };
-        let small = |cell| Problem { weight_scale: 0.1, ..problem(cell, time, 3, 2, 6) };
-        small(Cell::SimpleRnn { activation }).check();
-        small(Cell::Lstm { activation, recurrent_activation: Activation::HardSigmoid }).check();
-        small(Cell::Gru {
-            activation: Activation::Tanh,
-            recurrent_activation: activation,
-            reset_after: true,
-        })
-        .check();
+    let kinds: Vec<_> = Activation::ALL.into_iter().filter(|a| a.derivative_from_output()).collect();
+    for (i, &activation) in kinds.iter().enumerate() {
+        let recurrent_activation = kinds[(i + 1) % kinds.len()];
+        let cell = Cell::Lstm { activation, recurrent_activation };
+        // Exponential and linear gates explode through time; two steps show their derivatives.
+        Problem { weight_scale: 0.1, ..problem(cell, 2, 3, 2, 6) }.check();
+    }
+}
+
+/// More steps than dispatches of a dimension and than iterations of a loop on software adapters.
+#[test]
+fn seventy_thousand_steps() {
+    for strategy in [StrategyKind::Sequence, StrategyKind::PerStep] {
+        let Some(ctx) = testing::context() else { return };
+        let long = Problem { strategy: Some(strategy), weight_scale: 0.5, ..problem(LSTM, 70_000, 1, 1, 3) };
+        let (forward, backward) = long.errors(&ctx.with_faces(Faces::Software));
+        // Sums over 70,000 steps in f32, one after the other: a relative error of up to 70,000 * 6e-8 of the largest partial sum.
+        assert!(
+            forward <= 1e-5 && backward <= 5e-3,
+            "{strategy:?} forward {forward:e} backward {backward:e}"
+        );
     }
 }
 
@@ -308,10 +335,10 @@ fn wrong_buffers_and_activations_are_errors() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 20, failure_persistence: None, ..Default::default() })]
     #[test]
     fn any_shape_and_option(
-        which in 0usize..4, t in 1usize..9, b in 1usize..20, i in 1usize..9, u in 1usize..40,
+        which in 0usize..4, t in 1usize..9, b in prop::sample::select(vec![1usize, 3, 8, 17]), i in 1usize..9, u in 1usize..40,
         bias: bool, flags: bool, dy: bool, last: bool, sequence: bool,
     ) {
         let strategy = Some(if sequence { StrategyKind::Sequence } else { StrategyKind::PerStep });

@@ -1,7 +1,7 @@
 //! `c (+)= act(op(a) op(b) + bias)`, in three faces with one meaning: `matmul_tile` for hardware, `matmul` for software
 //! adapters, `matmul_any` for odd and small products.
 use super::operands::{ELEMENT_GROUP, apart, size};
-use crate::{Call, Error, Groups, Recorder, Result, Slice};
+use crate::{Call, Error, Faces, Groups, Recorder, Result, Slice};
 use rnn_shaders::contract::Kernel;
 use rnn_shaders::matmul::Params;
 use rnn_shaders::vocabulary::Activation;
@@ -190,7 +190,7 @@ enum Face {
 
 impl Face {
     fn choose(rec: &Recorder, spec: &Matmul, b: &Slice, c: &Slice) -> Face {
-        if rec.context().info().kind.is_hardware() {
+        if rec.context().faces() == Faces::Hardware {
             // A tile that is mostly empty wastes more than the slower kernel does.
             return if spec.m >= 16 && spec.n >= 16 { Face::Tile } else { Face::Any };
         }
@@ -230,8 +230,9 @@ impl Face {
         Ok(match rec.context().loop_limit()? {
             None => usize::MAX,
             Some(limit) => match self {
-                // One iteration per 2 of k, and the epilogue's.
-                Face::Vector | Face::Any => (limit as usize - 64) * 2,
+                // One iteration for each k, or for two of them, and the epilogue's.
+                Face::Vector => limit as usize - 64,
+                Face::Any => (limit as usize - 64) * 2,
                 // 16 iterations of arithmetic, 8 of loads and 1 for each slab of 16.
                 Face::Tile => (limit as usize - 64) / 25 * 16,
             },

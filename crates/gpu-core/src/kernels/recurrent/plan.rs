@@ -1,6 +1,6 @@
 //! Which strategy runs a recurrence, with what tile, and why.
 use super::{RecurrentShape, gate_blocks};
-use crate::{Context, Recorder, Result};
+use crate::{Context, Faces, Recorder, Result};
 use rnn_shaders::vocabulary::Cell;
 
 /// How a recurrence is scheduled.
@@ -60,7 +60,7 @@ pub fn recurrent_strategy(ctx: &Context, cell: Cell, shape: RecurrentShape) -> R
         return per_step("a single step is one dispatch".into());
     }
     let flops = 2.0 * (batch * units) as f64 * (units * gate_blocks(cell)) as f64;
-    if ctx.info().kind.is_hardware() {
+    if ctx.faces() == Faces::Hardware {
         return if units <= 96 {
             sequence(format!(
                 "{units} units: the weights stay in cache, all steps in one dispatch save {time} launches"
@@ -95,7 +95,7 @@ pub(super) fn plan(
     let two_phases = matches!(cell, Cell::Gru { reset_after: false, .. });
     let sequence = kind == StrategyKind::Sequence && !two_phases;
     let rows_for = |most: usize| shape.batch.next_power_of_two().min(most);
-    let geometry = if ctx.info().kind.is_hardware() {
+    let geometry = if ctx.faces() == Faces::Hardware {
         // 16 KiB of workgroup memory: 8 lanes x 8 shares x 4 rows x 4 columns of vec4.
         let split = if depth >= 64 { 8 } else { 4 };
         Geometry { workgroup: 8, rows: rows_for(4), split, sequence, gates }
@@ -106,7 +106,7 @@ pub(super) fn plan(
         let lanes = shape.units.div_ceil(geometry.units_per_lane());
         let blocks = lanes.div_ceil(geometry.workgroup);
         let per_block =
-            depth / (2 * geometry.split) + 2 + geometry.rows * geometry.units_per_lane() * geometry.split;
+            depth.div_ceil(geometry.split) + 2 + geometry.rows * geometry.units_per_lane() * geometry.split;
         let per_step = 1 + blocks * (1 + per_block);
         // On hardware a bound too: one dispatch must stay far from the watchdog.
         let most = (1usize << 24) / per_step.max(1);
