@@ -7,7 +7,9 @@ use common::golden::{Case, family};
 use common::{Report, Tolerance, gpu};
 use ndarray::{Array, Array1, Array2, ArrayD, Axis};
 use rnn_model::layer::{ActivationLayer, Dense};
-use rnn_model::{Adam, AdamW, Device, Input, Loss, Metric, Optimizer, RmsProp, Sequential, Sgd};
+use rnn_model::{
+    Adam, AdamW, Device, FitOptions, Input, Loss, Metric, Model, Optimizer, RmsProp, Sequential, Sgd,
+};
 use rnn_shaders::vocabulary::Activation;
 use serde_json::{Map, Value};
 
@@ -66,13 +68,15 @@ fn train(device: &Device, tolerance: Tolerance) {
         // Sample weights are an argument of the score kernels, not of `fit`.
         if !case.flag("weighted") {
             train_case(&case, device, tolerance, &mut report);
+            fit_case(&case, device, tolerance, &mut report);
         }
     }
-    report.finish(100);
+    report.finish(1200);
 }
 
-fn train_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut Report) {
-    let (x, y) = (case.tensor("x"), case.tensor("y"));
+/// The case's model with its start weights, compiled.
+fn start(case: &Case, device: &Device) -> Model {
+    let x = case.tensor("x");
     let mut model = case.architecture(&x.shape()[1..]).build(device).expect("a model of the case's layers");
     model.set_weights(case.numbered("w")).expect("Keras's weights fit");
     let (rule, score) = (&case.settings["optimizer"], &case.settings["loss"]);
@@ -80,7 +84,13 @@ fn train_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut R
         optimizer(rule["class_name"].as_str().expect("class"), rule["config"].as_object().expect("config"));
     let score = loss(score["class_name"].as_str().expect("class"), &score["config"]);
     model.compile(rule, score, &[]).expect("settings that work");
+    model
+}
 
+/// Batch by batch, the loss of each step.
+fn train_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut Report) {
+    let (x, y) = (case.tensor("x"), case.tensor("y"));
+    let mut model = start(case, device);
     let mut losses = Vec::new();
     for step in 0..case.count("steps") {
         let at = step % case.count("batches");
@@ -95,9 +105,37 @@ fn train_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut R
         let what = format!("{} loss of step {step}", case.name);
         report.close(&what, &scalar(got), &scalar(want), tolerance.training, 0.0);
     }
+    final_weights(case, "step by step", &model, tolerance, report);
+}
+
+/// The same by `fit`: batches gathered on the device, the mean loss of each epoch.
+fn fit_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut Report) {
+    let mut model = start(case, device);
+    let (batches, batch) = (case.count("batches"), case.tensor("x").shape()[1]);
+    let joined = |field: &str| {
+        let array = case.tensor(field);
+        let shape: Vec<usize> =
+            std::iter::once(batches * batch).chain(array.shape()[2..].iter().copied()).collect();
+        array.to_shape(shape).expect("whole batches").into_owned()
+    };
+    let epochs = case.count("steps") / batches;
+    let options = FitOptions::new()
+        .epochs(epochs as u64)
+        .batch_size(batch)
+        .shuffle(false)
+        .reset_states_after_epoch(true);
+    let history = model.fit(&joined("x"), &joined("y"), options).expect("a fit");
+    let got = Array1::from_iter(history.get("loss").into_iter().map(|loss| loss as f32)).into_dyn();
+    let losses = case.tensor("losses").to_shape((epochs, batches)).expect("whole epochs");
+    let want = losses.mean_axis(Axis(1)).expect("batches").into_dyn();
+    report.close(&format!("{} losses of epochs", case.name), &got, &want, tolerance.training, 0.0);
+    final_weights(case, "fit", &model, tolerance, report);
+}
+
+fn final_weights(case: &Case, how: &str, model: &Model, tolerance: Tolerance, report: &mut Report) {
     let weights = model.get_weights().expect("weights");
     for (i, (got, want)) in weights.iter().zip(case.numbered("final")).enumerate() {
-        report.close(&format!("{} final.{i}", case.name), got, want, tolerance.training, 0.0);
+        report.close(&format!("{} final.{i} ({how})", case.name), got, want, tolerance.training, 0.0);
     }
 }
 
@@ -125,7 +163,7 @@ fn scores(device: &Device, tolerance: Tolerance) {
         report.close(&what, &scalar(value as f32), case.tensor("value"), tolerance.forward, 1e-3);
         check_gradient(&case, score, device, tolerance, &mut report);
     }
-    report.finish(60);
+    report.finish(70);
 }
 
 /// Loss and metrics of a model that hands its input through.
@@ -253,6 +291,13 @@ fn kernel_score(case: &Case) -> rnn_shaders::vocabulary::Score {
 #[test]
 fn training_on_the_cpu() {
     train(&Device::cpu(), Tolerance::F32);
+}
+
+#[test]
+fn training_on_the_cpu_with_any_number_of_threads() {
+    for threads in [1, 3] {
+        train(&Device::cpu_with_threads(threads), Tolerance::F32);
+    }
 }
 
 #[test]

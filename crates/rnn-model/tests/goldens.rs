@@ -13,7 +13,7 @@ fn run_families(device: &Device, tolerance: Tolerance, families: &[&str]) {
     for case in families.iter().flat_map(|name| family(name)) {
         run_case(&case, device, tolerance, &mut report);
     }
-    report.finish(100);
+    report.finish(1100);
 }
 
 fn run_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut Report) {
@@ -126,6 +126,13 @@ const LAYERS: [&str; 3] = ["recurrent", "layers", "torch"];
 #[test]
 fn layers_on_the_cpu() {
     run_families(&Device::cpu(), Tolerance::F32, &LAYERS);
+}
+
+#[test]
+fn layers_on_the_cpu_with_any_number_of_threads() {
+    for threads in [1, 3] {
+        run_families(&Device::cpu_with_threads(threads), Tolerance::F32, &LAYERS);
+    }
 }
 
 #[test]

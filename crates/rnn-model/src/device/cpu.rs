@@ -386,17 +386,6 @@ impl<T: Real> Engine for CpuEngine<T> {
         Ok(())
     }
 
-    fn write_f64(&mut self, to: Slice, data: &[f64]) -> Result<()> {
-        assert_eq!(to.len, data.len(), "a write fills its slice");
-        self.floats.changed(to.buffer);
-        self.floats.output(to, |_, out| {
-            for (to, &from) in out.iter_mut().zip(data) {
-                *to = T::from_f64(from);
-            }
-        });
-        Ok(())
-    }
-
     fn read_f64(&mut self, from: Slice) -> Result<Vec<f64>> {
         Ok(self.floats.get(from).iter().map(|x| x.to_f64()).collect())
     }
@@ -420,8 +409,8 @@ impl<T: Real> Engine for CpuEngine<T> {
 
     fn run(&mut self, program: usize, steps: &[StepParams]) -> Result<()> {
         let mut list = take(&mut self.programs.items[program]);
-        let result = steps.iter().try_for_each(|params| {
-            list.iter_mut().try_for_each(|step| self.execute(step, params))
+        let result = cpu_core::with_threads(self.threads, || {
+            steps.iter().try_for_each(|params| list.iter_mut().try_for_each(|step| self.execute(step, params)))
         });
         self.programs.items[program] = list;
         result

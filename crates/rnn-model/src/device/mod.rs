@@ -29,9 +29,6 @@ pub(crate) trait Engine: Send {
     fn read(&mut self, from: Slice) -> Result<Vec<f32>>;
     fn write_index(&mut self, to: IndexSlice, data: &[u32]) -> Result<()>;
     /// In double precision where the device keeps it (the reference device), else by way of f32.
-    fn write_f64(&mut self, to: Slice, data: &[f64]) -> Result<()> {
-        self.write(to, &data.iter().map(|&x| x as f32).collect::<Vec<_>>())
-    }
     fn read_f64(&mut self, from: Slice) -> Result<Vec<f64>> {
         Ok(self.read(from)?.into_iter().map(f64::from).collect())
     }

@@ -61,7 +61,8 @@ proptest! {
     /// What is saved is what is loaded.
     #[test]
     fn a_chain_survives_its_file(steps in steps(), series in series(30)) {
-        let transform = SeriesTransform::fit(&steps, &series).unwrap();
+        let names = vec!["a".to_owned(), "b".to_owned()];
+        let transform = SeriesTransform::fit(&steps, &series).unwrap().with_names(names).unwrap();
         let text = serde_json::to_string(&transform).unwrap();
         prop_assert_eq!(serde_json::from_str::<SeriesTransform>(&text).unwrap(), transform);
     }
@@ -133,6 +134,7 @@ fn widths_and_histories_are_checked() {
     assert!(matches!(transform.apply(&wide), Err(SeriesError::Features { expected: 2, got: 3, .. })));
     assert!(transform.invert(&series, &wide).is_err());
     assert!(transform.invert_each(&series, 4, &wide).is_err());
+    assert!(transform.clone().with_names(vec!["one".to_owned()]).is_err());
     assert!(transform.apply(&series.slice(s![..2, ..])).is_err());
     assert!(transform.invert(&series.slice(s![..1, ..]), &one).is_err());
     assert!(transform.invert(&series.slice(s![..2, ..]), &one).is_ok());
@@ -149,6 +151,7 @@ fn a_file_can_not_hold_a_broken_chain() {
         r#"{"features":1,"steps":[{"kind":"difference","lag":0}]}"#,
         r#"{"features":2,"steps":[{"kind":"standard","mean":[0.0],"std":[1.0]}]}"#,
         r#"{"features":1,"steps":[{"kind":"sqrt"}]}"#,
+        r#"{"features":1,"names":["a","b"],"steps":[]}"#,
     ] {
         assert!(serde_json::from_str::<SeriesTransform>(broken).is_err(), "{broken}");
     }

@@ -63,6 +63,8 @@ pub(super) enum Fitted {
 #[serde(try_from = "Parts")]
 pub struct SeriesTransform {
     features: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<String>,
     steps: Vec<Fitted>,
 }
 
@@ -73,7 +75,11 @@ impl SeriesTransform {
     /// When the series is too short for the lags, has NaN or infinite values, or values not above 0 for a logarithm.
     pub fn fit<T: Value>(steps: &[TransformStep], train: &ArrayRef2<T>) -> Result<Self, SeriesError> {
         check_values("series transform", train)?;
-        let mut chain = SeriesTransform { features: train.ncols(), steps: Vec::with_capacity(steps.len()) };
+        let mut chain = SeriesTransform {
+            features: train.ncols(),
+            names: Vec::new(),
+            steps: Vec::with_capacity(steps.len()),
+        };
         chain.steps = steps.iter().filter_map(|step| step.without_fit()).collect();
         chain.check_rows(train.nrows(), 1, steps)?;
         chain.steps.clear();
@@ -101,6 +107,21 @@ impl SeriesTransform {
     /// Features that it was fitted on.
     pub fn features(&self) -> usize {
         self.features
+    }
+
+    /// Names the features, such as the columns of the file they came from; saved along.
+    ///
+    /// # Errors
+    /// When there are not as many names as features.
+    pub fn with_names(mut self, names: Vec<String>) -> Result<Self, SeriesError> {
+        self.check_width("names", names.len())?;
+        self.names = names;
+        Ok(self)
+    }
+
+    /// Names of the features; none where none were given.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// The steps in words, `log, difference 12, standard`.
@@ -238,6 +259,8 @@ impl TransformStep {
 #[derive(Deserialize)]
 struct Parts {
     features: usize,
+    #[serde(default)]
+    names: Vec<String>,
     steps: Vec<Fitted>,
 }
 
@@ -245,9 +268,12 @@ impl TryFrom<Parts> for SeriesTransform {
     type Error = SeriesError;
 
     fn try_from(parts: Parts) -> Result<Self, SeriesError> {
-        let Parts { features, steps } = parts;
+        let Parts { features, names, steps } = parts;
         if features == 0 {
             return Err(SeriesError::argument("features", 0, "a series has at least 1"));
+        }
+        if !names.is_empty() && names.len() != features {
+            return Err(SeriesError::Features { operation: "names", expected: features, got: names.len() });
         }
         for step in &steps {
             let width = match step {
@@ -267,6 +293,6 @@ impl TryFrom<Parts> for SeriesTransform {
                 });
             }
         }
-        Ok(SeriesTransform { features, steps })
+        Ok(SeriesTransform { features, names, steps })
     }
 }
