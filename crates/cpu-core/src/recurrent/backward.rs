@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use super::pack::{Layout, Panel};
 use super::plan::{Plan, Split};
 use super::pointwise::activate;
-use super::tile::{GROUP, NO_ROWS, Product, Starting, Sums, balanced, product};
+use super::tile::{GROUP, Operand, Product, Starting, Sums, balanced, product, staged_stride};
 use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
 use super::{RecurrentShape, activations, flag, forward, gradient_blocks, saved_blocks};
@@ -62,7 +62,11 @@ pub(super) fn through_time(
     let direct_len = if uses_direct { batch * units } else { 0 };
     let dc_len = if c.is_some() { batch * units } else { 0 };
     let zeros = units.next_multiple_of(16);
-    let (zeros, scratch) = packed.scratch.sized(zeros + direct_len + dc_len).split_at_mut(zeros);
+    let rows = if plan.split == Split::Rows { batch.div_ceil(plan.threads) } else { batch };
+    let staged_len = rows * staged_stride(main.k);
+    let len = zeros + plan.threads * staged_len + direct_len + dc_len;
+    let (zeros, scratch) = packed.scratch.sized(len).split_at_mut(zeros);
+    let (staged, scratch) = scratch.split_at_mut(plan.threads * staged_len);
     zeros.fill(0.0);
     let (direct, dc) = scratch.split_at_mut(direct_len);
     match dc_last {
@@ -86,6 +90,8 @@ pub(super) fn through_time(
         uses_direct,
         dc: View::new(dc),
         zeros: View::new(zeros),
+        staged: View::new(staged),
+        staged_len,
         main,
         late,
         weights: View::new(weights),
@@ -119,6 +125,9 @@ struct Pass<'a> {
     /// gradient of the cell state, `[B, U]`
     dc: View<'a>,
     zeros: View<'a>,
+    /// for each member rows of operands, a line apart
+    staged: View<'a>,
+    staged_len: usize,
     /// gate gradients to the state before
     main: Layout,
     /// the candidate's gradient to `r hp`, of GRU with the reset before the product
@@ -153,6 +162,8 @@ struct Span<'a> {
     /// the first of `rows` get a product from the step after
     linked: usize,
     panels: Range<usize>,
+    /// operands of the step's product
+    staged: View<'a>,
 }
 
 /// One vector of units of one row.
@@ -187,10 +198,12 @@ impl Pass<'_> {
         let rows = if by_rows { member.share(batch) } else { 0..batch };
         let panels = if by_rows { 0..self.main.panels() } else { member.share(self.main.panels()) };
         let mut active = self.active[member.index].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let staged = self.staged.part(member.index * self.staged_len, self.staged_len);
         let mut sums = Sums::new();
         for t in (0..time).rev() {
             let linked = self.select(t, rows.clone(), &mut active);
-            let span = Span { t, rows: &active, linked, panels: panels.clone() };
+            self.stage((t + 1) * batch, 0, self.main.k, &active[..linked], staged);
+            let span = Span { t, rows: &active, linked, panels: panels.clone(), staged };
             self.step(s, &span, &mut sums);
             if let Some(late) = &self.late {
                 if !by_rows {
@@ -204,7 +217,8 @@ impl Pass<'_> {
         }
         if let Some(h0) = self.h0 {
             let linked = self.order(None, rows, &mut active);
-            self.start_state(s, h0, &Span { t: 0, rows: &active, linked, panels }, &mut sums);
+            self.stage(0, 0, self.main.k, &active[..linked], staged);
+            self.start_state(s, h0, &Span { t: 0, rows: &active, linked, panels, staged }, &mut sums);
         }
     }
 
@@ -235,8 +249,19 @@ impl Pass<'_> {
         linked
     }
 
-    /// The products of the rows of gate gradients that begin at step-and-sample `first_row + b`, from number `column`
-    /// on, for a group: `sums [vectors][rows][N]`.
+    /// Copies gate gradients of the rows next to each other: `k` numbers from number `column` on, of the step that
+    /// begins at step-and-sample `first_row`.
+    fn stage(&self, first_row: usize, column: usize, k: usize, rows: &[Row], staged: View<'_>) {
+        let width = gradient_blocks(self.cell) * self.shape.units;
+        for (r, row) in rows.iter().enumerate() {
+            let from = (first_row + row.b as usize) * width + column;
+            // SAFETY: the staged rows are this member's; the gate gradients were written by this member, or before the
+            // last barrier.
+            unsafe { staged.get_mut(r * staged_stride(k), k).copy_from_slice(self.gate_grads.get(from, k)) };
+        }
+    }
+
+    /// The product of staged rows with a panel.
     #[inline(always)]
     fn product<S: Lanes<T = f32>>(
         &self,
@@ -244,29 +269,19 @@ impl Pass<'_> {
         layout: &Layout,
         weights: View<'_>,
         panel: Panel,
-        first_row: usize,
-        column: usize,
-        rows: &[Row],
+        (at, n): (usize, usize),
+        staged: View<'_>,
         sums: &mut Sums,
     ) {
-        let width = gradient_blocks(self.cell) * self.shape.units;
-        let operands = |at: usize, n: usize| {
-            let mut from = NO_ROWS;
-            for (r, row) in rows[at..at + n].iter().enumerate() {
-                from[r] = self.gate_grads.at((first_row + row.b as usize) * width + column, layout.k);
-            }
-            (NO_ROWS, from)
-        };
         let whole = Product {
             vectors: panel.vectors,
-            panel: weights.at(panel.offset, layout.k * panel.vectors * S::N),
-            inputs: 0,
+            operand: Operand { first: staged.at(0, 0), stride: staged_stride(layout.k) }.from(at, 0),
             k: layout.k,
+            panel: weights.at(panel.offset, layout.k * panel.vectors * S::N),
             stream: self.plan.stream,
         };
-        // SAFETY: rows and weights are as long as the layout says; the gate gradients of the step after were written by
-        // this member, or before the last barrier.
-        unsafe { product(s, whole, rows.len(), sums, operands, |_, _| Starting::Zero) };
+        // SAFETY: staged rows and weights are as long as the layout says.
+        unsafe { product(s, whole, n, sums, (0, n), |_, _| Starting::Zero) };
     }
 
     /// The step's rows in groups of one kind: `(first, rows, linked to the step after)`.
@@ -284,11 +299,10 @@ impl Pass<'_> {
             let panel = self.main.panel(index);
             for (at, n, linked) in Self::groups(span) {
                 let rows = &span.rows[at..at + n];
-                let used = panel.vectors * n * S::N;
                 if linked {
-                    self.product(s, &self.main, self.weights, panel, (span.t + 1) * batch, 0, rows, sums);
+                    self.product(s, &self.main, self.weights, panel, (at, n), span.staged, sums);
                 } else {
-                    sums.0[..used].fill(0.0);
+                    sums.vectors(s, n, 0, panel.vectors).fill(0.0);
                 }
                 let mut cell_outputs = [0.0; GROUP * 16];
                 for v in 0..panel.vectors {
@@ -309,7 +323,7 @@ impl Pass<'_> {
                             activate(activation, outputs);
                         }
                         for (r, row) in rows.iter().enumerate() {
-                            let dh = s.load(&sums.0[(v * rows.len() + r) * S::N..]);
+                            let dh = sums.get(s, rows.len(), v, r);
                             let dh = self.incoming(s, span.t, place(row), dh);
                             if row.valid {
                                 let output = s.load(&outputs[r * S::N..]);
@@ -333,16 +347,16 @@ impl Pass<'_> {
             for (at, n, linked) in Self::groups(span) {
                 let rows = &span.rows[at..at + n];
                 if linked {
-                    self.product(s, &self.main, self.weights, panel, 0, 0, rows, sums);
+                    self.product(s, &self.main, self.weights, panel, (at, n), span.staged, sums);
                 } else {
-                    sums.0[..panel.vectors * n * S::N].fill(0.0);
+                    sums.vectors(s, n, 0, panel.vectors).fill(0.0);
                 }
                 for v in 0..panel.vectors {
                     let unit = panel.unit + v * S::N;
                     let n = self.main.valid(unit);
                     for (r, row) in rows.iter().enumerate() {
                         let at = row.b as usize * units + unit;
-                        let mut dh = s.load(&sums.0[(v * rows.len() + r) * S::N..]);
+                        let mut dh = sums.get(s, rows.len(), v, r);
                         // SAFETY: these rows and units are this member's.
                         unsafe {
                             if self.uses_direct {
@@ -360,11 +374,12 @@ impl Pass<'_> {
     #[inline(always)]
     fn late_step<S: Lanes<T = f32>>(&self, s: S, span: &Span<'_>, late: &Layout, sums: &mut Sums) {
         let RecurrentShape { batch, units, .. } = self.shape;
+        self.stage(span.t * batch, 2 * units, units, span.rows, span.staged);
         for index in span.panels.clone() {
             let panel = late.panel(index);
             for (at, n) in balanced(span.rows.len(), GROUP) {
                 let rows = &span.rows[at..at + n];
-                self.product(s, late, self.late_weights, panel, span.t * batch, 2 * units, rows, sums);
+                self.product(s, late, self.late_weights, panel, (at, n), span.staged, sums);
                 for v in 0..panel.vectors {
                     let unit = panel.unit + v * S::N;
                     let n = late.valid(unit);
@@ -372,7 +387,7 @@ impl Pass<'_> {
                         if row.valid {
                             let b = row.b as usize;
                             let place = Place { row: span.t * batch + b, b, reset: row.reset, unit, n };
-                            let product = s.load(&sums.0[(v * rows.len() + r) * S::N..]);
+                            let product = sums.get(s, rows.len(), v, r);
                             // SAFETY: these rows and units are this member's.
                             unsafe { self.gru_late(s, place, product) };
                         }

@@ -4,14 +4,14 @@
 //! Members of the team share either the rows, and then never meet inside the sequence, or the panels of units, and
 //! then meet after every step. A row's sums are the same whatever tile, member or mode computes them.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
-use super::pack::Layout;
+use super::pack::{Layout, Panel};
 use super::plan::{Plan, Split};
 use super::pointwise::activate;
 use super::tile::{
-    Ahead, GROUP, MOST_ROWS, NO_ROWS, Out, Product, Rows, Start, Starting, Sums, Term, balanced, fetch,
-    most_rows, product, tile,
+    GROUP, NO_ROWS, Operand, Product, Starting, Sums, balanced, fetch, panels_at_once, product, staged_stride,
 };
 use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
@@ -59,10 +59,15 @@ pub(super) fn forward(
     let (late_weights, rest) = rest.split_at_mut(lens[1]);
     let (first_weights, packed_bias) = rest.split_at_mut(lens[2]);
     let projected = if plan.fused { 0 } else { vectors * gates * lanes };
-    let late_len = if late.is_some() { 2 * batch * units } else { 0 };
+    let late_len = if late.is_some() { batch * (units + staged_stride(units)) } else { 0 };
     let zeros = units.next_multiple_of(16);
-    let scratch = packed.scratch.sized(zeros + plan.chunk * batch * projected + late_len);
+    let rows = if plan.split == Split::Rows { batch.div_ceil(plan.threads) } else { batch };
+    let first_rows = if plan.fused { 0 } else { rows * plan.chunk * staged_stride(input) };
+    let staged_len = first_rows.max(rows * staged_stride(main.k));
+    let len = zeros + plan.threads * staged_len + plan.chunk * batch * projected + late_len;
+    let scratch = packed.scratch.sized(len);
     let (zeros, scratch) = scratch.split_at_mut(zeros);
+    let (staged, scratch) = scratch.split_at_mut(plan.threads * staged_len);
     let (projection, late_rows) = scratch.split_at_mut(plan.chunk * batch * projected);
     zeros.fill(0.0);
     let pass = Pass {
@@ -88,6 +93,8 @@ pub(super) fn forward(
         projected,
         late_rows: View::new(late_rows),
         zeros: View::new(zeros),
+        staged: View::new(staged),
+        staged_len,
         active: &packed.active,
         repack,
     };
@@ -151,6 +158,9 @@ struct Pass<'a> {
     /// `r hp` and `z`, `[2, B, U]`, where there is a `late` product
     late_rows: View<'a>,
     zeros: View<'a>,
+    /// for each member rows of operands, a line apart
+    staged: View<'a>,
+    staged_len: usize,
     active: &'a [Mutex<Vec<Row>>],
     repack: bool,
 }
@@ -178,7 +188,11 @@ struct Span<'a> {
     /// step within the chunk of the projection
     slot: usize,
     rows: &'a [Row],
-    panels: std::ops::Range<usize>,
+    panels: Range<usize>,
+    /// the rows' inputs and states before the step
+    staged: View<'a>,
+    /// where the rows are among all members' rows
+    base: usize,
 }
 
 impl Pass<'_> {
@@ -242,6 +256,7 @@ impl Pass<'_> {
         if self.flags.is_none() {
             active.extend(rows.clone().map(|b| Row { b: b as u32, valid: true, reset: false }));
         }
+        let staged = self.staged.part(member.index * self.staged_len, self.staged_len);
         let mut sums = Sums::new();
         for t in 0..time {
             let slot = t % self.plan.chunk;
@@ -249,13 +264,14 @@ impl Pass<'_> {
                 && let Some(first) = &self.first
             {
                 let steps = self.plan.chunk.min(time - t);
-                self.project(s, first, t, steps, rows.clone(), panels(first));
+                self.project(s, first, t, steps, rows.clone(), panels(first), staged, &mut sums);
             }
             if self.flags.is_some() {
                 active.clear();
                 self.select(t, rows.clone(), by_rows || member.index == 0, &mut active);
             }
-            let span = Span { t, slot, rows: &active, panels: panels(&self.main) };
+            self.stage(t, &active, staged);
+            let span = Span { t, slot, rows: &active, panels: panels(&self.main), staged, base: rows.start };
             self.step(s, &span, &mut sums);
             if let Some(late) = &self.late {
                 if !by_rows {
@@ -270,7 +286,7 @@ impl Pass<'_> {
     }
 
     /// Lists the valid rows of a step; carries the states of the others over.
-    fn select(&self, t: usize, rows: std::ops::Range<usize>, carry: bool, active: &mut Vec<Row>) {
+    fn select(&self, t: usize, rows: Range<usize>, carry: bool, active: &mut Vec<Row>) {
         let RecurrentShape { batch, units, .. } = self.shape;
         for b in rows {
             let row = t * batch + b;
@@ -301,67 +317,77 @@ impl Pass<'_> {
         }
     }
 
-    /// The state before the step, or zeros.
-    #[inline(always)]
-    fn before(&self, state: View<'_>, t: usize, row: Row, unit: usize, n: usize) -> *const f32 {
-        let RecurrentShape { batch, units, .. } = self.shape;
-        if row.reset {
-            self.zeros.at(unit, n)
-        } else {
-            state.at((t * batch + row.b as usize) * units + unit, n)
-        }
-    }
-
     /// Input's product plus bias for a chunk of steps.
     #[inline(always)]
     fn project<S: Lanes<T = f32>>(
         &self,
-        _: S,
+        s: S,
         first: &Layout,
         t: usize,
         steps: usize,
-        rows: std::ops::Range<usize>,
-        panels: std::ops::Range<usize>,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        staged: View<'_>,
+        sums: &mut Sums,
     ) {
         let RecurrentShape { batch, input, .. } = self.shape;
+        for row in 0..steps * rows.len() {
+            let (slot, b) = (row / rows.len(), rows.start + row % rows.len());
+            // SAFETY: the staged rows are this member's.
+            unsafe { staged.get_mut(row * staged_stride(input), input) }
+                .copy_from_slice(&self.x[((t + slot) * batch + b) * input..][..input]);
+        }
         let per_vector = self.cell.gates() * S::N;
         let bias_vector = bias_vectors(self.cell) * S::N;
         for index in panels {
             let panel = first.panel(index);
-            let weights = self.first_weights.at(panel.offset, panel.vectors * first.k * S::N);
-            let start = self.packed_bias.at(panel.vector * bias_vector, panel.vectors * S::N);
-            for (at, n) in balanced(steps * rows.len(), most_rows::<S>(panel.vectors)) {
-                let mut from = NO_ROWS;
-                let mut to = [std::ptr::null_mut(); MOST_ROWS];
-                for r in 0..n {
-                    let (slot, b) = ((at + r) / rows.len(), rows.start + (at + r) % rows.len());
-                    from[r] = self.x[((t + slot) * batch + b) * input..][..input].as_ptr();
-                    let row = (slot * batch + b) * self.projected + panel.vector * per_vector;
-                    to[r] = self.projection.at(row, panel.vectors * S::N);
-                }
-                let x = Term { rows: &from, skip: 0, k: input, panel: weights };
-                let nothing = Term { rows: &NO_ROWS, skip: 0, k: 0, panel: weights };
+            let stride = staged_stride(input);
+            let whole = Product {
+                vectors: panel.vectors,
+                operand: Operand { first: staged.at(0, 0), stride },
+                k: input,
+                panel: self.first_weights.at(panel.offset, panel.vectors * input * S::N),
+                stream: self.plan.stream,
+            };
+            let bias = self.packed_bias.at(panel.vector * bias_vector, panel.vectors * S::N);
+            for (at, n) in balanced(steps * rows.len(), GROUP) {
+                // Step within the chunk and sample of a row.
+                let place = |row: usize| (row / rows.len(), rows.start + row % rows.len());
+                let whole = Product { operand: whole.operand.from(at, 0), ..whole };
                 // SAFETY: rows, weights and bias are as long as the layout says; these rows and panels of the
                 // projection are this member's.
                 unsafe {
-                    tile(panel.vectors, n, Start::Same(start), [x, nothing], Out::Each(&to), Ahead::NOTHING);
+                    product(s, whole, n, sums, (0, n), |_, _| Starting::Same(bias));
+                    for r in 0..n {
+                        let (slot, b) = place(at + r);
+                        let row = (slot * batch + b) * self.projected + panel.vector * per_vector;
+                        for v in 0..panel.vectors {
+                            put(s, self.projection, row + v * S::N, S::N, sums.get(s, n, v, r));
+                        }
+                    }
                 }
             }
         }
     }
 
-    /// A tile's rows of the input and of the state before the step.
-    #[inline(always)]
-    fn operands(&self, t: usize, rows: &[Row]) -> (Rows, Rows) {
+    /// Copies the rows' inputs (where they are part of the step's product) and states before the step next to each
+    /// other.
+    fn stage(&self, t: usize, rows: &[Row], staged: View<'_>) {
         let RecurrentShape { batch, input, units, .. } = self.shape;
-        let (mut x, mut h) = (NO_ROWS, NO_ROWS);
-        for (r, &row) in rows.iter().enumerate() {
-            if self.plan.fused {
-                x[r] = self.x[(t * batch + row.b as usize) * input..][..input].as_ptr();
-            }
-            h[r] = self.before(self.h, t, row, 0, units);
+        let (stride, inputs) = (staged_stride(self.main.k), if self.plan.fused { input } else { 0 });
+        for (r, row) in rows.iter().enumerate() {
+            // SAFETY: the staged rows are this member's, and the states before the step are written by nobody now.
+            let (to, h) = unsafe {
+                let h = if row.reset {
+                    self.zeros.get(0, units)
+                } else {
+                    self.h.get(self.row(t, *row) * units, units)
+                };
+                (staged.get_mut(r * stride, self.main.k), h)
+            };
+            to[..inputs].copy_from_slice(&self.x[(t * batch + row.b as usize) * input..][..inputs]);
+            to[inputs..].copy_from_slice(h);
         }
-        (x, h)
     }
 
     /// What a tile's sums start from: the bias, or from number `offset` on the projection of the row.
@@ -380,61 +406,91 @@ impl Pass<'_> {
 
     #[inline(always)]
     fn step<S: Lanes<T = f32>>(&self, s: S, span: &Span<'_>, sums: &mut Sums) {
-        let RecurrentShape { input, units, .. } = self.shape;
-        let inputs = if self.plan.fused { input } else { 0 };
-        for index in span.panels.clone() {
-            let panel = self.main.panel(index);
-            let v = panel.vectors;
-            let bias_vector = bias_vectors(self.cell) * S::N;
-            let bias = self.packed_bias.at(panel.vector * bias_vector, v * S::N).cast_const();
-            let offset = panel.vector * self.cell.gates() * S::N;
-            let whole = Product {
-                vectors: v,
-                panel: self.weights.at(panel.offset, v * self.main.k * S::N),
-                inputs,
-                k: self.main.k,
-                stream: self.plan.stream,
-            };
+        // A SimpleRNN's panel has several items per row.
+        let at_once = if self.main.gates > 0 { panels_at_once(span.rows.len()) } else { 1 };
+        let mut first = span.panels.start;
+        while first < span.panels.end {
+            let count = at_once.min(span.panels.end - first);
             for (at, n) in balanced(span.rows.len(), GROUP) {
                 let rows = &span.rows[at..at + n];
-                let operands = |at: usize, n: usize| self.operands(span.t, &rows[at..at + n]);
-                let starting =
-                    |at: usize, n: usize| self.starting(span, &rows[at..at + n], bias, offset, v * S::N);
-                if self.plan.stream {
-                    self.fetch_states(span.t, rows, panel.unit);
+                let group = Group {
+                    t: span.t,
+                    base: span.base + at,
+                    rows,
+                    panel: self.main.panel(first),
+                    items: count * n,
+                };
+                for i in 0..count {
+                    // SAFETY: these rows and panels are this member's.
+                    unsafe { self.sums_of(s, span, (at, n), first + i, i * n, group.items, sums) };
                 }
-                // SAFETY: rows, weights, bias and projection are as long as the layouts say, and packed before the
-                // barrier; a group's states and saved values are this member's.
+                // SAFETY: as above.
                 unsafe {
                     match self.cell {
-                        Cell::Lstm { .. } => {
-                            product(s, whole, n, sums, operands, starting);
-                            self.lstm(s, span.t, rows, panel.unit, &mut sums.0);
-                        }
-                        Cell::Gru { reset_after: true, .. } => {
-                            // z, r, n of the input; the third sum then makes place for the recurrent one.
-                            let of_input = Product { inputs, k: inputs, ..whole };
-                            product(s, of_input, n, sums, operands, starting);
-                            let (from, to) = (2 * n * S::N, 3 * n * S::N);
-                            sums.0.copy_within(from..to, to);
-                            let q = load(s, bias.add(3 * S::N), S::N);
-                            sums.0[from..to].chunks_exact_mut(S::N).for_each(|sum| s.store(sum, q));
-                            let panel_h = whole.panel.wrapping_add(inputs * v * S::N);
-                            let of_state = Product { inputs: 0, k: units, panel: panel_h, ..whole };
-                            product(s, of_state, n, sums, operands, |_, _| Starting::Sums);
-                            self.gru_after(s, span.t, rows, panel.unit, &mut sums.0);
-                        }
-                        Cell::Gru { reset_after: false, .. } => {
-                            product(s, whole, n, sums, operands, starting);
-                            self.gru_early(s, span.t, rows, panel.unit, &mut sums.0);
-                        }
-                        Cell::SimpleRnn { .. } => {
-                            product(s, whole, n, sums, operands, starting);
-                            self.simple(s, span.t, rows, panel.unit, v, &mut sums.0);
-                        }
+                        Cell::Lstm { .. } => self.lstm(s, &group, sums),
+                        Cell::Gru { reset_after: true, .. } => self.gru_after(s, &group, sums),
+                        Cell::Gru { reset_after: false, .. } => self.gru_early(s, &group, sums),
+                        Cell::SimpleRnn { .. } => self.simple(s, &group, sums),
                     }
                 }
             }
+            first += count;
+        }
+    }
+
+    /// The sums of a panel, from item `item` of `items` on.
+    ///
+    /// # Safety
+    /// The rows' and panel's states are this member's.
+    #[inline(always)]
+    unsafe fn sums_of<S: Lanes<T = f32>>(
+        &self,
+        s: S,
+        span: &Span<'_>,
+        (at, n): (usize, usize),
+        index: usize,
+        item: usize,
+        items: usize,
+        sums: &mut Sums,
+    ) {
+        let rows = &span.rows[at..at + n];
+        let RecurrentShape { input, units, .. } = self.shape;
+        let inputs = if self.plan.fused { input } else { 0 };
+        let panel = self.main.panel(index);
+        let v = panel.vectors;
+        let bias_vector = bias_vectors(self.cell) * S::N;
+        let bias = self.packed_bias.at(panel.vector * bias_vector, v * S::N).cast_const();
+        let offset = panel.vector * self.cell.gates() * S::N;
+        let whole = Product {
+            vectors: v,
+            operand: Operand { first: span.staged.at(0, 0), stride: staged_stride(self.main.k) }.from(at, 0),
+            k: self.main.k,
+            panel: self.weights.at(panel.offset, v * self.main.k * S::N),
+            stream: self.plan.stream,
+        };
+        let starting = |at: usize, n: usize| {
+            self.fetch_states(span.t, &rows[at..at + n], panel.unit);
+            self.starting(span, &rows[at..at + n], bias, offset, v * S::N)
+        };
+        // SAFETY: rows, weights, bias and projection are as long as the layouts say, and packed before the barrier.
+        unsafe {
+            if !matches!(self.cell, Cell::Gru { reset_after: true, .. }) {
+                // A SimpleRNN's group is one panel, whose vectors are the items.
+                product(s, whole, n, sums, (item, items), starting);
+                return;
+            }
+            // z, r, n of the input; the third sum then makes place for the recurrent one.
+            let of_input = Product { k: inputs, ..whole };
+            product(s, of_input, n, sums, (item, items), starting);
+            let q = load(s, bias.add(3 * S::N), S::N);
+            for item in item..item + n {
+                let x = sums.get(s, items, 2, item);
+                sums.set(s, items, 3, item, x);
+                sums.set(s, items, 2, item, q);
+            }
+            let panel = whole.panel.wrapping_add(inputs * v * S::N);
+            let of_state = Product { operand: whole.operand.from(0, inputs), k: units, panel, ..whole };
+            product(s, of_state, n, sums, (item, items), |_, _| Starting::Sums);
         }
     }
 
@@ -442,11 +498,15 @@ impl Pass<'_> {
     #[inline(always)]
     fn fetch_states(&self, t: usize, rows: &[Row], unit: usize) {
         let RecurrentShape { batch, units, .. } = self.shape;
-        let states = if matches!(self.cell, Cell::Lstm { .. }) { self.c } else { self.h };
+        let lstm = matches!(self.cell, Cell::Lstm { .. });
+        let states = if lstm { self.c } else { self.h };
         for row in rows {
             let at = self.row(t, *row) * units + unit;
             fetch(states.at(at, 1));
-            fetch(states.at(at + batch * units, 1));
+            fetch(self.h.at(at + batch * units, 1));
+            if lstm {
+                fetch(self.c.at(at + batch * units, 1));
+            }
         }
     }
 
@@ -458,28 +518,23 @@ impl Pass<'_> {
             let panel = late.panel(index);
             let whole = Product {
                 vectors: 1,
-                panel: self.late_weights.at(panel.offset, units * S::N),
-                inputs: 0,
+                operand: Operand { first: self.late_rows.at(0, 0), stride: staged_stride(units) }
+                    .from(span.base, 0),
                 k: units,
+                panel: self.late_weights.at(panel.offset, units * S::N),
                 stream: self.plan.stream,
             };
             let offset = (panel.vector * 3 + 2) * S::N;
             for (at, n) in balanced(span.rows.len(), GROUP) {
                 let rows = &span.rows[at..at + n];
-                let operands = |at: usize, n: usize| {
-                    let mut rh = NO_ROWS;
-                    for (r, row) in rows[at..at + n].iter().enumerate() {
-                        rh[r] = self.late_rows.at(row.b as usize * units, units);
-                    }
-                    (NO_ROWS, rh)
-                };
+                let whole = Product { operand: whole.operand.from(at, 0), ..whole };
                 let starting = |at: usize, n: usize| {
                     self.starting(span, &rows[at..at + n], std::ptr::null(), offset, S::N)
                 };
-                // SAFETY: as in `step`; `r hp` was written before the barrier.
+                // SAFETY: as in `sums_of`; `r hp` was written before the barrier.
                 unsafe {
-                    product(s, whole, n, sums, operands, starting);
-                    self.gru_late(s, span.t, rows, panel.unit, &mut sums.0);
+                    product(s, whole, n, sums, (0, n), starting);
+                    self.gru_late(s, &Group { t: span.t, base: span.base + at, rows, panel, items: n }, sums);
                 }
             }
         }
@@ -489,6 +544,28 @@ impl Pass<'_> {
     fn row(&self, t: usize, row: Row) -> usize {
         t * self.shape.batch + row.b as usize
     }
+}
+
+/// Rows and panels whose sums are ready: item `i` is row `i % rows`, and of the panels that begin with `panel` the
+/// `i / rows`-th.
+struct Group<'a> {
+    t: usize,
+    /// where its rows are among all members' rows
+    base: usize,
+    rows: &'a [Row],
+    panel: Panel,
+    items: usize,
+}
+
+/// Where an item's values are.
+#[derive(Clone, Copy)]
+struct Item {
+    row: Row,
+    unit: usize,
+    /// units in the vector
+    len: usize,
+    /// number of the first unit in an array `[T, B, U]`
+    at: usize,
 }
 
 /// Stores one vector of a state or of saved values.
@@ -501,171 +578,167 @@ unsafe fn put<S: Lanes<T = f32>>(s: S, view: View<'_>, at: usize, n: usize, v: S
     unsafe { store(s, view.at(at, n), n, v) }
 }
 
-/// The cells' equations on a group of rows and one vector of units.
+/// The cells' equations on a group.
 ///
 /// # Safety
-/// Of all: `sums` holds the cell's sums, `[sums][rows][N]`; the rows' new states and saved values at these units are
-/// this member's.
+/// Of all: `sums` holds the group's sums; its rows' new states and saved values at these units are this member's.
 impl Pass<'_> {
-    /// Stores vectors of a row in its saved blocks.
     #[inline(always)]
-    unsafe fn save<S: Lanes<T = f32>, const K: usize>(
-        &self,
-        s: S,
-        row: usize,
-        unit: usize,
-        n: usize,
-        blocks: [(usize, S::V); K],
-    ) {
+    fn item<S: Lanes<T = f32>>(&self, _: S, group: &Group<'_>, panel: usize, r: usize) -> Item {
+        let row = group.rows[r];
+        let unit = group.panel.unit + panel * S::N;
+        let at = self.row(group.t, row) * self.shape.units + unit;
+        Item { row, unit, len: self.main.valid(unit), at }
+    }
+
+    /// The state before the step.
+    #[inline(always)]
+    unsafe fn state<S: Lanes<T = f32>>(&self, s: S, state: View<'_>, item: Item) -> S::V {
+        let from =
+            if item.row.reset { self.zeros.at(item.unit, item.len) } else { state.at(item.at, item.len) };
+        // SAFETY: the impl's.
+        unsafe { load(s, from, item.len) }
+    }
+
+    /// The state after the step.
+    #[inline(always)]
+    unsafe fn set_state<S: Lanes<T = f32>>(&self, s: S, state: View<'_>, item: Item, to: S::V) {
+        // SAFETY: the impl's.
+        unsafe { put(s, state, item.at + self.shape.batch * self.shape.units, item.len, to) }
+    }
+
+    /// Stores vectors in the saved blocks.
+    #[inline(always)]
+    unsafe fn save<S: Lanes<T = f32>, const K: usize>(&self, s: S, item: Item, blocks: [(usize, S::V); K]) {
         if let Some(saved) = self.saved {
+            let units = self.shape.units;
+            // Row times four blocks, plus the unit: `at` is row times units plus unit.
+            let first = (item.at - item.unit) * 4 + item.unit;
             for (block, v) in blocks {
                 // SAFETY: the impl's.
-                unsafe { put(s, saved, (row * 4 + block) * self.shape.units + unit, n, v) };
+                unsafe { put(s, saved, first + block * units, item.len, v) };
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn lstm<S: Lanes<T = f32>>(&self, s: S, t: usize, rows: &[Row], unit: usize, sums: &mut [f32]) {
-        let RecurrentShape { batch, units, .. } = self.shape;
-        let (n, len) = (rows.len() * S::N, self.main.valid(unit));
+    unsafe fn lstm<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+        let (items, rows) = (group.items, group.rows.len());
         let (kind, gate) = activations(self.cell);
-        activate(gate, &mut sums[..3 * n]);
-        activate(kind, &mut sums[3 * n..4 * n]);
-        for (r, &row) in rows.iter().enumerate() {
-            let sum = |v: usize| v * n + r * S::N;
-            let (i, f) = (s.load(&sums[sum(0)..]), s.load(&sums[sum(1)..]));
-            let (o, g) = (s.load(&sums[sum(2)..]), s.load(&sums[sum(3)..]));
-            // SAFETY: the impl's.
-            unsafe {
-                let cp = load(s, self.before(self.c, t, row, unit, len), len);
-                let c = s.fma(f, cp, s.mul(i, g));
-                put(s, self.c, (self.row(t, row) + batch) * units + unit, len, c);
-                self.save(s, self.row(t, row), unit, len, [(0, i), (1, f), (2, g), (3, o)]);
-                s.store(&mut sums[sum(3)..], c);
+        activate(gate, sums.vectors(s, items, 0, 3));
+        activate(kind, sums.vectors(s, items, 3, 4));
+        for panel in 0..items / rows {
+            for r in 0..rows {
+                let (item, at) = (self.item(s, group, panel, r), panel * rows + r);
+                let (i, f) = (sums.get(s, items, 0, at), sums.get(s, items, 1, at));
+                let (o, g) = (sums.get(s, items, 2, at), sums.get(s, items, 3, at));
+                // SAFETY: the impl's.
+                unsafe {
+                    let c = s.fma(f, self.state(s, self.c, item), s.mul(i, g));
+                    self.set_state(s, self.c, item, c);
+                    self.save(s, item, [(0, i), (1, f), (2, g), (3, o)]);
+                    sums.set(s, items, 3, at, c);
+                }
             }
         }
-        activate(kind, &mut sums[3 * n..4 * n]);
-        for (r, &row) in rows.iter().enumerate() {
-            let h = s.mul(s.load(&sums[2 * n + r * S::N..]), s.load(&sums[3 * n + r * S::N..]));
-            // SAFETY: the impl's.
-            unsafe { put(s, self.h, (self.row(t, row) + batch) * units + unit, len, h) };
+        activate(kind, sums.vectors(s, items, 3, 4));
+        for panel in 0..items / rows {
+            for r in 0..rows {
+                let (item, at) = (self.item(s, group, panel, r), panel * rows + r);
+                let h = s.mul(sums.get(s, items, 2, at), sums.get(s, items, 3, at));
+                // SAFETY: the impl's.
+                unsafe { self.set_state(s, self.h, item, h) };
+            }
         }
     }
 
     #[inline(always)]
-    unsafe fn gru_after<S: Lanes<T = f32>>(
-        &self,
-        s: S,
-        t: usize,
-        rows: &[Row],
-        unit: usize,
-        sums: &mut [f32],
-    ) {
-        let n = rows.len() * S::N;
+    unsafe fn gru_after<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+        let (items, rows) = (group.items, group.rows.len());
         let (kind, gate) = activations(self.cell);
-        activate(gate, &mut sums[..2 * n]);
-        for at in (0..n).step_by(S::N) {
-            let (r, q) = (s.load(&sums[n + at..]), s.load(&sums[2 * n + at..]));
-            let x = s.load(&sums[3 * n + at..]);
-            s.store(&mut sums[3 * n + at..], s.fma(r, q, x));
+        activate(gate, sums.vectors(s, items, 0, 2));
+        for at in 0..items {
+            let (r, q) = (sums.get(s, items, 1, at), sums.get(s, items, 2, at));
+            let n = s.fma(r, q, sums.get(s, items, 3, at));
+            sums.set(s, items, 3, at, n);
         }
-        activate(kind, &mut sums[3 * n..4 * n]);
-        for (index, &row) in rows.iter().enumerate() {
-            let sum = |v: usize| v * n + index * S::N;
-            let (z, r) = (s.load(&sums[sum(0)..]), s.load(&sums[sum(1)..]));
-            let (q, new) = (s.load(&sums[sum(2)..]), s.load(&sums[sum(3)..]));
-            // SAFETY: the impl's.
-            unsafe {
-                self.gru_state(s, t, row, unit, z, new);
-                let len = self.main.valid(unit);
-                self.save(s, self.row(t, row), unit, len, [(0, z), (1, r), (2, new), (3, q)]);
+        activate(kind, sums.vectors(s, items, 3, 4));
+        for panel in 0..items / rows {
+            for r in 0..rows {
+                let (item, at) = (self.item(s, group, panel, r), panel * rows + r);
+                let (z, r) = (sums.get(s, items, 0, at), sums.get(s, items, 1, at));
+                let (q, n) = (sums.get(s, items, 2, at), sums.get(s, items, 3, at));
+                // SAFETY: the impl's.
+                unsafe {
+                    self.gru_state(s, item, z, n);
+                    self.save(s, item, [(0, z), (1, r), (2, n), (3, q)]);
+                }
             }
         }
     }
 
     /// `h = z hp + (1 - z) n`
     #[inline(always)]
-    unsafe fn gru_state<S: Lanes<T = f32>>(&self, s: S, t: usize, row: Row, unit: usize, z: S::V, n: S::V) {
-        let RecurrentShape { batch, units, .. } = self.shape;
-        let len = self.main.valid(unit);
+    unsafe fn gru_state<S: Lanes<T = f32>>(&self, s: S, item: Item, z: S::V, n: S::V) {
         // SAFETY: the impl's.
         unsafe {
-            let hp = load(s, self.before(self.h, t, row, unit, len), len);
-            let h = s.fma(z, s.sub(hp, n), n);
-            put(s, self.h, (self.row(t, row) + batch) * units + unit, len, h);
+            let hp = self.state(s, self.h, item);
+            self.set_state(s, self.h, item, s.fma(z, s.sub(hp, n), n));
         }
     }
 
     #[inline(always)]
-    unsafe fn gru_early<S: Lanes<T = f32>>(
-        &self,
-        s: S,
-        t: usize,
-        rows: &[Row],
-        unit: usize,
-        sums: &mut [f32],
-    ) {
+    unsafe fn gru_early<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
         let RecurrentShape { batch, units, .. } = self.shape;
-        let (n, len) = (rows.len() * S::N, self.main.valid(unit));
+        let (items, rows) = (group.items, group.rows.len());
         let (_, gate) = activations(self.cell);
-        activate(gate, &mut sums[..2 * n]);
-        for (index, &row) in rows.iter().enumerate() {
-            let (z, r) = (s.load(&sums[index * S::N..]), s.load(&sums[n + index * S::N..]));
-            // SAFETY: the impl's.
-            unsafe {
-                let q = s.mul(r, load(s, self.before(self.h, t, row, unit, len), len));
-                put(s, self.late_rows, row.b as usize * units + unit, len, q);
-                put(s, self.late_rows, (batch + row.b as usize) * units + unit, len, z);
-                self.save(s, self.row(t, row), unit, len, [(0, z), (1, r), (3, q)]);
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn gru_late<S: Lanes<T = f32>>(
-        &self,
-        s: S,
-        t: usize,
-        rows: &[Row],
-        unit: usize,
-        sums: &mut [f32],
-    ) {
-        let RecurrentShape { batch, units, .. } = self.shape;
-        let len = self.main.valid(unit);
-        let (kind, _) = activations(self.cell);
-        activate(kind, &mut sums[..rows.len() * S::N]);
-        for (index, &row) in rows.iter().enumerate() {
-            let n = s.load(&sums[index * S::N..]);
-            // SAFETY: the impl's.
-            unsafe {
-                let z = load(s, self.late_rows.at((batch + row.b as usize) * units + unit, len), len);
-                self.gru_state(s, t, row, unit, z, n);
-                self.save(s, self.row(t, row), unit, len, [(2, n)]);
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn simple<S: Lanes<T = f32>>(
-        &self,
-        s: S,
-        t: usize,
-        rows: &[Row],
-        unit: usize,
-        vectors: usize,
-        sums: &mut [f32],
-    ) {
-        let RecurrentShape { batch, units, .. } = self.shape;
-        let (kind, _) = activations(self.cell);
-        activate(kind, &mut sums[..vectors * rows.len() * S::N]);
-        for v in 0..vectors {
-            let unit = unit + v * S::N;
-            let len = self.main.valid(unit);
-            for (r, &row) in rows.iter().enumerate() {
-                let h = s.load(&sums[(v * rows.len() + r) * S::N..]);
+        activate(gate, sums.vectors(s, items, 0, 2));
+        for panel in 0..items / rows {
+            for r_index in 0..rows {
+                let (item, at) = (self.item(s, group, panel, r_index), panel * rows + r_index);
+                let (z, r) = (sums.get(s, items, 0, at), sums.get(s, items, 1, at));
                 // SAFETY: the impl's.
-                unsafe { put(s, self.h, (self.row(t, row) + batch) * units + unit, len, h) };
+                unsafe {
+                    let q = s.mul(r, self.state(s, self.h, item));
+                    let b = item.row.b as usize;
+                    let row = (group.base + r_index) * staged_stride(units);
+                    put(s, self.late_rows, row + item.unit, item.len, q);
+                    put(s, self.late_rows, batch * staged_stride(units) + b * units + item.unit, item.len, z);
+                    self.save(s, item, [(0, z), (1, r), (3, q)]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn gru_late<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+        let RecurrentShape { batch, units, .. } = self.shape;
+        let (kind, _) = activations(self.cell);
+        activate(kind, sums.vectors(s, group.items, 0, 1));
+        for r in 0..group.rows.len() {
+            let item = self.item(s, group, 0, r);
+            let n = sums.get(s, group.items, 0, r);
+            // SAFETY: the impl's.
+            unsafe {
+                let z = batch * staged_stride(units) + item.row.b as usize * units + item.unit;
+                let z = load(s, self.late_rows.at(z, item.len), item.len);
+                self.gru_state(s, item, z, n);
+                self.save(s, item, [(2, n)]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn simple<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+        let (kind, _) = activations(self.cell);
+        let vectors = group.panel.vectors;
+        activate(kind, sums.vectors(s, group.items, 0, vectors));
+        for v in 0..vectors {
+            for r in 0..group.rows.len() {
+                let item = self.item(s, group, v, r);
+                let h = sums.get(s, group.items, v, r);
+                // SAFETY: the impl's.
+                unsafe { self.set_state(s, self.h, item, h) };
             }
         }
     }

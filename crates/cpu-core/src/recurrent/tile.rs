@@ -15,14 +15,39 @@ pub(super) const GROUP: usize = 48;
 /// Bytes of a block of a panel: half of a first-level cache of 48 KB.
 const BLOCK_BYTES: usize = 24 * 1024;
 
-/// Sums of a group of rows, `[vectors][rows][N]`.
+/// Sums of a group, `[vectors][items][N]`. An item is a row of a panel; where rows are few, several panels are in one
+/// group.
 #[repr(align(64))]
-pub(super) struct Sums(pub [f32; GROUP * MOST_VECTORS * 16]);
+pub(super) struct Sums([f32; GROUP * MOST_VECTORS * 16]);
 
 impl Sums {
     pub fn new() -> Self {
         Sums([0.0; GROUP * MOST_VECTORS * 16])
     }
+
+    /// Vectors `from..to` of every item, for `items` items.
+    #[inline(always)]
+    pub fn vectors<S: Lanes>(&mut self, _: S, items: usize, from: usize, to: usize) -> &mut [f32] {
+        &mut self.0[from * items * S::N..to * items * S::N]
+    }
+
+    /// Vector `v` of item `item`.
+    #[inline(always)]
+    pub fn get<S: Lanes<T = f32>>(&self, s: S, items: usize, v: usize, item: usize) -> S::V {
+        s.load(&self.0[(v * items + item) * S::N..][..S::N])
+    }
+
+    /// Overwrites vector `v` of item `item`.
+    #[inline(always)]
+    pub fn set<S: Lanes<T = f32>>(&mut self, s: S, items: usize, v: usize, item: usize, to: S::V) {
+        s.store(&mut self.0[(v * items + item) * S::N..][..S::N], to);
+    }
+}
+
+/// Panels that go into one group of `rows` rows.
+#[inline(always)]
+pub(super) fn panels_at_once(rows: usize) -> usize {
+    (GROUP / rows.max(1)).max(1)
 }
 
 /// Most rows of a tile of `vectors` vectors so that its sums stay in registers.
@@ -67,18 +92,31 @@ impl Iterator for Balanced {
     }
 }
 
-/// Pointers to the rows of a tile; only the first rows of the tile are read.
+/// Pointers to a vector per row of a tile; only the first rows of the tile are read.
 pub(super) type Rows = [*const f32; MOST_ROWS];
 /// No rows.
 pub(super) const NO_ROWS: Rows = [std::ptr::null(); MOST_ROWS];
 
-/// One product: rows of `k` numbers, from the `skip`-th on, times a panel that begins with the row for `skip`.
+/// The left operand: row `r` begins at `first + r * stride`.
 #[derive(Clone, Copy)]
-pub(super) struct Term<'a> {
-    pub rows: &'a Rows,
-    pub skip: usize,
-    pub k: usize,
-    pub panel: *const f32,
+pub(super) struct Operand {
+    pub first: *const f32,
+    pub stride: usize,
+}
+
+impl Operand {
+    /// From row `row` and number `skip` of its rows on.
+    #[inline(always)]
+    pub fn from(self, row: usize, skip: usize) -> Self {
+        Operand { first: self.first.wrapping_add(row * self.stride + skip), ..self }
+    }
+}
+
+/// Numbers from one staged row to the next. Rows a power of two apart would all fall into a few sets of the
+/// first-level cache, which then holds a fraction of them; a line more spreads them.
+#[inline]
+pub(super) fn staged_stride(len: usize) -> usize {
+    len.next_multiple_of(16) + 16
 }
 
 /// What a tile's sums start from.
@@ -91,15 +129,6 @@ pub(super) enum Start<'a> {
     Each(&'a Rows),
     /// what is in the place of the result
     Sums,
-}
-
-/// Where a tile's result goes.
-#[derive(Clone, Copy)]
-pub(super) enum Out<'a> {
-    /// vector `v` of row `r` at `v * stride + r * N`
-    Sums(*mut f32, usize),
-    /// `[vectors][N]` for every row
-    Each(&'a [*mut f32; MOST_ROWS]),
 }
 
 /// Memory to be fetched into the second-level cache meanwhile: this many lines from here, per `k`.
@@ -118,30 +147,37 @@ impl Ahead {
 pub(super) struct Tile<'a, const V: usize> {
     rows: usize,
     start: Start<'a>,
-    terms: [Term<'a>; 2],
-    out: Out<'a>,
+    operand: Operand,
+    k: usize,
+    panel: *const f32,
+    out: *mut f32,
+    stride: usize,
     ahead: Ahead,
 }
 
-/// Writes `start + sum of terms` for a tile of `rows` rows and `vectors` vectors.
+/// Writes `start + sum of terms` for a tile of `rows` rows and `vectors` vectors: vector `v` of row `r` to
+/// `out[v * stride + r * N]`.
 ///
 /// # Safety
-/// The first `rows` rows of a term hold `skip + k` numbers, its panel `k * vectors * N`; a start holds `vectors * N`
+/// The first `rows` rows of the operand hold `k` numbers, the panel `k * vectors * N`; a start holds `vectors * N`
 /// numbers (per row); `out` has room and is used by nobody else.
 #[inline(always)]
 pub(super) unsafe fn tile<'a>(
     vectors: usize,
     rows: usize,
     start: Start<'a>,
-    terms: [Term<'a>; 2],
-    out: Out<'a>,
+    operand: Operand,
+    k: usize,
+    panel: *const f32,
+    out: *mut f32,
+    stride: usize,
     ahead: Ahead,
 ) {
     match vectors {
-        1 => dispatch(Tile::<1> { rows, start, terms, out, ahead }),
-        2 => dispatch(Tile::<2> { rows, start, terms, out, ahead }),
-        3 => dispatch(Tile::<3> { rows, start, terms, out, ahead }),
-        4 => dispatch(Tile::<4> { rows, start, terms, out, ahead }),
+        1 => dispatch(Tile::<1> { rows, start, operand, k, panel, out, stride, ahead }),
+        2 => dispatch(Tile::<2> { rows, start, operand, k, panel, out, stride, ahead }),
+        3 => dispatch(Tile::<3> { rows, start, operand, k, panel, out, stride, ahead }),
+        4 => dispatch(Tile::<4> { rows, start, operand, k, panel, out, stride, ahead }),
         _ => unreachable!("a panel has 1 to {MOST_VECTORS} vectors"),
     }
 }
@@ -170,10 +206,7 @@ impl<const V: usize> Tile<'_, V> {
         if R > most_rows::<S>(V) {
             unreachable!("tiles are cut to fit the registers");
         }
-        let place = |r: usize, v: usize| match self.out {
-            Out::Sums(out, stride) => out.wrapping_add(v * stride + r * S::N),
-            Out::Each(rows) => rows[r].wrapping_add(v * S::N),
-        };
+        let place = |r: usize, v: usize| self.out.wrapping_add(v * self.stride + r * S::N);
         let mut acc = [[s.splat(0.0); V]; R];
         for r in 0..R {
             for v in 0..V {
@@ -187,15 +220,12 @@ impl<const V: usize> Tile<'_, V> {
                 acc[r][v] = s.load(unsafe { std::slice::from_raw_parts(from, S::N) });
             }
         }
-        let mut ahead = self.ahead;
-        for term in &self.terms {
-            // SAFETY: the maker's.
-            unsafe {
-                if ahead.lines == 0 {
-                    multiply::<S, R, V, false>(s, &mut acc, term, &mut ahead);
-                } else {
-                    multiply::<S, R, V, true>(s, &mut acc, term, &mut ahead);
-                }
+        // SAFETY: the maker's.
+        unsafe {
+            if self.ahead.lines == 0 {
+                multiply::<S, R, V, false>(s, &mut acc, self.operand, self.k, self.panel, self.ahead);
+            } else {
+                multiply::<S, R, V, true>(s, &mut acc, self.operand, self.k, self.panel, self.ahead);
             }
         }
         for r in 0..R {
@@ -207,25 +237,27 @@ impl<const V: usize> Tile<'_, V> {
     }
 }
 
-/// `sums[r][v] += sum over k of rows[r][skip + k] * panel[k][v]`
+/// `sums[r][v] += sum over k of operand[r][k] * panel[k][v]`
 ///
 /// # Safety
-/// Every one of the first `R` rows holds `skip + k` numbers, the panel `k * V * N`.
+/// Every one of the first `R` rows holds `k` numbers, the panel `k * V * N`.
 #[inline(always)]
 unsafe fn multiply<S: Lanes<T = f32>, const R: usize, const V: usize, const FETCH: bool>(
     s: S,
     sums: &mut [[S::V; V]; R],
-    term: &Term<'_>,
-    ahead: &mut Ahead,
+    operand: Operand,
+    k: usize,
+    panel: *const f32,
+    mut ahead: Ahead,
 ) {
     // A copy that is only indexed by constants once the loops below are unrolled: it lives in registers.
     let mut acc = *sums;
-    let mut rows = NO_ROWS;
+    let mut rows = [operand.first; R];
     for r in 0..R {
-        rows[r] = term.rows[r].wrapping_add(term.skip);
+        rows[r] = operand.from(r, 0).first;
     }
-    let mut weights = term.panel;
-    for p in 0..term.k {
+    let mut weights = panel;
+    for p in 0..k {
         if FETCH {
             for _ in 0..ahead.lines {
                 fetch(ahead.from);
@@ -266,11 +298,10 @@ pub(super) fn fetch(line: *const f32) {
 #[derive(Clone, Copy)]
 pub(super) struct Product {
     pub vectors: usize,
-    pub panel: *const f32,
-    /// length of the first term's rows
-    pub inputs: usize,
-    /// length of both terms' rows
+    pub operand: Operand,
+    /// length of the operand's rows
     pub k: usize,
+    pub panel: *const f32,
     /// the weights do not stay in the second-level cache: fetch ahead
     pub stream: bool,
 }
@@ -283,11 +314,11 @@ pub(super) enum Starting {
     Sums,
 }
 
-/// `sums[v][row] = start + first term + second term` for `n` rows, where `operands(first, rows)` gives a tile's rows of
-/// both terms and `starting` what it starts from.
+/// `sums[v][item + row] = start + operand[row] * panel` for `n` rows, where `starting(first, rows)` gives what a tile
+/// starts from.
 ///
 /// The panel is taken in blocks that stay in the first-level cache while the tiles go over them; the sums wait in
-/// `sums [vectors][n][N]`.
+/// `sums`, which holds `items` items.
 ///
 /// # Safety
 /// As [`tile`].
@@ -297,10 +328,10 @@ pub(super) unsafe fn product<S: Lanes<T = f32>>(
     product: Product,
     n: usize,
     sums: &mut Sums,
-    operands: impl Fn(usize, usize) -> (Rows, Rows),
+    (item, items): (usize, usize),
     starting: impl Fn(usize, usize) -> Starting,
 ) {
-    let Product { vectors, panel, inputs, k, stream } = product;
+    let Product { vectors, operand, k, panel, stream } = product;
     let most = most_rows::<S>(vectors);
     let tiles = n.div_ceil(most);
     let lines = if stream { vectors.div_ceil(tiles) } else { 0 };
@@ -308,14 +339,8 @@ pub(super) unsafe fn product<S: Lanes<T = f32>>(
     let blocks = Balanced { next: 0, n: k, pieces: k.div_ceil(block).max(1) };
     let width = vectors * S::N;
     for (first, len) in blocks {
-        let (from, to) = (panel.wrapping_add(first * width), first + len);
-        let next = panel.wrapping_add(to * width);
+        let next = panel.wrapping_add((first + len) * width);
         for (i, (at, rows)) in balanced(n, most).enumerate() {
-            let (x, h) = operands(at, rows);
-            let x_len = inputs.min(to).saturating_sub(first);
-            let h_skip = first.max(inputs) - inputs;
-            let x = Term { rows: &x, skip: first.min(inputs), k: x_len, panel: from };
-            let h = Term { rows: &h, skip: h_skip, k: len - x_len, panel: from.wrapping_add(x_len * width) };
             let starting = if first == 0 { starting(at, rows) } else { Starting::Sums };
             let start = match &starting {
                 Starting::Zero => Start::Zero,
@@ -323,14 +348,15 @@ pub(super) unsafe fn product<S: Lanes<T = f32>>(
                 Starting::Each(rows) => Start::Each(rows),
                 Starting::Sums => Start::Sums,
             };
-            let out = Out::Sums(sums.0.as_mut_ptr().wrapping_add(at * S::N), n * S::N);
+            let out = sums.0.as_mut_ptr().wrapping_add((item + at) * S::N);
             let ahead = if i * lines < vectors {
                 Ahead { from: next.wrapping_add(i * len * lines * 16), lines }
             } else {
                 Ahead::NOTHING
             };
+            let (operand, panel) = (operand.from(at, first), panel.wrapping_add(first * width));
             // SAFETY: the caller's.
-            unsafe { tile(vectors, rows, start, [x, h], out, ahead) };
+            unsafe { tile(vectors, rows, start, operand, len, panel, out, items * S::N, ahead) };
         }
     }
 }

@@ -26,6 +26,12 @@ impl<'a> View<'a> {
         View { start: std::ptr::NonNull::dangling().as_ptr(), len: 0, borrow: PhantomData }
     }
 
+    /// A part of it.
+    pub fn part(&self, at: usize, n: usize) -> Self {
+        assert!(at + n <= self.len);
+        View { start: self.start.wrapping_add(at), len: n, borrow: PhantomData }
+    }
+
     /// Where element `at` is; the pointer is good for `n` elements.
     #[inline(always)]
     pub fn at(&self, at: usize, n: usize) -> *mut f32 {
