@@ -33,9 +33,9 @@ override ACT: u32 = 0u;
 override A_BY_ROW: bool = false;
 override B_BY_K: bool = false;
 
-// Slabs as [k][index], 64 floats per k and one vec4 of padding against bank conflicts.
-var<workgroup> slab_a: array<f32, 1088>;
-var<workgroup> slab_b: array<f32, 1088>;
+// Slabs as [k][quad], 16 vec4s per k and one of padding against bank conflicts.
+var<workgroup> slab_a: array<vec4<f32>, 272>;
+var<workgroup> slab_b: array<vec4<f32>, 272>;
 
 fn load_a(base: u32, row: u32, k: u32) -> f32 {
     if row < params.m && k < params.k {
@@ -49,10 +49,6 @@ fn load_b(base: u32, k: u32, col: u32) -> f32 {
         return b[base + k * params.b_k + col * params.b_col];
     }
     return 0.0;
-}
-
-fn quad_a(at: u32) -> vec4<f32> {
-    return vec4(slab_a[at], slab_a[at + 1u], slab_a[at + 2u], slab_a[at + 3u]);
 }
 
 fn store_row(base: u32, i: u32, j: u32, sums: vec4<f32>) {
@@ -84,25 +80,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var t0 = mat4x4<f32>();
     var t1 = mat4x4<f32>();
     for (var k0 = 0u; k0 < params.k; k0 += 16u) {
-        for (var e = lane; e < 1024u; e += 128u) {
-            let ka = select(e % 16u, e / 64u, A_BY_ROW);
-            let ra = select(e / 16u, e % 64u, A_BY_ROW);
-            slab_a[ka * 68u + ra] = load_a(base_a, row + ra, k0 + ka);
-            let kb = select(e / 64u, e % 16u, B_BY_K);
-            let cb = select(e % 64u, e / 16u, B_BY_K);
-            slab_b[kb * 68u + cb] = load_b(base_b, k0 + kb, col + cb);
+        for (var e = lane; e < 256u; e += 128u) {
+            let ka = select(e % 16u, e / 16u, A_BY_ROW);
+            let qa = select(e / 16u, e % 16u, A_BY_ROW);
+            let ra = row + qa * 4u;
+            slab_a[ka * 17u + qa] = vec4(
+                load_a(base_a, ra, k0 + ka),
+                load_a(base_a, ra + 1u, k0 + ka),
+                load_a(base_a, ra + 2u, k0 + ka),
+                load_a(base_a, ra + 3u, k0 + ka),
+            );
+            let kb = select(e / 16u, e % 16u, B_BY_K);
+            let qb = select(e % 16u, e / 16u, B_BY_K);
+            let cb = col + qb * 4u;
+            slab_b[kb * 17u + qb] = vec4(
+                load_b(base_b, k0 + kb, cb),
+                load_b(base_b, k0 + kb, cb + 1u),
+                load_b(base_b, k0 + kb, cb + 2u),
+                load_b(base_b, k0 + kb, cb + 3u),
+            );
         }
         workgroupBarrier();
         for (var k = 0u; k < 16u; k++) {
-            let at = k * 68u;
-            let w = vec4(
-                slab_b[at + my_col],
-                slab_b[at + my_col + 1u],
-                slab_b[at + my_col + 2u],
-                slab_b[at + my_col + 3u],
-            );
-            let x = quad_a(at + my_row);
-            let z = quad_a(at + my_row + 4u);
+            let w = slab_b[k * 17u + my_col / 4u];
+            let x = slab_a[k * 17u + my_row / 4u];
+            let z = slab_a[k * 17u + my_row / 4u + 1u];
             t0 += mat4x4(x.x * w, x.y * w, x.z * w, x.w * w);
             t1 += mat4x4(z.x * w, z.y * w, z.z * w, z.w * w);
         }

@@ -229,12 +229,13 @@ impl Context {
     /// submissions so that no driver watchdog sees one that takes too long.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Timeout`], or what an earlier run left.
+    /// [`Error::DeviceLost`], [`Error::Timeout`], or what an earlier run left; [`Error::InvalidArgument`] where the program
+    /// is another context's.
     pub fn run(&self, program: &Program, steps: &[StepParams]) -> Result<()> {
-        assert!(
-            Arc::ptr_eq(&program.context().inner, &self.inner),
-            "a program runs on the context that recorded it"
-        );
+        if !Arc::ptr_eq(&program.context().inner, &self.inner) {
+            let reason = "the program was recorded on another context; record it on this one".into();
+            return Err(Error::InvalidArgument { operation: "run", reason });
+        }
         self.check("run")?;
         let mut state = self.inner.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let budget = if self.info().kind.is_hardware() { 2e10 } else { 2e9 };
