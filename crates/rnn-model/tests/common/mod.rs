@@ -70,13 +70,11 @@ impl Report {
         }
         let largest = want.iter().fold(floor, |m, &w| m.max(f64::from(w).abs()));
         let allowed = tolerance * largest;
-        // A NaN makes the comparison false, and so the element wrong.
-        let wrong = |(g, w): &(&f32, &f32)| !((f64::from(**g) - f64::from(**w)).abs() <= allowed);
+        let apart = |(g, w): (&f32, &f32)| (f64::from(*g) - f64::from(*w)).abs();
+        let wrong = |&pair: &(&f32, &f32)| apart(pair).is_nan() || apart(pair) > allowed;
         let count = got.iter().zip(want).filter(wrong).count();
-        if count > 0 {
-            let (g, w) = got.iter().zip(want).find(wrong).expect("counted above");
-            let worst =
-                got.iter().zip(want).map(|(g, w)| (f64::from(*g) - f64::from(*w)).abs()).fold(0.0, f64::max);
+        if let Some((g, w)) = got.iter().zip(want).find(wrong) {
+            let worst = got.iter().zip(want).map(apart).fold(0.0, f64::max);
             self.fail(format!(
                 "{what}: {count} of {} are off by more than {allowed:.1e}, by {worst:.1e} at most; the first is {g}, expected {w}",
                 got.len()
