@@ -133,3 +133,126 @@ fn the_same_call_gives_the_same_bits() {
         }
     }
 }
+
+/// Bit-identical, whoever computes a row: it is what lets a busy machine use fewer threads.
+#[test]
+fn results_do_not_depend_on_threads() {
+    let mut rng = Rng(7);
+    for kind in 0..4 {
+        for (batch, units) in [(30, 70), (1, 160), (4, 500)] {
+            let shape = RecurrentShape { time: 5, batch, input: 20, units };
+            let p = Problem::random(&mut rng, cell(kind, Activation::Tanh, Activation::Sigmoid), shape);
+            let (one, two) = (
+                p.run::<f32>(&mut RecurrentWorkspace::new(), 1),
+                p.run::<f32>(&mut RecurrentWorkspace::new(), 2),
+            );
+            assert_eq!(
+                (one.h, one.c, one.h0, one.c0),
+                (two.h, two.c, two.h0, two.c0),
+                "{kind} {batch} {units}"
+            );
+        }
+    }
+}
+
+/// The states after a sequence given at once and in parts are the same bits: a part starts from the last slot of the
+/// one before.
+#[test]
+fn parts_equal_the_whole() {
+    let mut rng = Rng(8);
+    for kind in 0..4 {
+        for (batch, input, units) in [(3, 2, 5), (20, 40, 33), (1, 30, 130)] {
+            let cell = cell(kind, Activation::Tanh, Activation::Sigmoid);
+            let shape = RecurrentShape { time: 11, batch, input, units };
+            let p = Problem::random(&mut rng, cell, shape);
+            let whole = p.run::<f32>(&mut RecurrentWorkspace::new(), 2);
+            let slot = batch * units;
+            let (mut h, mut c) = (whole.h[..slot].to_vec(), whole.c[..whole.c.len().min(slot)].to_vec());
+            let mut first = 0;
+            for time in [1, 4, 6] {
+                let mut part = p.clone();
+                part.shape.time = time;
+                part.x = p.x[first * batch * input..(first + time) * batch * input].to_vec();
+                part.flags = p.flags.as_ref().map(|f| f[first * batch..(first + time) * batch].to_vec());
+                (part.dy, part.dh_last, part.dc_last) = (None, None, None);
+                part.h0 = h.iter().map(|&v| f64::from(v)).collect();
+                part.c0 = c.iter().map(|&v| f64::from(v)).collect();
+                let got = part.run::<f32>(&mut RecurrentWorkspace::new(), 2);
+                assert_eq!(got.h, whole.h[first * slot..(first + time + 1) * slot], "{kind} {batch} {units}");
+                h = got.h[time * slot..].to_vec();
+                if !c.is_empty() {
+                    c = got.c[time * slot..].to_vec();
+                }
+                first += time;
+            }
+        }
+    }
+}
+
+/// More steps than fit into 16 bits. The error of a step is forgotten by the gates, so that it does not grow with T.
+#[test]
+fn seventy_thousand_steps() {
+    let mut rng = Rng(10);
+    for kind in 0..4 {
+        let shape = RecurrentShape { time: 70_000, batch: 1, input: 1, units: 3 };
+        let mut p = Problem::random(&mut rng, cell(kind, Activation::Tanh, Activation::Sigmoid), shape);
+        // A gradient on the last steps alone: sums over 70,000 random ones would need another tolerance.
+        (p.dy, p.dc_last) = (None, None);
+        p.dh_last = Some(vec![1.0; 3]);
+        let got = p.run::<f32>(&mut RecurrentWorkspace::new(), 2);
+        let expected = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);
+        all_close(&got, &expected, &p).unwrap();
+    }
+}
+
+/// Packed weights are kept while their version is the same, and packed anew when it changes.
+#[test]
+fn versions_of_weights() {
+    use cpu_core::recurrent::recurrent_forward;
+    let mut rng = Rng(11);
+    let shape = RecurrentShape { time: 2, batch: 3, input: 2, units: 20 };
+    let p = Problem::random(&mut rng, cell(1, Activation::Tanh, Activation::Sigmoid), shape);
+    let f32s = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<f32>>();
+    let (x, kernel, recurrent) = (f32s(&p.x), f32s(&p.kernel), f32s(&p.recurrent));
+    let mut workspace = RecurrentWorkspace::new();
+    let mut run = |kernel: &[f32], version: u64| {
+        let mut h = f32s(&p.h0);
+        h.resize(h.len() * 3, f32::NAN);
+        recurrent_forward(
+            p.cell,
+            shape,
+            &x,
+            kernel,
+            &recurrent,
+            None,
+            None,
+            &mut h,
+            None,
+            None,
+            &mut workspace,
+            version,
+            1,
+        )
+        .unwrap();
+        h
+    };
+    let changed: Vec<f32> = kernel.iter().map(|w| w + 0.5).collect();
+    let first = run(&kernel, 1);
+    assert_eq!(first, run(&changed, 1), "the same version: the caller says that nothing changed");
+    let second = run(&changed, 2);
+    assert_ne!(first, second);
+    assert_eq!(second, run(&changed, 0));
+    assert_eq!(first, run(&kernel, 0));
+}
+
+#[test]
+fn strategies_say_why() {
+    use cpu_core::recurrent::strategy;
+    let cell = cell(0, Activation::Tanh, Activation::Sigmoid);
+    let tiny = RecurrentShape { time: 3, batch: 1, input: 1, units: 4 };
+    assert_eq!(strategy(cell, tiny, 8).0, "packed");
+    assert_eq!(strategy(cell, RecurrentShape { time: 0, ..tiny }, 8).0, "empty");
+    let large = RecurrentShape { time: 50, batch: 64, input: 512, units: 512 };
+    let (name, why) = strategy(cell, large, 1);
+    assert!(name == "packed" && why.starts_with("one thread;"), "{why}");
+}

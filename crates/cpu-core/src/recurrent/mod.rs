@@ -31,6 +31,7 @@ mod workspace;
 use crate::error::{check_len, volume};
 use crate::{Activation, Cell, Error, RESET, Real, Result, VALID};
 use plan::Plan;
+pub use plan::strategy;
 pub use workspace::RecurrentWorkspace;
 use workspace::sized;
 

@@ -76,3 +76,41 @@ impl Kernel<f32> for Width {
         S::N
     }
 }
+
+/// What [`super::recurrent_forward`] and [`super::recurrent_backward`] do in `f32` for this cell, shape and number of
+/// threads: a name, and a sentence that says why.
+///
+/// Names: `packed` on one thread, `packed-rows` with the batch divided between threads, `packed-units` with the units
+/// divided; `empty` where there is nothing to compute.
+pub fn strategy(cell: Cell, shape: RecurrentShape, threads: usize) -> (&'static str, String) {
+    if shape.time == 0 || shape.batch == 0 || shape.units == 0 {
+        return ("empty", "there are no steps, samples or units".to_owned());
+    }
+    let plan = Plan::new(cell, shape, threads);
+    let width = match plan.lanes {
+        16 => "AVX-512, 16 units at a time",
+        8 => "AVX2, 8 units at a time",
+        4 => "NEON, 4 units at a time",
+        _ => "plain code",
+    };
+    let input = if plan.fused {
+        "the input's product is part of each step".to_owned()
+    } else {
+        format!("the input's product is made for {} steps at a time", plan.chunk)
+    };
+    let (name, share) = match (plan.threads, plan.split) {
+        (1, _) if threads.min(cores()) > 1 => {
+            ("packed", "one thread: too little work per hand-over to pay for a second".to_owned())
+        }
+        (1, _) => ("packed", "one thread".to_owned()),
+        (n, Split::Rows) => (
+            "packed-rows",
+            format!("{n} threads share the batch and never wait for each other inside the sequence"),
+        ),
+        (n, Split::Units) => {
+            let why = "too few samples for its weights to be read by every core";
+            ("packed-units", format!("{n} threads share the units and meet after every step: {why}"))
+        }
+    };
+    (name, format!("{share}; weights packed once per sequence ({width}); {input}"))
+}
