@@ -22,8 +22,12 @@ crate::params! {
         pub weight_decay: f32,
         /// momentum, or beta_1
         pub momentum: f32,
+        /// 1 less that, rounded once
+        pub momentum_rest: f32,
         /// rho, or beta_2
         pub decay: f32,
+        /// 1 less that, rounded once
+        pub decay_rest: f32,
         /// of the denominator
         pub epsilon: f32,
     }

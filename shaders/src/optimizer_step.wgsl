@@ -13,8 +13,11 @@ struct Params {
     weight_decay: f32,
     // SGD and RMSprop: momentum; Adam: beta_1
     momentum: f32,
+    // 1 - momentum, rounded once; likewise for decay
+    momentum_rest: f32,
     // RMSprop: rho; Adam: beta_2
     decay: f32,
+    decay_rest: f32,
     epsilon: f32,
 }
 
@@ -66,11 +69,11 @@ fn main(
             w += increment;
         }
         case 1u: {
-            let mean_square = params.decay * v[params.v_at + i] + (1.0 - params.decay) * g * g;
+            let mean_square = params.decay * v[params.v_at + i] + params.decay_rest * g * g;
             v[params.v_at + i] = mean_square;
             var centred = mean_square;
             if CENTERED {
-                let mean = params.decay * x[params.x_at + i] + (1.0 - params.decay) * g;
+                let mean = params.decay * x[params.x_at + i] + params.decay_rest * g;
                 x[params.x_at + i] = mean;
                 centred -= mean * mean;
             }
@@ -84,8 +87,8 @@ fn main(
         default: {
             let old_m = m[params.m_at + i];
             let old_v = v[params.v_at + i];
-            let new_m = old_m + (g - old_m) * (1.0 - params.momentum);
-            let new_v = old_v + (g * g - old_v) * (1.0 - params.decay);
+            let new_m = old_m + (g - old_m) * params.momentum_rest;
+            let new_v = old_v + (g * g - old_v) * params.decay_rest;
             m[params.m_at + i] = new_m;
             v[params.v_at + i] = new_v;
             var scale = new_v;

@@ -202,13 +202,14 @@ pub struct OptimizerSpec {
     pub clip_value: f32,
 }
 
-/// The update rules. `m`, `v` and `x` are the slots, each as long as the parameters.
+/// The update rules. `m`, `v` and `x` are the slots, each as long as the parameters. Constants are in double precision,
+/// so that `1 - beta` is that of the decimal number: from f32, `1 - 0.999` would be off by 5e-5 of itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum UpdateRule {
     /// No momentum: `w -= lr g`. Else `m = momentum m - lr g`, `w += m`, or with nesterov `w += momentum m - lr g`.
     Sgd {
         /// 0 needs no slot
-        momentum: f32,
+        momentum: f64,
         /// look ahead
         nesterov: bool,
     },
@@ -216,11 +217,11 @@ pub enum UpdateRule {
     /// `v + epsilon`; increment `lr g / sqrt(denominator)`; with momentum `m = momentum m + increment`, `w -= m`.
     RmsProp {
         /// decay of the mean square
-        rho: f32,
+        rho: f64,
         /// 0 for none
-        momentum: f32,
+        momentum: f64,
         /// inside the root
-        epsilon: f32,
+        epsilon: f64,
         /// subtract the squared mean
         centered: bool,
     },
@@ -228,11 +229,11 @@ pub enum UpdateRule {
     /// `w -= alpha m / (sqrt(v or x) + epsilon)` with `alpha = lr sqrt(1 - beta_2^t) / (1 - beta_1^t)`.
     Adam {
         /// decay of the mean
-        beta_1: f32,
+        beta_1: f64,
         /// decay of the mean square
-        beta_2: f32,
+        beta_2: f64,
         /// outside the root
-        epsilon: f32,
+        epsilon: f64,
         /// keep the maximum of `v`
         amsgrad: bool,
     },

@@ -81,11 +81,16 @@ impl<T: Real> Kernel<T> for Update<'_, T> {
     #[inline(always)]
     fn run<S: Lanes<T = T>>(self, s: S) {
         let Update { spec, step, w, g, m, v, x } = self;
-        let number = |x: f32| s.splat(T::from_f32(x));
-        let lr = number(step.lr);
+        let number = |x: f64| s.splat(T::from_f64(x));
+        let lr = number(step.lr.into());
         let decays = spec.weight_decay != 0.0;
-        let common =
-            Common { s, clip: number(spec.clip_value), decay: number(spec.weight_decay), lr, decays };
+        let common = Common {
+            s,
+            clip: number(spec.clip_value.into()),
+            decay: number(spec.weight_decay.into()),
+            lr,
+            decays,
+        };
         match spec.rule {
             UpdateRule::Sgd { momentum, nesterov } => {
                 let (decay, descend) = (number(momentum), s.neg(lr));
@@ -117,7 +122,7 @@ impl<T: Real> Kernel<T> for Update<'_, T> {
                     s,
                     lr,
                     rho: number(rho),
-                    rest: s.sub(s.c(1.0), number(rho)),
+                    rest: number(1.0 - rho),
                     momentum: number(momentum),
                     epsilon: number(epsilon),
                 };
@@ -169,10 +174,10 @@ impl<T: Real> Kernel<T> for Update<'_, T> {
             UpdateRule::Adam { beta_1, beta_2, epsilon, amsgrad } => {
                 let adam = Adam {
                     s,
-                    rest_1: s.sub(s.c(1.0), number(beta_1)),
-                    rest_2: s.sub(s.c(1.0), number(beta_2)),
+                    rest_1: number(1.0 - beta_1),
+                    rest_2: number(1.0 - beta_2),
                     epsilon: number(epsilon),
-                    alpha: number(step.alpha),
+                    alpha: number(step.alpha.into()),
                 };
                 if amsgrad {
                     common.each(

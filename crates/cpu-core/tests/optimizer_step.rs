@@ -17,7 +17,7 @@ fn adam(amsgrad: bool) -> UpdateRule {
 fn step(lr: f64, rule: UpdateRule, t: i32) -> StepParams {
     let alpha = match rule {
         UpdateRule::Adam { beta_1, beta_2, .. } => {
-            lr * (1.0 - f64::from(beta_2).powi(t)).sqrt() / (1.0 - f64::from(beta_1).powi(t))
+            lr * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t))
         }
         _ => lr,
     };
@@ -57,7 +57,7 @@ fn sgd_by_hand() {
         for want in want {
             optimizer_step(&plain(rule), &step(0.1, rule, 1), &mut w, &[1.0], Some(&mut m), None, None)
                 .unwrap();
-            // lr and momentum are f32.
+            // lr is f32.
             close(w[0], want, 1e-7, 0.0, "SGD");
         }
     }
@@ -79,24 +79,22 @@ impl Reference {
         self.w -= self.w * f64::from(spec.weight_decay) * lr;
         match spec.rule {
             UpdateRule::Sgd { momentum, nesterov } => {
-                let momentum = f64::from(momentum);
                 self.m = momentum * self.m - lr * g;
                 self.w += if nesterov { momentum * self.m - lr * g } else { self.m };
             }
             UpdateRule::RmsProp { rho, momentum, epsilon, centered } => {
-                let rho = f64::from(rho);
                 self.v = rho * self.v + (1.0 - rho) * g * g;
                 self.x = rho * self.x + (1.0 - rho) * g;
                 let variance = if centered { self.v - self.x * self.x } else { self.v };
-                self.m = f64::from(momentum) * self.m + lr * g / (variance + f64::from(epsilon)).sqrt();
+                self.m = momentum * self.m + lr * g / (variance + epsilon).sqrt();
                 self.w -= self.m;
             }
             UpdateRule::Adam { beta_1, beta_2, epsilon, amsgrad } => {
-                self.m += (g - self.m) * (1.0 - f64::from(beta_1));
-                self.v += (g * g - self.v) * (1.0 - f64::from(beta_2));
+                self.m += (g - self.m) * (1.0 - beta_1);
+                self.v += (g * g - self.v) * (1.0 - beta_2);
                 self.x = self.x.max(self.v);
                 let square = if amsgrad { self.x } else { self.v };
-                self.w -= alpha * self.m / (square.sqrt() + f64::from(epsilon));
+                self.w -= alpha * self.m / (square.sqrt() + epsilon);
             }
         }
     }

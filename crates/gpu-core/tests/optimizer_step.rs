@@ -22,7 +22,7 @@ fn rules() -> Vec<UpdateRule> {
 fn step(rule: UpdateRule, lr: f64, t: i32) -> StepParams {
     let alpha = match rule {
         UpdateRule::Adam { beta_1, beta_2, .. } => {
-            lr * (1.0 - f64::from(beta_2).powi(t)).sqrt() / (1.0 - f64::from(beta_1).powi(t))
+            lr * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t))
         }
         _ => lr,
     };

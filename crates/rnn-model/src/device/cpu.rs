@@ -3,11 +3,11 @@
 use super::op::{MatmulShape, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Sequence};
 use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
 use crate::Result;
+use cpu_core::Real;
+use cpu_core::matmul::Matmul;
 use cpu_core::recurrent::{
     RecurrentGrads, RecurrentShape, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
 };
-use cpu_core::Real;
-use cpu_core::matmul::Matmul;
 use rnn_shaders::vocabulary::{Cell, StepParams};
 use std::mem::take;
 
@@ -157,7 +157,13 @@ impl<T: Real> CpuEngine<T> {
         Ok(())
     }
 
-    fn forward(&mut self, step: &mut Step<T>, cell: Cell, shape: Sequence, io: RecurrentInputs) -> Result<()> {
+    fn forward(
+        &mut self,
+        step: &mut Step<T>,
+        cell: Cell,
+        shape: Sequence,
+        io: RecurrentInputs,
+    ) -> Result<()> {
         let version = self.floats.versions[io.kernel.buffer];
         let mut h = self.floats.take(io.h);
         let mut c = self.floats.take_maybe(io.c);
@@ -247,18 +253,21 @@ impl<T: Real> CpuEngine<T> {
             &Op::ActivationForward { kind, x, y } => {
                 floats.output(y, |f, y| cpu_core::activation_forward(kind, f.get(x), y))
             }
-            &Op::ActivationBackward { kind, saved, dy, dx } => floats
-                .output(dx, |f, dx| cpu_core::activation_backward(kind, f.get(saved), f.get(dy), dx)),
+            &Op::ActivationBackward { kind, saved, dy, dx } => {
+                floats.output(dx, |f, dx| cpu_core::activation_backward(kind, f.get(saved), f.get(dy), dx))
+            }
             &Op::SoftmaxForward { rows, cols, x, y } => {
                 floats.output(y, |f, y| cpu_core::softmax_forward(rows, cols, f.get(x), y))
             }
             &Op::SoftmaxBackward { rows, cols, y, dy, dx } => {
                 floats.output(dx, |f, dx| cpu_core::softmax_backward(rows, cols, f.get(y), f.get(dy), dx))
             }
-            &Op::ScoreForward { score, rows, cols, pred, target, weights, out } => floats.output(out, |f, out| {
-                let (pred, target) = (f.get(pred), f.get(target));
-                cpu_core::score_forward(score, rows, cols, pred, target, f.maybe(weights), out)
-            }),
+            &Op::ScoreForward { score, rows, cols, pred, target, weights, out } => {
+                floats.output(out, |f, out| {
+                    let (pred, target) = (f.get(pred), f.get(target));
+                    cpu_core::score_forward(score, rows, cols, pred, target, f.maybe(weights), out)
+                })
+            }
             &Op::ScoreBackward { score, rows, cols, pred, target, weights, scale, dpred } => {
                 floats.output(dpred, |f, dpred| {
                     let (pred, target, scale) = (f.get(pred), f.get(target), T::from_f32(scale));
@@ -273,7 +282,8 @@ impl<T: Real> CpuEngine<T> {
             }
             &Op::OptimizerStep { spec, params: weights, grads, m, v, x } => {
                 floats.changed(weights.buffer);
-                let (mut m, mut v, mut x) = (floats.take_maybe(m), floats.take_maybe(v), floats.take_maybe(x));
+                let (mut m, mut v, mut x) =
+                    (floats.take_maybe(m), floats.take_maybe(v), floats.take_maybe(x));
                 let result = floats.output(weights, |f, w| {
                     let (m, v, x) = (maybe_mut(&mut m), maybe_mut(&mut v), maybe_mut(&mut x));
                     cpu_core::optimizer_step(&spec, params, w, f.get(grads), m, v, x)
@@ -289,15 +299,16 @@ impl<T: Real> CpuEngine<T> {
             &Op::ClipByNorm { ref segments, sumsq, max_norm, global, x } => floats.output(x, |f, x| {
                 cpu_core::clip_by_norm(segments, f.get(sumsq), T::from_f32(max_norm), global, x)
             }),
-            &Op::GatherBatch { rows, time, features, dataset, indices, out } => floats.output(out, |f, out| {
-                cpu_core::gather_batch(rows, time, features, f.get(dataset), index(indices), params, out)
-            }),
+            &Op::GatherBatch { rows, time, features, dataset, indices, out } => {
+                floats.output(out, |f, out| {
+                    cpu_core::gather_batch(rows, time, features, f.get(dataset), index(indices), params, out)
+                })
+            }
             &Op::Transpose01 { a, b, f: inner, x, y } => {
                 floats.output(y, |f, y| cpu_core::transpose01(a, b, inner, f.get(x), y))
             }
-            &Op::Dropout { rate, seed, stream, x, y } => floats.output(y, |f, y| {
-                cpu_core::dropout(T::from_f32(rate), seed, stream, params, f.get(x), y)
-            }),
+            &Op::Dropout { rate, seed, stream, x, y } => floats
+                .output(y, |f, y| cpu_core::dropout(T::from_f32(rate), seed, stream, params, f.get(x), y)),
             &Op::RepeatVector { time, n, x, y } => {
                 floats.output(y, |f, y| cpu_core::repeat_vector(time, n, f.get(x), y))
             }
@@ -378,7 +389,7 @@ impl<T: Real> Engine for CpuEngine<T> {
     }
 
     fn read(&mut self, from: Slice) -> Result<Vec<f32>> {
-        Ok(self.floats.get(from).iter().map(|x| x.to_f64() as f32).collect())
+        Ok(self.floats.get(from).iter().map(|x| x.to_f32()).collect())
     }
 
     fn write_index(&mut self, to: IndexSlice, data: &[u32]) -> Result<()> {
@@ -410,7 +421,9 @@ impl<T: Real> Engine for CpuEngine<T> {
     fn run(&mut self, program: usize, steps: &[StepParams]) -> Result<()> {
         let mut list = take(&mut self.programs.items[program]);
         let result = cpu_core::with_threads(self.threads, || {
-            steps.iter().try_for_each(|params| list.iter_mut().try_for_each(|step| self.execute(step, params)))
+            steps
+                .iter()
+                .try_for_each(|params| list.iter_mut().try_for_each(|step| self.execute(step, params)))
         });
         self.programs.items[program] = list;
         result

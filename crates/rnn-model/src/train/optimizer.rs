@@ -76,19 +76,13 @@ impl Optimizer {
     /// The form the kernels take.
     pub(crate) fn spec(&self) -> OptimizerSpec {
         let rule = match self.rule {
-            Rule::Sgd { momentum, nesterov } => UpdateRule::Sgd { momentum: momentum as f32, nesterov },
-            Rule::RmsProp { rho, momentum, epsilon, centered } => UpdateRule::RmsProp {
-                rho: rho as f32,
-                momentum: momentum as f32,
-                epsilon: epsilon as f32,
-                centered,
-            },
-            Rule::Adam { beta_1, beta_2, epsilon, amsgrad } => UpdateRule::Adam {
-                beta_1: beta_1 as f32,
-                beta_2: beta_2 as f32,
-                epsilon: epsilon as f32,
-                amsgrad,
-            },
+            Rule::Sgd { momentum, nesterov } => UpdateRule::Sgd { momentum, nesterov },
+            Rule::RmsProp { rho, momentum, epsilon, centered } => {
+                UpdateRule::RmsProp { rho, momentum, epsilon, centered }
+            }
+            Rule::Adam { beta_1, beta_2, epsilon, amsgrad } => {
+                UpdateRule::Adam { beta_1, beta_2, epsilon, amsgrad }
+            }
         };
         let clip_value = if let Clip::Value(limit) = self.clip { limit } else { f32::INFINITY };
         OptimizerSpec { rule, weight_decay: self.weight_decay as f32, clip_value }
