@@ -5,3 +5,12 @@
 //! Everything is re-exported from `rnn-model`; [`Sequential`] is where to start.
 
 pub use rnn_model::*;
+
+/// The code in the guides is compiled and run with the doc tests.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/TUTORIAL.md")]
+    struct Tutorial;
+}
