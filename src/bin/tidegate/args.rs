@@ -9,7 +9,7 @@ use crate::series_file::Selection;
 
 /// Trains recurrent networks on a GPU or on the CPU, and forecasts with them.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, about, after_help = CODES, arg_required_else_help = true)]
+#[command(name = "tidegate", version, after_help = CODES, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -109,14 +109,14 @@ pub struct Train {
     /// Hidden layers: lstm:UNITS, gru:UNITS, rnn:UNITS, dense:UNITS[:ACTIVATION], dropout:RATE [default: lstm:32]
     #[arg(long, value_delimiter = ',', value_name = "LAYERS")]
     pub layers: Vec<String>,
-    /// Before training: log, difference:LAG, standard, minmax[:LOW:HIGH] or none [default: standard]
+    /// Before training: auto, none, or steps of log, difference:LAG, standard, minmax[:LOW:HIGH] [default: auto]
     #[arg(long, value_delimiter = ',', value_name = "STEPS", allow_hyphen_values = true)]
     pub transform: Vec<String>,
     /// Rows at the end that are held back and forecast after training: a number, or a part such as 0.2 [default: 0.2]
     #[arg(long, value_name = "ROWS|PART")]
     pub test: Option<String>,
     /// Part of the training windows, at their end, that validates each epoch [default: 0]
-    #[arg(long, value_name = "PART")]
+    #[arg(long, allow_negative_numbers = true, value_name = "PART")]
     pub validation: Option<f64>,
     /// End after this many epochs without a better validation loss, and keep the best weights
     #[arg(long, value_name = "EPOCHS")]
@@ -131,13 +131,13 @@ pub struct Train {
     #[arg(long, value_name = "NAME")]
     pub optimizer: Option<String>,
     /// Step size [default: that of the optimizer]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "RATE")]
     pub learning_rate: Option<f64>,
     /// The learning rate is divided by 1 + decay * updates [default: 0]
-    #[arg(long, value_name = "D")]
+    #[arg(long, allow_negative_numbers = true, value_name = "D")]
     pub decay: Option<f64>,
     /// Scale all gradients together down to this norm
-    #[arg(long, value_name = "NORM")]
+    #[arg(long, allow_negative_numbers = true, value_name = "NORM")]
     pub clip_norm: Option<f64>,
     /// mse, mae or huber [default: mse]
     #[arg(long, value_name = "NAME")]

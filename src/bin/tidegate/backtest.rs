@@ -80,19 +80,6 @@ impl Forecaster<'_> {
         let end = series.nrows();
         Ok(self.paths(series, end..end + 1, steps)?.index_axis_move(Axis(0), 0))
     }
-
-    /// Scores over the rows from `first` on, forecast `horizon` rows ahead.
-    pub fn score(
-        &mut self,
-        series: &Array2<f64>,
-        first: usize,
-        horizon: usize,
-        season: Option<usize>,
-    ) -> Outcome<Scores> {
-        let forecast =
-            if horizon == 1 { self.one_step(series, first)? } else { self.ahead(series, first, horizon)? };
-        scores(series, first, horizon, season, &forecast)
-    }
 }
 
 /// A forecast of the rows from `first` on, against the truth and beside the naive ones.

@@ -26,6 +26,19 @@ pub fn make_folder(path: &Path) -> Outcome {
     }
 }
 
+/// Fails where `path` can not be written, before hours are spent on what is to stand there.
+pub fn check_writable(path: &Path) -> Outcome {
+    make_folder(path)?;
+    if path.is_dir() {
+        return Err(Failure::writing(path, "it is a folder"));
+    }
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| Failure::writing(path, error))
+}
+
 /// Reads an array of numbers from a `.npy` file, any of its types, as `f64`.
 pub fn read_npy(path: &Path) -> Outcome<ArrayD<f64>> {
     let bad = |problem: String| Failure::reading(path, problem);

@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "a program: its documentation is --help")]
 
 mod args;
+mod automatic;
 mod backtest;
 mod bench;
 mod calendar;

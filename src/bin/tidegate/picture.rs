@@ -158,13 +158,15 @@ impl Chart {
                     .map_err(text)?,
                 _ => chart.draw_series(LineSeries::new(points, style)).map_err(text)?,
             };
-            drawn
-                .label(line.name.clone())
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + size(22), y)], style));
+            let (dash, gap) = if line.look == Look::Baseline { (size(5), size(8)) } else { (size(22), 0) };
+            drawn.label(line.name.clone()).legend(move |(x, y)| {
+                let part = |from: i32| PathElement::new([(from, 0), ((from + dash).min(size(22)), 0)], style);
+                EmptyElement::at((x, y)) + part(0) + part(gap) + part(2 * gap)
+            });
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(SeriesLabelPosition::Coordinate(size(14), size(12)))
             .margin(size(12))
             .legend_area_size(size(30))
             .background_style(WHITE.mix(0.9))

@@ -72,12 +72,15 @@ pub fn sequential(words: &[String], look_back: usize, features: usize, seed: u64
 }
 
 /// What `--transform` takes.
-pub const TRANSFORM_HELP: &str = "log, difference:LAG, standard, minmax, minmax:LOW:HIGH or none";
+pub const TRANSFORM_HELP: &str =
+    "auto, none, or steps of log, difference:LAG, standard, minmax, minmax:LOW:HIGH";
 
-/// A chain of transforms.
-pub fn transforms(words: &[String]) -> Outcome<Vec<TransformStep>> {
-    if words.len() == 1 && words[0].trim() == "none" {
-        return Ok(Vec::new());
+/// A chain of transforms; `None` for `auto`, which depends on the series.
+pub fn transforms(words: &[String]) -> Outcome<Option<Vec<TransformStep>>> {
+    match words {
+        [word] if word.trim() == "auto" => return Ok(None),
+        [word] if word.trim() == "none" => return Ok(Some(Vec::new())),
+        _ => {}
     }
     let step = |word: &String| {
         let bad = || Failure::usage(format!("transform {word:?} is not known; write {TRANSFORM_HELP}"));
@@ -98,7 +101,7 @@ pub fn transforms(words: &[String]) -> Outcome<Vec<TransformStep>> {
             _ => Err(bad()),
         }
     };
-    words.iter().map(step).collect()
+    words.iter().map(step).collect::<Outcome<_>>().map(Some)
 }
 
 /// Numbers of an optimiser that the command line sets.
@@ -183,10 +186,11 @@ mod tests {
 
     #[test]
     fn transforms_are_read() {
-        let steps = transforms(&words("log,difference:12, minmax:-1:1,standard")).unwrap();
+        let steps = transforms(&words("log,difference:12, minmax:-1:1,standard")).unwrap().unwrap();
         assert_eq!(steps.len(), 4);
         assert_eq!(steps[1], TransformStep::Difference { lag: 12 });
-        assert!(transforms(&words("none")).unwrap().is_empty());
+        assert_eq!(transforms(&words("none")).unwrap(), Some(Vec::new()));
+        assert_eq!(transforms(&words("auto")).unwrap(), None);
         for text in [
             "",
             "sqrt",

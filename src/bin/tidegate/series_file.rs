@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis, Ix1, Ix2};
+use rnn_model::series::SeriesError;
 
 use crate::failure::{Failure, Outcome};
 use crate::files;
@@ -160,6 +161,18 @@ impl Series {
 
     fn not_empty(self) -> Outcome<Series> {
         if self.values.is_empty() { Err(Failure::data("the series has no rows")) } else { Ok(self) }
+    }
+
+    /// What is wrong with this series, read from `path`: with the file, and the row by its name.
+    pub fn failure(&self, path: &Path, error: SeriesError) -> Failure {
+        let place = match &error {
+            SeriesError::NotFinite { row, feature, .. } | SeriesError::NotPositive { row, feature, .. } => {
+                let name = self.names.get(*feature).map_or("", String::as_str);
+                format!(" (row {}, column {name})", self.timeline.label(*row))
+            }
+            _ => String::new(),
+        };
+        Failure::reading(path, format!("{error}{place}"))
     }
 
     /// Rows of the series.

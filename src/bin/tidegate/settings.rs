@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::args::Train;
 use crate::failure::{Failure, Outcome};
-use crate::recipe::Rates;
+use crate::recipe::{self, Rates};
 use crate::series_file::Selection;
 
 /// The options of `tidegate train` by their names, all optional. Paths are relative to the file's folder.
@@ -106,7 +106,7 @@ impl Settings {
             output: args.output.clone().or(file.output).unwrap_or_else(|| "model.safetensors".into()),
             look_back: args.look_back.or(file.look_back).unwrap_or(12),
             layers: listed(&args.layers, file.layers, "lstm:32"),
-            transform: listed(&args.transform, file.transform, "standard"),
+            transform: listed(&args.transform, file.transform, "auto"),
             test,
             validation: args.validation.or(file.validation).unwrap_or(0.0),
             patience: args.patience.or(file.patience),
@@ -144,6 +144,11 @@ impl Settings {
                 self.validation
             )));
         }
+        // Words are read before anything is opened.
+        recipe::transforms(&self.transform)?;
+        recipe::sequential(&self.layers, self.look_back, 1, 0)?;
+        recipe::optimizer(&self.optimizer, self.rates)?;
+        recipe::loss(&self.loss)?;
         if self.patience.is_some() && self.validation == 0.0 {
             return Err(Failure::usage(
                 "--patience waits for a better validation loss: give --validation 0.1, too",
@@ -255,6 +260,10 @@ mod tests {
             "tidegate train x.csv --patience 3",
             "tidegate train x.csv --delimiter ab",
             "tidegate train x.csv y.csv",
+            "tidegate train x.csv --layers conv:3",
+            "tidegate train x.csv --transform sqrt",
+            "tidegate train x.csv --optimizer lion",
+            "tidegate train x.csv --loss hinge",
         ] {
             assert_eq!(settings(line).unwrap_err().code, USAGE, "{line}");
         }

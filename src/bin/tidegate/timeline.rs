@@ -155,6 +155,6 @@ mod tests {
             let ticks = Timeline::Rows.ticks(rows);
             assert!(!ticks.is_empty() && ticks.len() <= 11, "{rows}: {}", ticks.len());
         }
-        assert_eq!(Timeline::Rows.ticks(101)[1].0, 20);
+        assert_eq!(Timeline::Rows.ticks(101)[1].0, 10);
     }
 }

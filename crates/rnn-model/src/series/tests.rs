@@ -87,6 +87,7 @@ fn known_values() {
 fn no_steps_change_nothing() {
     let series = array![[1.0_f32, -2.0], [0.0, 5.0]];
     let transform = SeriesTransform::fit(&[], &series).unwrap();
+    assert_eq!(transform.describe(), "none");
     assert_eq!(transform.apply(&series).unwrap(), series);
     assert_eq!(transform.invert(&series, &series).unwrap(), series);
     assert_eq!(transform.invert_each(&series, 0, &series).unwrap(), series);

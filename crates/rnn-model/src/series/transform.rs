@@ -124,7 +124,7 @@ impl SeriesTransform {
         &self.names
     }
 
-    /// The steps in words, `log, difference 12, standard`.
+    /// The steps in words, `log, difference 12, standard`; `none` where there are none.
     pub fn describe(&self) -> String {
         let words = self.steps.iter().map(|step| match step {
             Fitted::Log => "log".to_owned(),
@@ -132,7 +132,8 @@ impl SeriesTransform {
             Fitted::MinMax(_) => "min-max".to_owned(),
             Fitted::Standard(_) => "standard".to_owned(),
         });
-        words.collect::<Vec<_>>().join(", ")
+        let words = words.collect::<Vec<_>>();
+        if words.is_empty() { "none".to_owned() } else { words.join(", ") }
     }
 
     /// The transformed series, `[rows - lost, features]`: its row `i` belongs to row `i + lost` of `series`.

@@ -95,6 +95,7 @@ pub fn run(w: &Workload, mode: Mode, device: &Device, seconds: f64) -> Outcome<M
 pub fn run_airline(device: &Device) -> Outcome<Measured> {
     let (x, y) = airline();
     let mut times = Vec::new();
+    let mut bytes = 0;
     for _ in 0..3 {
         let mut model = airline_model(device)?;
         model.compile(Adam::new(), rnn_model::Loss::MeanSquaredError, &[])?;
@@ -103,8 +104,8 @@ pub fn run_airline(device: &Device) -> Outcome<Measured> {
         let begun = Instant::now();
         model.fit(&x, &y, tutorial(AIRLINE_EPOCHS))?;
         times.push(begun.elapsed().as_secs_f64() * 1e3);
+        bytes = device.memory().live;
     }
-    let bytes = device.memory().live;
     let mut result = measured("airline", Mode::Train, times, None);
     result.device_bytes = bytes;
     let after = |device: &Device| -> Outcome<Vec<ArrayD<f32>>> {

@@ -8,29 +8,22 @@ use crate::args::{Forecast, Global};
 use crate::backtest::Forecaster;
 use crate::commands::train::window;
 use crate::console::{Console, print};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, USAGE};
 use crate::picture::{Chart, Line, Look};
-use crate::series_file::{Series, shown};
+use crate::series_file::{Selection, Series, shown};
 use crate::{devices, files};
 
 pub fn run(args: &Forecast, global: &Global, console: &Console) -> Outcome {
     if args.steps == 0 || args.steps > 1_000_000 {
         return Err(Failure::usage("--steps must be from 1 to 1000000"));
     }
-    let series = Series::load(&args.data, &args.columns.selection())?;
+    for path in [&args.output, &args.plot].into_iter().flatten() {
+        files::check_writable(path)?;
+    }
     let device = devices::open(global, console)?;
     let mut model = Model::load(&args.model, &device)?;
     let look_back = window(&model).map_err(|failure| failure.within(args.model.display()))?;
-    let features = model.input_shape()[1].unwrap_or(0);
-    if features != series.names.len() {
-        return Err(Failure::data(format!(
-            "{} was trained on {features} column(s), {} has {} ({}); choose with --columns",
-            args.model.display(),
-            shown(&args.data),
-            series.names.len(),
-            series.names.join(", ")
-        )));
-    }
+    let series = load(args, &model)?;
     let transform = match model.transform() {
         Some(transform) => transform.clone(),
         None => rnn_model::series::SeriesTransform::fit(&[], &series.values)?,
@@ -75,6 +68,33 @@ pub fn run(args: &Forecast, global: &Global, console: &Console) -> Outcome {
         "forecast": rows,
     }))?;
     if args.output.is_none() && !console.json { print(&csv) } else { Ok(()) }
+}
+
+/// The columns asked for; without a word, those that the model was trained on where the file has them.
+fn load(args: &Forecast, model: &Model) -> Outcome<Series> {
+    let selection = args.columns.selection();
+    let names = model.transform().map_or(&[][..], |transform| transform.names());
+    let of_training = Selection { columns: names.to_vec(), ..selection.clone() };
+    let series = match selection.columns.is_empty() && !names.is_empty() {
+        true => Series::load(&args.data, &of_training).or_else(|failure| match failure.code {
+            // No such columns: perhaps the same series by other names.
+            USAGE => Series::load(&args.data, &selection),
+            _ => Err(failure),
+        })?,
+        false => Series::load(&args.data, &selection)?,
+    };
+    let features = model.input_shape()[1].unwrap_or(0);
+    if features == series.names.len() {
+        return Ok(series);
+    }
+    let trained = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+    Err(Failure::data(format!(
+        "{} was trained on {features} column(s){trained}, {} has {} ({}); choose with --columns",
+        args.model.display(),
+        shown(&args.data),
+        series.names.len(),
+        series.names.join(", ")
+    )))
 }
 
 fn table(series: &Series, labels: &[String], future: &Array2<f64>) -> Outcome<String> {

@@ -1,7 +1,7 @@
 //! `tidegate train`: a forecaster from a series.
 
 use ndarray::{Array2, Axis, s};
-use rnn_model::series::{SeriesTransform, Windows, rmse, train_test_split};
+use rnn_model::series::{SeriesError, SeriesTransform, Windows, rmse, train_test_split};
 use rnn_model::{Device, Model};
 use serde_json::json;
 
@@ -14,22 +14,33 @@ use crate::picture::{Chart, Line, Look};
 use crate::series_file::{Series, shown};
 use crate::settings::Settings;
 use crate::table::{Align, render};
-use crate::{devices, files, recipe};
+use crate::{automatic, devices, files, recipe};
 
 pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
     let settings = Settings::new(args, global.seed)?;
     let series = Series::load(&settings.data, &settings.selection)?;
-    let device = devices::open(global, console)?;
+    files::check_writable(&settings.output)?;
+    if let Some(path) = &settings.plot {
+        files::check_writable(path)?;
+    }
+    let explain = |error| series.failure(&settings.data, error);
     let first_test = match settings.test {
-        Some(size) => train_test_split(&series.values, size)?.0.nrows(),
+        Some(size) => train_test_split(&series.values, size).map_err(explain)?.0.nrows(),
         None => series.rows(),
     };
     let train = series.values.slice(s![..first_test, ..]).to_owned();
-    let mut model = prepare(&settings, &train, &device)?;
+    let season = settings.season.or(series.timeline.season());
+    let steps =
+        recipe::transforms(&settings.transform)?.unwrap_or_else(|| automatic::transform(&train, season));
+    let transform = SeriesTransform::fit(&steps, &train)
+        .and_then(|transform| transform.with_names(series.names.clone()))
+        .map_err(explain)?;
+    let device = devices::open(global, console)?;
+    let mut model = prepare(&settings, &train, transform, &device)?;
     let transform =
         model.transform().cloned().ok_or_else(|| Failure::data("the checkpoint has no transform"))?;
     let look_back = window(&model)?;
-    let samples = samples(&transform, &train, look_back, settings.validation)?;
+    let samples = samples(&transform, &train, look_back, settings.validation).map_err(explain)?;
     console.note(format!(
         "{}: {} rows of {}; {} windows of {look_back} to learn from, {} rows held back",
         shown(&settings.data),
@@ -38,6 +49,7 @@ pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
         samples.x.len_of(Axis(0)),
         series.rows() - first_test
     ));
+    console.note(format!("transform: {}", transform.describe()));
     let plan = Plan {
         epochs: settings.epochs,
         batch_size: settings.batch_size,
@@ -52,7 +64,6 @@ pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
     files::make_folder(&settings.output)?;
     model.save(&settings.output).map_err(|error| Failure::writing(&settings.output, error))?;
 
-    let season = settings.season.or(series.timeline.season());
     let params = model.count_params();
     let (epochs, loss) = (model.epochs(), learnt.history.last().map(rnn_model::Logs::loss));
     let mut forecaster = Forecaster { model: &mut model, transform: &transform, look_back };
@@ -70,6 +81,12 @@ pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
         chart(&series, first, &fit, first_test, test.as_ref().map(|(_, forecast)| forecast)).save(path)?;
     }
     let scores = test.map(|(scores, _)| scores);
+    let naive = scores.map(|scores| scores.naive_last.min(scores.naive_seasonal.unwrap_or(f64::INFINITY)));
+    if let (Some(scores), Some(naive)) = (scores, naive)
+        && scores.model > naive
+    {
+        console.warn("on the held-back rows a naive forecast is better: try other --transform, --look-back or --epochs");
+    }
     console.object(&json!({
         "device": device.name(),
         "rows": series.rows(),
@@ -89,7 +106,12 @@ pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
 }
 
 /// A new model, or the one of the checkpoint.
-fn prepare(settings: &Settings, train: &Array2<f64>, device: &Device) -> Outcome<Model> {
+fn prepare(
+    settings: &Settings,
+    train: &Array2<f64>,
+    transform: SeriesTransform,
+    device: &Device,
+) -> Outcome<Model> {
     if let Some(path) = &settings.resume {
         let model = Model::load(path, device)?;
         if model.learning_rate().is_none() {
@@ -106,12 +128,9 @@ fn prepare(settings: &Settings, train: &Array2<f64>, device: &Device) -> Outcome
         }
         return Ok(model);
     }
-    let transform = SeriesTransform::fit(&recipe::transforms(&settings.transform)?, train)?;
     let sequential = recipe::sequential(&settings.layers, settings.look_back, train.ncols(), settings.seed)?;
     let optimizer = recipe::optimizer(&settings.optimizer, settings.rates)?;
     let loss = recipe::loss(&settings.loss)?;
-    // Windows first: a series that is too short is the likelier mistake, and no model is needed to see it.
-    Windows::new(settings.look_back).pairs(&transform.apply(train)?)?;
     let mut model = sequential.build(device)?;
     model.compile(optimizer, loss, &[]).map_err(|error| match error {
         error @ rnn_model::Error::Invalid { .. } => Failure::usage(error),
@@ -136,7 +155,7 @@ fn samples(
     train: &Array2<f64>,
     look_back: usize,
     validation: f64,
-) -> Outcome<Samples> {
+) -> Result<Samples, SeriesError> {
     let known = transform.apply(train)?.mapv(|value| value as f32);
     let (x, y) = Windows::new(look_back).pairs(&known)?;
     if validation == 0.0 {
