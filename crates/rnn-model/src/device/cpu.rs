@@ -6,8 +6,7 @@ use crate::Result;
 use cpu_core::Real;
 use cpu_core::matmul::Matmul;
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentShape, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
-};
+    RecurrentGrads, RecurrentShape, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len, strategy};
 use rnn_shaders::vocabulary::{Cell, StepParams};
 use std::mem::take;
 
@@ -406,8 +405,8 @@ impl<T: Real> Engine for CpuEngine<T> {
     }
 
     fn strategy(&self, cell: Cell, shape: Sequence, _training: bool) -> (String, String) {
-        let _ = (cell, shape);
-        ("pending".into(), "pending".into())
+        let (name, why) = strategy(cell, sequence(shape), self.threads);
+        (name.to_string(), why.to_string())
     }
 
     fn compile(&mut self, ops: Vec<Op>) -> Result<usize> {

@@ -72,7 +72,16 @@ impl GpuEngine {
             }
             &Op::ScoreForward { score, rows, cols, pred, target, weights, out } => {
                 let (pred, target, weights) = (self.get(pred)?, self.get(target)?, self.maybe(weights)?);
-                kernels::score_forward(rec, score, rows, cols, &pred, &target, weights.as_ref(), &self.get(out)?)?;
+                kernels::score_forward(
+                    rec,
+                    score,
+                    rows,
+                    cols,
+                    &pred,
+                    &target,
+                    weights.as_ref(),
+                    &self.get(out)?,
+                )?;
             }
             &Op::ScoreBackward { score, rows, cols, pred, target, weights, scale, dpred } => {
                 let (pred, target, weights) = (self.get(pred)?, self.get(target)?, self.maybe(weights)?);

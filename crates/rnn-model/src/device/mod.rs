@@ -7,7 +7,9 @@ mod op;
 mod tensor;
 
 pub(crate) use memory::{Buffer, IndexBuffer, IndexSlice, Program, Slice};
-pub(crate) use op::{MatmulShape, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Segments, Sequence};
+pub(crate) use op::{
+    MatmulShape, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Segments, Sequence,
+};
 
 use crate::{Error, Result};
 use memory::BufferId;
@@ -135,13 +137,15 @@ impl Device {
             "auto" => Device::best(),
             "cpu" => Ok(Device::cpu()),
             "gpu" => Device::gpu(&request(AdapterChoice::Any)),
-            other => Device::gpu(&request(AdapterChoice::Name(other.to_owned()))).map_err(|error| match error {
-                Error::Gpu(gpu_core::Error::NoAdapter { .. }) => Error::UnknownDevice {
-                    name: other.to_owned(),
-                    available: Self::available().join(", "),
-                },
-                error => error,
-            }),
+            other => {
+                Device::gpu(&request(AdapterChoice::Name(other.to_owned()))).map_err(|error| match error {
+                    Error::Gpu(gpu_core::Error::NoAdapter { .. }) => Error::UnknownDevice {
+                        name: other.to_owned(),
+                        available: Self::available().join(", "),
+                    },
+                    error => error,
+                })
+            }
         }
     }
 

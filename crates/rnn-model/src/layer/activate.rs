@@ -51,9 +51,7 @@ impl Activate {
     pub fn name(self) -> &'static str {
         match self {
             Activate::Softmax => "softmax",
-            Activate::Each(kind) => {
-                NAMES.iter().find(|(_, k)| *k == kind).map_or("linear", |(name, _)| name)
-            }
+            Activate::Each(kind) => NAMES.iter().find(|(_, k)| *k == kind).map_or("linear", |(name, _)| name),
         }
     }
 

@@ -74,7 +74,8 @@ impl LayerKind for Dense {
 
     fn variables(&self, input: &[Option<usize>]) -> Vec<VariableSpec> {
         let features = input.last().copied().flatten().unwrap_or(0);
-        let mut variables = vec![VariableSpec::new("kernel", vec![features, self.units], self.kernel_initializer)];
+        let mut variables =
+            vec![VariableSpec::new("kernel", vec![features, self.units], self.kernel_initializer)];
         if self.use_bias {
             variables.push(VariableSpec::new("bias", vec![self.units], self.bias_initializer));
         }

@@ -77,9 +77,7 @@ impl Initializer {
                 let (mean, stddev) = (f64::from(mean), f64::from(stddev));
                 random.normal(n).into_iter().map(|z| (mean + stddev * z) as f32).collect()
             }
-            Initializer::Identity => {
-                (0..n).map(|i| if i / cols == i % cols { 1.0 } else { 0.0 }).collect()
-            }
+            Initializer::Identity => (0..n).map(|i| if i / cols == i % cols { 1.0 } else { 0.0 }).collect(),
         }
     }
 }
@@ -154,7 +152,8 @@ mod tests {
             let short = rows.min(cols);
             for a in 0..short {
                 for b in 0..short {
-                    let at = |v: usize, i: usize| if rows <= cols { w[v * cols + i] } else { w[i * cols + v] };
+                    let at =
+                        |v: usize, i: usize| if rows <= cols { w[v * cols + i] } else { w[i * cols + v] };
                     let dot: f32 = (0..rows.max(cols)).map(|i| at(a, i) * at(b, i)).sum();
                     let want = if a == b { 1.0 } else { 0.0 };
                     // 16 products of numbers below 1, each rounded to f32

@@ -87,9 +87,7 @@ pub trait CellOptions {
                 recurrent_activation: fusable(recurrent_activation)?,
                 reset_after,
             }),
-            Composite::SimpleRnn { activation } => {
-                Some(Cell::SimpleRnn { activation: fusable(activation)? })
-            }
+            Composite::SimpleRnn { activation } => Some(Cell::SimpleRnn { activation: fusable(activation)? }),
         }
     }
 }

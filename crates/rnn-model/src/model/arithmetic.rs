@@ -16,7 +16,14 @@ pub(crate) struct Block {
 
 impl Block {
     /// Columns `at..at + cols` of a `[rows, stride]` matrix.
-    pub fn columns(weight: Slice, gradient: Option<Slice>, rows: usize, stride: usize, at: usize, cols: usize) -> Self {
+    pub fn columns(
+        weight: Slice,
+        gradient: Option<Slice>,
+        rows: usize,
+        stride: usize,
+        at: usize,
+        cols: usize,
+    ) -> Self {
         let part = |s: Slice| s.part(at, (rows - 1) * stride + cols);
         Block { rows, cols, stride, weight: part(weight), gradient: gradient.map(part) }
     }

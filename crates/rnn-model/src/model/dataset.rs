@@ -81,7 +81,13 @@ impl TargetShape {
 
 impl Model {
     /// Checks targets against the outputs that `sample`-shaped inputs give.
-    pub(super) fn check_target(&self, y: &HostArray<'_>, samples: usize, sample: &[usize], loss: Loss) -> Result<()> {
+    pub(super) fn check_target(
+        &self,
+        y: &HostArray<'_>,
+        samples: usize,
+        sample: &[usize],
+        loss: Loss,
+    ) -> Result<()> {
         let output = self.concrete_output(sample);
         let TargetShape { rows, cols } = TargetShape::new(&output, loss);
         let mut full = vec![samples];
@@ -106,7 +112,8 @@ impl Model {
             let classes = output.last().copied().unwrap_or(1);
             let bad = y.data.iter().find(|&&v| !(v >= 0.0 && v < classes as f32 && v.fract() == 0.0));
             if let Some(bad) = bad {
-                let problem = format!("class indices must be whole numbers from 0 to {}, got {bad}", classes - 1);
+                let problem =
+                    format!("class indices must be whole numbers from 0 to {}, got {bad}", classes - 1);
                 return Err(Error::invalid("y", problem));
             }
         }

@@ -29,7 +29,8 @@ impl Model {
                     Some(cell) => engine.strategy(cell, shape, training),
                     None => (
                         "plain operations step by step".to_owned(),
-                        "an activation of the cell needs more than its own output, so no kernel fuses it".to_owned(),
+                        "an activation of the cell needs more than its own output, so no kernel fuses it"
+                            .to_owned(),
                     ),
                 };
                 LayerStrategy { layer: node.name.clone(), strategy, why }

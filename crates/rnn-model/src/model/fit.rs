@@ -118,15 +118,15 @@ impl Model {
         if batch_size == 0 {
             return Err(Error::invalid("batch_size", "must be at least 1"));
         }
-        let held_back = match options.validation {
+        // Keras's expression for the samples that are left to train on.
+        let kept = match options.validation {
             Validation::Split(share) if !(share > 0.0 && share < 1.0) => {
                 let problem = format!("must lie between 0 and 1, got {share}");
                 return Err(Error::invalid("validation_split", problem));
             }
-            Validation::Split(share) => (x.samples() as f64 * share).ceil() as usize,
-            _ => 0,
+            Validation::Split(share) => (x.samples() as f64 * (1.0 - share)).floor() as usize,
+            _ => x.samples(),
         };
-        let kept = x.samples() - held_back;
         if kept == 0 {
             return Err(Error::invalid("validation_split", "it leaves no samples to train on"));
         }
@@ -143,7 +143,9 @@ impl Model {
             }
         };
         if self.is_stateful() {
-            for (samples, what) in [(kept, "x"), (validation.as_ref().map_or(0, |v| v.samples), "validation x")] {
+            for (samples, what) in
+                [(kept, "x"), (validation.as_ref().map_or(0, |v| v.samples), "validation x")]
+            {
                 if samples % batch_size != 0 {
                     return Err(Error::invalid(
                         what,
@@ -301,7 +303,8 @@ impl Model {
         order.iter_mut().enumerate().for_each(|(i, o)| *o = i as u32);
         let step = StepParams { rng_step: epoch as u32, ..StepParams::default() };
         let mut draws = vec![0.0f64; order.len()];
-        cpu_core::random_uniform(self.architecture.seed, u32::MAX, &step, &mut draws).expect("any length fits");
+        cpu_core::random_uniform(self.architecture.seed, u32::MAX, &step, &mut draws)
+            .expect("any length fits");
         for i in (1..order.len()).rev() {
             let j = (draws[i] * (i + 1) as f64) as usize;
             order.swap(i, j.min(i));

@@ -24,10 +24,12 @@ impl Model {
         let known = known.into();
         let features = self.feedback_features(steps)?;
         if let Some(node) = self.nodes.iter().find(|n| !n.layer.is_stepwise()) {
-            let problem = "it needs whole sequences, so the model can not go on step by step; use forecast_window";
+            let problem =
+                "it needs whole sequences, so the model can not go on step by step; use forecast_window";
             return Err(Error::invalid(format!("forecast by state: layer {}", node.name), problem));
         }
-        let fits = known.shape.len() == 3 && known.shape[2] == features && known.shape[0] > 0 && known.shape[1] > 0;
+        let fits =
+            known.shape.len() == 3 && known.shape[2] == features && known.shape[0] > 0 && known.shape[1] > 0;
         if !fits {
             let expected = format!("[samples, time, {features}] with at least one sample and step");
             return Err(Error::shape("known sequence", expected, known.shape.as_slice()));
@@ -73,7 +75,11 @@ impl Model {
     ///
     /// # Errors
     /// When the model does not give as many features as it takes, or a shape does not fit.
-    pub fn forecast_window<'a>(&mut self, known: impl Into<HostArray<'a>>, steps: usize) -> Result<ArrayD<f32>> {
+    pub fn forecast_window<'a>(
+        &mut self,
+        known: impl Into<HostArray<'a>>,
+        steps: usize,
+    ) -> Result<ArrayD<f32>> {
         let known = known.into();
         let features = self.feedback_features(steps)?;
         let sample = self.check_input("known sequence", &known.shape)?;

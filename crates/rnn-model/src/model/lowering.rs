@@ -226,10 +226,6 @@ impl<'a> Lowering<'a> {
     }
 
     pub fn finish(self) -> Lowered {
-        Lowered {
-            ops: self.ops,
-            buffers: self.buffers,
-            start_state_gradients: self.start_state_gradients,
-        }
+        Lowered { ops: self.ops, buffers: self.buffers, start_state_gradients: self.start_state_gradients }
     }
 }

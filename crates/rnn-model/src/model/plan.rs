@@ -179,7 +179,16 @@ impl Model {
                 if let Some(dpred) = to {
                     let score = loss.score();
                     let (cols, pred) = (classes, data);
-                    l.emit(Op::ScoreBackward { score, rows, cols, pred, target, weights: None, scale, dpred });
+                    l.emit(Op::ScoreBackward {
+                        score,
+                        rows,
+                        cols,
+                        pred,
+                        target,
+                        weights: None,
+                        scale,
+                        dpred,
+                    });
                 }
             })?;
         }

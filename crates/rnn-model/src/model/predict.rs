@@ -9,7 +9,10 @@ use crate::{Error, HostArray, Result, Tensor};
 use ndarray::ArrayD;
 
 /// Full batches and the rest: (batch size, first sample of each batch).
-pub(super) fn batches(samples: usize, batch: usize) -> impl Iterator<Item = (usize, impl Iterator<Item = usize>)> {
+pub(super) fn batches(
+    samples: usize,
+    batch: usize,
+) -> impl Iterator<Item = (usize, impl Iterator<Item = usize>)> {
     let full = samples / batch;
     let parts = [(batch, 0, full), (samples - full * batch, full, full + 1)];
     let parts = parts.into_iter().filter(|&(size, from, to)| size > 0 && from < to);

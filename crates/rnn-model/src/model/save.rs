@@ -81,7 +81,9 @@ impl Model {
             for state in states.read(self)? {
                 let name = |which: &str| format!("states/{}/{which}", state.layer);
                 let arrays = std::iter::once(("h", &state.h)).chain(state.c.as_ref().map(|c| ("c", c)));
-                tensors.extend(arrays.map(|(which, a)| Tensor::new(name(which), a.shape(), &HostArray::from(a).data)));
+                tensors.extend(
+                    arrays.map(|(which, a)| Tensor::new(name(which), a.shape(), &HostArray::from(a).data)),
+                );
             }
         }
         let header = Header {
@@ -139,18 +141,21 @@ impl Model {
         let (_, metadata) =
             SafeTensors::read_metadata(bytes).map_err(|e| wrong(format!("unreadable header ({e})")))?;
         let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or_else(|| {
-            wrong("a .safetensors file, but not a model that tidegate saved (no `tidegate` in its metadata)".into())
+            wrong(
+                "a .safetensors file, but not a model that tidegate saved (no `tidegate` in its metadata)"
+                    .into(),
+            )
         })?;
-        let format: Format =
-            serde_json::from_str(json).map_err(|e| wrong(format!("damaged description of the model ({e})")))?;
+        let format: Format = serde_json::from_str(json)
+            .map_err(|e| wrong(format!("damaged description of the model ({e})")))?;
         if format.format != FORMAT {
             return Err(wrong(format!(
                 "model format {}, but this program reads format {FORMAT}; use the version that wrote it",
                 format.format
             )));
         }
-        let header: Header =
-            serde_json::from_str(json).map_err(|e| wrong(format!("damaged description of the model ({e})")))?;
+        let header: Header = serde_json::from_str(json)
+            .map_err(|e| wrong(format!("damaged description of the model ({e})")))?;
         let shapes = header.architecture.shapes()?;
         let (variables, len) = weights::layout(&header.architecture, &shapes)?;
         let read = |prefix: &str| -> Result<Vec<f32>> {
@@ -168,7 +173,8 @@ impl Model {
         if let Some(config) = header.training {
             config.check()?;
             model.compile(config.optimizer, config.loss, &config.metrics)?;
-            let slots = model.training.as_ref().map(|t| t.slots.each_ref().map(|s| s.as_ref().map(Buffer::all)));
+            let slots =
+                model.training.as_ref().map(|t| t.slots.each_ref().map(|s| s.as_ref().map(Buffer::all)));
             for (slot, name) in slots.into_iter().flatten().zip(SLOTS) {
                 if let Some(slot) = slot {
                     let values = read(&format!("optimizer/{name}"))?;
@@ -213,7 +219,10 @@ fn tensor<'a>(file: &SafeTensors<'a>, name: &str, shape: &[usize]) -> Result<&'a
         .tensor(name)
         .map_err(|_| Error::file(Path::new("model"), format!("tensor {name} is missing")))?;
     if tensor.dtype() != Dtype::F32 {
-        return Err(Error::invalid(format!("tensor {name}"), format!("expected F32, got {:?}", tensor.dtype())));
+        return Err(Error::invalid(
+            format!("tensor {name}"),
+            format!("expected F32, got {:?}", tensor.dtype()),
+        ));
     }
     if tensor.shape() != shape {
         return Err(Error::shape(format!("tensor {name}"), format!("{shape:?}"), tensor.shape()));

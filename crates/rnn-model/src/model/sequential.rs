@@ -87,7 +87,11 @@ impl Sequential {
             return Err(Error::invalid("Sequential", "the model has no layers; add one with layer(...)"));
         }
         if self.input.batch == Some(0) || self.input.sample.contains(&Some(0)) {
-            return Err(Error::shape("input of the model", "no axis of size 0", self.input.sample.as_slice()));
+            return Err(Error::shape(
+                "input of the model",
+                "no axis of size 0",
+                self.input.sample.as_slice(),
+            ));
         }
         let mut shape = self.input.sample.clone();
         self.layers

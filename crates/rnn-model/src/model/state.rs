@@ -94,7 +94,11 @@ impl StateSet {
             let arrays = std::iter::once((&given.h, &own.h)).chain(given.c.as_ref().zip(own.c.as_ref()));
             for (array, buffer) in arrays {
                 if array.shape() != expected {
-                    return Err(Error::shape(format!("state of {name}"), format!("{expected:?}"), array.shape()));
+                    return Err(Error::shape(
+                        format!("state of {name}"),
+                        format!("{expected:?}"),
+                        array.shape(),
+                    ));
                 }
                 writes.push((buffer.all(), HostArray::from(array)));
             }
@@ -107,7 +111,10 @@ impl StateSet {
 }
 
 impl Model {
-    pub(super) fn recurrent_layers(&self, wanted: impl Fn(&RecurrentTraits) -> bool) -> Vec<(usize, RecurrentTraits)> {
+    pub(super) fn recurrent_layers(
+        &self,
+        wanted: impl Fn(&RecurrentTraits) -> bool,
+    ) -> Vec<(usize, RecurrentTraits)> {
         let layers = self.nodes.iter().filter_map(|n| Some((n.index, n.layer.recurrent()?)));
         layers.filter(|(_, traits)| wanted(traits)).collect()
     }
@@ -162,7 +169,10 @@ impl Model {
     /// When the layers or shapes do not fit the model; nothing is changed then.
     pub fn set_states(&mut self, states: &[LayerState]) -> Result<()> {
         if !self.is_stateful() {
-            return Err(Error::invalid("set_states", "no layer of this model is stateful; build it with stateful(true)"));
+            return Err(Error::invalid(
+                "set_states",
+                "no layer of this model is stateful; build it with stateful(true)",
+            ));
         }
         let Some(batch) = states.first().and_then(|s| s.h.shape().first().copied()) else {
             return Err(Error::invalid("set_states", "no states were given"));

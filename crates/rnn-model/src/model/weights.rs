@@ -66,8 +66,11 @@ impl Model {
                 let mut data = Vec::with_capacity(spec.len());
                 for &(len, initializer) in &spec.start {
                     // A matrix starts as a whole; a vector may start in parts.
-                    let (rows, cols) =
-                        if spec.start.len() == 1 && spec.shape.len() == 2 { (spec.shape[0], spec.shape[1]) } else { (1, len) };
+                    let (rows, cols) = if spec.start.len() == 1 && spec.shape.len() == 2 {
+                        (spec.shape[0], spec.shape[1])
+                    } else {
+                        (1, len)
+                    };
                     data.extend(initializer.values(rows, cols, seed, stream as u32));
                 }
                 self.device.engine().write(variable.slice(self.params.all()), &data)?;
@@ -120,7 +123,10 @@ impl Model {
     ///
     /// # Errors
     /// When the number of arrays or a shape differs from [`get_weights`](Self::get_weights); nothing is changed then.
-    pub fn set_weights<'a, W: Into<HostArray<'a>>>(&mut self, weights: impl IntoIterator<Item = W>) -> Result<()> {
+    pub fn set_weights<'a, W: Into<HostArray<'a>>>(
+        &mut self,
+        weights: impl IntoIterator<Item = W>,
+    ) -> Result<()> {
         let weights: Vec<HostArray<'a>> = weights.into_iter().map(Into::into).collect();
         self.write_like_weights(self.params.all(), &weights)
     }
