@@ -98,14 +98,14 @@ fn bias_gradient<T: Real>(cell: Cell, units: usize, da: &[T], width: usize, bias
             let mut sum = [T::ZERO; COLUMNS];
             for row in block.chunks_exact(width) {
                 for (sum, &value) in sum[..n].iter_mut().zip(&row[first..]) {
-                    *sum = *sum + value;
+                    *sum += value;
                 }
             }
-            total.iter_mut().zip(&sum).for_each(|(total, sum)| *total = *total + *sum);
+            total.iter_mut().zip(&sum).for_each(|(total, sum)| *total += *sum);
         }
         for (j, &value) in total[..n].iter().enumerate() {
             let column = first + j;
-            let mut add = |at: usize| bias[at] = bias[at] + value;
+            let mut add = |at: usize| bias[at] += value;
             if !matches!(cell, Cell::Gru { reset_after: true, .. }) {
                 add(column);
             } else if column < 2 * units {

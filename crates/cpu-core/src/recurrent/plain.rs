@@ -63,7 +63,7 @@ pub(super) fn forward<T: Real>(
                 let (zr, n) = gates.split_at_mut(2 * units);
                 if reset_after && let Some(bias) = bias {
                     for (gate, bias) in zr.iter_mut().zip(&bias[columns..]) {
-                        *gate = *gate + *bias;
+                        *gate += *bias;
                     }
                 }
                 product(hp, recurrent, columns, 0, zr);
@@ -75,7 +75,7 @@ pub(super) fn forward<T: Real>(
                         None => q.fill(T::ZERO),
                     }
                     product(hp, recurrent, columns, 2 * units, q);
-                    (0..units).for_each(|u| n[u] = n[u] + r[u] * q[u]);
+                    (0..units).for_each(|u| n[u] += r[u] * q[u]);
                 } else {
                     (0..units).for_each(|u| q[u] = r[u] * hp[u]);
                     product(q, recurrent, columns, 2 * units, n);
@@ -124,7 +124,7 @@ fn product<T: Real>(row: &[T], matrix: &[T], columns: usize, first: usize, out: 
     for (k, &factor) in row.iter().enumerate() {
         let weights = &matrix[k * columns + first..][..out.len()];
         for (out, &weight) in out.iter_mut().zip(weights) {
-            *out = *out + factor * weight;
+            *out += factor * weight;
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn through_time<T: Real>(
         let dc = &mut dc_all[b * units..][..units];
         let da = &mut gate_grads[row * width..][..width];
         if let Some(dy) = dy {
-            dh.iter_mut().zip(&dy[row * units..]).for_each(|(dh, dy)| *dh = *dh + *dy);
+            dh.iter_mut().zip(&dy[row * units..]).for_each(|(dh, dy)| *dh += *dy);
         }
         if valid {
             let kept = &saved[row * saved_width..][..saved_width];
@@ -84,7 +84,7 @@ pub(super) fn through_time<T: Real>(
                             da[2 * units + u] = dn * r;
                             da[units + u] = dn * q * slope(r);
                         }
-                        dh[u] = dh[u] * z;
+                        dh[u] *= z;
                     }
                     if reset_after {
                         transposed(&da[..columns], recurrent, columns, 0, product);
@@ -93,11 +93,11 @@ pub(super) fn through_time<T: Real>(
                         for u in 0..units {
                             let r = kept[units + u];
                             da[units + u] = product[u] * hp[u] * slope(r);
-                            dh[u] = dh[u] + product[u] * r;
+                            dh[u] += product[u] * r;
                         }
                         transposed(&da[..2 * units], recurrent, columns, 0, product);
                     }
-                    (0..units).for_each(|u| dh[u] = dh[u] + product[u]);
+                    (0..units).for_each(|u| dh[u] += product[u]);
                 }
                 Cell::SimpleRnn { activation } => {
                     for (u, &y) in h[after].iter().enumerate() {
