@@ -205,7 +205,7 @@ impl Context {
     /// # Errors
     /// [`Error::ShapeMismatch`] where the bytes are not 4 per element.
     pub fn write(&self, slice: &Slice, bytes: &[u8]) -> Result<()> {
-        if bytes.len().div_ceil(4) != slice.len || bytes.len() % 4 != 0 {
+        if bytes.len().div_ceil(4) != slice.len || !bytes.len().is_multiple_of(4) {
             return Err(Error::ShapeMismatch {
                 operation: "write",
                 what: "the data",
@@ -238,7 +238,8 @@ impl Context {
         }
         self.check("run")?;
         let mut state = self.inner.steps.lock().unwrap_or_else(PoisonError::into_inner);
-        let budget = if self.info().kind.is_hardware() { 2e10 } else { 2e9 };
+        // About 100 ms of work each, so that no driver's watchdog resets the device; software has none.
+        let budget = if self.info().kind == Kind::DiscreteGpu { 2e10 } else { 2e9 };
         for chunk in steps.chunks(STEP_SLOTS) {
             let stride = state.stride;
             if program.uses_step() {

@@ -163,7 +163,7 @@ mod tests {
     fn classes_hold_what_is_asked_and_waste_little() {
         for bytes in [0, 1, 255, 256, 257, 4096, 4097, 5000, 70_000, 1 << 20, (1 << 20) + 1, 3_000_000_001] {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % 256 == 0, "{bytes} -> {class}");
+            assert!(class >= bytes && class.is_multiple_of(256), "{bytes} -> {class}");
             assert!(bytes < 4096 || class <= bytes + bytes / 4 + 256, "{bytes} -> {class}");
             assert_eq!(size_class(class), class);
         }

@@ -5,6 +5,17 @@ use crate::pipeline::Pipeline;
 use crate::{Error, Result};
 use std::sync::Arc;
 
+/// A slice with the byte range of its buffer that is bound for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub(crate) slice: Slice,
+    pub(crate) base: u64,
+    pub(crate) size: u64,
+}
+
+/// A pipeline with what is bound to it.
+pub(crate) type Bind = (Arc<Pipeline>, Vec<Bound>);
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dispatch {
     pub(crate) bind: usize,
@@ -31,7 +42,7 @@ impl Program {
         ctx: Context,
         dispatches: Vec<Dispatch>,
         params: Vec<u8>,
-        binds: Vec<(Arc<Pipeline>, Vec<(Slice, u64, u64)>)>,
+        binds: Vec<Bind>,
         mut keep: Vec<Slice>,
     ) -> Result<Self> {
         let uses_step = dispatches.iter().any(|d| d.step);
@@ -46,7 +57,7 @@ impl Program {
         for (pipeline, bound) in binds {
             let mut entries: Vec<_> = (0u32..)
                 .zip(&bound)
-                .map(|(binding, (slice, base, size))| wgpu::BindGroupEntry {
+                .map(|(binding, Bound { slice, base, size })| wgpu::BindGroupEntry {
                     binding,
                     resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                         buffer: &slice.buffer.inner.raw,
@@ -68,7 +79,7 @@ impl Program {
                 layout: &pipeline.layout,
                 entries: &entries,
             });
-            keep.extend(bound.into_iter().map(|(slice, ..)| slice));
+            keep.extend(bound.into_iter().map(|bound| bound.slice));
             made.push((pipeline, group));
         }
         if let Some(error) = pollster::block_on(scope.pop()) {

@@ -1,8 +1,7 @@
 //! Recording: launchers put kernel calls into a [`Recorder`], which becomes a [`Program`].
 use crate::buffer::Slice;
 use crate::context::Context;
-use crate::pipeline::Pipeline;
-use crate::program::{Dispatch, Program};
+use crate::program::{Bind, Bound, Dispatch, Program};
 use crate::{Error, Result};
 use rnn_shaders::contract::Kernel;
 use std::collections::HashMap;
@@ -55,7 +54,7 @@ pub struct Recorder {
     dispatches: Vec<Dispatch>,
     params: Vec<u8>,
     last_params: HashMap<&'static str, (usize, usize)>,
-    binds: Vec<(Arc<Pipeline>, Vec<(Slice, u64, u64)>)>,
+    binds: Vec<Bind>,
     bind_index: HashMap<BindKey, usize>,
     nothing: Option<Slice>,
     keep: Vec<Slice>,
@@ -165,15 +164,12 @@ impl Recorder {
                 ));
             }
             params[i * 4..i * 4 + 4].copy_from_slice(&(((start - base) / 4) as u32).to_ne_bytes());
-            bound.push(((*slice).clone(), base, end - base));
+            bound.push(Bound { slice: (*slice).clone(), base, size: end - base });
         }
 
         let key = (
             Arc::as_ptr(&pipeline) as usize,
-            bound
-                .iter()
-                .map(|(s, base, size)| (Arc::as_ptr(&s.buffer.inner) as usize, *base, *size))
-                .collect(),
+            bound.iter().map(|b| (Arc::as_ptr(&b.slice.buffer.inner) as usize, b.base, b.size)).collect(),
         );
         let bind = *self.bind_index.entry(key).or_insert_with(|| {
             self.binds.push((pipeline.clone(), bound));

@@ -130,7 +130,8 @@ fn waits_end() {
     let program = rec.finish().unwrap();
     ctx.set_timeout(Duration::from_millis(1));
     let result = ctx.run(&program, &[StepParams::default()]).and_then(|()| ctx.synchronize());
-    if ctx.info().kind == Kind::Software {
+    // The GL backend works while it submits, so there is nothing left to wait for.
+    if ctx.info().kind == Kind::Software && ctx.info().backend == "vulkan" {
         assert!(matches!(result, Err(Error::Timeout { .. })), "{result:?}");
     }
     ctx.set_timeout(Duration::from_secs(600));

@@ -72,7 +72,7 @@ impl Problem {
         let bias = rng.numbers(cell.bias_blocks() * units, 0.5);
         let flags: Vec<u32> = (0..time * batch)
             .map(
-                |_| if rng.next() % 4 == 0 { 0 } else { VALID } | if rng.next() % 5 == 0 { RESET } else { 0 },
+                |_| if rng.next().is_multiple_of(4) { 0 } else { VALID } | if rng.next().is_multiple_of(5) { RESET } else { 0 },
             )
             .collect();
         let mut h = rng.numbers((time + 1) * batch * units, 0.8);

@@ -194,8 +194,8 @@ impl Face {
             // A tile that is mostly empty wastes more than the slower kernel does.
             return if spec.m >= 16 && spec.n >= 16 { Face::Tile } else { Face::Any };
         }
-        let c_aligned = spec.n % 4 == 0 && spec.ldc % 4 == 0 && spec.stride_c % 4 == 0 && c.offset() % 4 == 0;
-        let b_aligned = spec.ldb % 4 == 0 && spec.stride_b % 4 == 0 && b.offset() % 4 == 0;
+        let c_aligned = in_vectors([spec.n, spec.ldc, spec.stride_c, c.offset()]);
+        let b_aligned = in_vectors([spec.ldb, spec.stride_b, b.offset(), 0]);
         let packable = spec.batch == 1 || spec.stride_b == 0;
         let enough = spec.n >= 16 && spec.m * spec.k >= 16;
         if c_aligned && enough && ((b_aligned && !spec.trans_b) || (packable && spec.m > 4)) {
@@ -240,6 +240,11 @@ impl Face {
     }
 }
 
+/// Whether all of these are whole vectors of four.
+fn in_vectors(values: [usize; 4]) -> bool {
+    values.iter().all(|value| value.is_multiple_of(4))
+}
+
 /// `op(b)` as the kernels want it.
 struct Operand {
     slice: Slice,
@@ -251,7 +256,7 @@ struct Operand {
 impl Operand {
     fn of_b(rec: &mut Recorder, spec: &Matmul, face: Face, b: Slice) -> Result<Operand> {
         let (k_step, col_step) = if spec.trans_b { (1, spec.ldb) } else { (spec.ldb, 1) };
-        let aligned = spec.ldb % 4 == 0 && spec.stride_b % 4 == 0 && b.offset() % 4 == 0;
+        let aligned = in_vectors([spec.ldb, spec.stride_b, b.offset(), 0]);
         if face != Face::Vector || (aligned && !spec.trans_b) {
             return Ok(Operand { slice: b, k_step, col_step, stride: spec.stride_b });
         }

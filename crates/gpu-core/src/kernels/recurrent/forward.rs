@@ -98,7 +98,7 @@ impl Weights {
     /// As they are where units are a multiple of 4, else `[gate][k][units, padded with zeros]`.
     fn prepare(rec: &mut Recorder, cell: Cell, units: usize, recurrent: &Slice) -> Result<Weights> {
         let gates = cell.gates();
-        if units % 4 == 0 && recurrent.offset() % 4 == 0 {
+        if units.is_multiple_of(4) && recurrent.offset().is_multiple_of(4) {
             return Ok(Weights { slice: recurrent.clone(), ldw: gates * units / 4, block: units / 4 });
         }
         let padded = units.next_multiple_of(4);
