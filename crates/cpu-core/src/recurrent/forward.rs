@@ -16,9 +16,9 @@ use super::tile::{
 use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
 use super::{RecurrentShape, activations, flag, saved_blocks};
-use crate::Cell;
 use crate::math::{Kernel, Lanes, dispatch};
 use crate::team::{self, Member};
+use crate::{Activation, Cell};
 
 /// Runs the sequence; arguments as for [`super::recurrent_forward`].
 pub(super) fn forward(
@@ -568,6 +568,47 @@ struct Item {
     at: usize,
 }
 
+/// The items of a group in order, and after the last one again and again.
+struct Places<'a> {
+    pass: &'a Pass<'a>,
+    group: &'a Group<'a>,
+    panel: usize,
+    row: usize,
+}
+
+impl<'a> Places<'a> {
+    #[inline(always)]
+    fn new(pass: &'a Pass<'a>, group: &'a Group<'a>) -> Self {
+        Places { pass, group, panel: 0, row: 0 }
+    }
+
+    #[inline(always)]
+    fn next<S: Lanes<T = f32>>(&mut self, s: S) -> Item {
+        let item = self.pass.item(s, self.group, self.panel, self.row);
+        self.row += 1;
+        if self.row == self.group.rows.len() {
+            let last = (self.panel + 1) * self.row >= self.group.items;
+            (self.panel, self.row) = if last { (self.panel, self.row - 1) } else { (self.panel + 1, 0) };
+        }
+        item
+    }
+}
+
+/// `kind` of four vectors, by way of memory: for activations that are rare in a cell.
+#[inline(always)]
+fn four_of<S: Lanes<T = f32>>(s: S, kind: Activation, x: [S::V; 4]) -> [S::V; 4] {
+    let mut buffer = [0.0; 64];
+    for j in 0..4 {
+        s.store(&mut buffer[j * S::N..], x[j]);
+    }
+    activate(kind, &mut buffer[..4 * S::N]);
+    let mut y = x;
+    for j in 0..4 {
+        y[j] = s.load(&buffer[j * S::N..]);
+    }
+    y
+}
+
 /// Stores one vector of a state or of saved values.
 ///
 /// # Safety
@@ -621,57 +662,75 @@ impl Pass<'_> {
         }
     }
 
+    /// Items are taken four at a time, so that the chains of instructions of four activations interleave; what is
+    /// computed for places after the last item is dropped.
     #[inline(always)]
     unsafe fn lstm<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
-        let (items, rows) = (group.items, group.rows.len());
+        let items = group.items;
         let (kind, gate) = activations(self.cell);
-        activate(gate, sums.vectors(s, items, 0, 3));
-        activate(kind, sums.vectors(s, items, 3, 4));
-        for panel in 0..items / rows {
-            for r in 0..rows {
-                let (item, at) = (self.item(s, group, panel, r), panel * rows + r);
-                let (i, f) = (sums.get(s, items, 0, at), sums.get(s, items, 1, at));
-                let (o, g) = (sums.get(s, items, 2, at), sums.get(s, items, 3, at));
-                // SAFETY: the impl's.
-                unsafe {
-                    let c = s.fma(f, self.state(s, self.c, item), s.mul(i, g));
-                    self.set_state(s, self.c, item, c);
-                    self.save(s, item, [(0, i), (1, f), (2, g), (3, o)]);
-                    sums.set(s, items, 3, at, c);
-                }
-            }
+        let common = (kind, gate) == (Activation::Tanh, Activation::Sigmoid);
+        if !common {
+            activate(gate, sums.vectors(s, items, 0, 3));
+            activate(kind, sums.vectors(s, items, 3, 4));
         }
-        activate(kind, sums.vectors(s, items, 3, 4));
-        for panel in 0..items / rows {
-            for r in 0..rows {
-                let (item, at) = (self.item(s, group, panel, r), panel * rows + r);
-                let h = s.mul(sums.get(s, items, 2, at), sums.get(s, items, 3, at));
-                // SAFETY: the impl's.
-                unsafe { self.set_state(s, self.h, item, h) };
+        let zero = s.splat(0.0);
+        let mut place = Places::new(self, group);
+        for first in (0..items).step_by(4) {
+            let n = 4.min(items - first);
+            let four = [place.next(s), place.next(s), place.next(s), place.next(s)];
+            let (mut i, mut f) = (sums.four(s, items, 0, first), sums.four(s, items, 1, first));
+            let mut g = sums.four(s, items, 3, first);
+            if common {
+                (i, f, g) = (s.sigmoid_of_four(i), s.sigmoid_of_four(f), s.tanh_of_four(g));
+            }
+            let mut c = [zero; 4];
+            // SAFETY: the impl's.
+            unsafe {
+                for j in 0..n {
+                    c[j] = s.fma(f[j], self.state(s, self.c, four[j]), s.mul(i[j], g[j]));
+                    self.set_state(s, self.c, four[j], c[j]);
+                    self.save(s, four[j], [(0, i[j]), (1, f[j]), (2, g[j])]);
+                }
+                let mut o = sums.four(s, items, 2, first);
+                if common {
+                    (o, c) = (s.sigmoid_of_four(o), s.tanh_of_four(c));
+                } else {
+                    c = four_of(s, kind, c);
+                }
+                for j in 0..n {
+                    self.set_state(s, self.h, four[j], s.mul(o[j], c[j]));
+                    self.save(s, four[j], [(3, o[j])]);
+                }
             }
         }
     }
 
+    /// As [`Pass::lstm`].
     #[inline(always)]
     unsafe fn gru_after<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
-        let (items, rows) = (group.items, group.rows.len());
+        let items = group.items;
         let (kind, gate) = activations(self.cell);
-        activate(gate, sums.vectors(s, items, 0, 2));
-        for at in 0..items {
-            let (r, q) = (sums.get(s, items, 1, at), sums.get(s, items, 2, at));
-            let n = s.fma(r, q, sums.get(s, items, 3, at));
-            sums.set(s, items, 3, at, n);
+        let common = (kind, gate) == (Activation::Tanh, Activation::Sigmoid);
+        if !common {
+            activate(gate, sums.vectors(s, items, 0, 2));
         }
-        activate(kind, sums.vectors(s, items, 3, 4));
-        for panel in 0..items / rows {
-            for r in 0..rows {
-                let (item, at) = (self.item(s, group, panel, r), panel * rows + r);
-                let (z, r) = (sums.get(s, items, 0, at), sums.get(s, items, 1, at));
-                let (q, n) = (sums.get(s, items, 2, at), sums.get(s, items, 3, at));
+        let mut place = Places::new(self, group);
+        for first in (0..items).step_by(4) {
+            let four = [place.next(s), place.next(s), place.next(s), place.next(s)];
+            let (mut z, mut r) = (sums.four(s, items, 0, first), sums.four(s, items, 1, first));
+            let (q, mut n) = (sums.four(s, items, 2, first), sums.four(s, items, 3, first));
+            if common {
+                (z, r) = (s.sigmoid_of_four(z), s.sigmoid_of_four(r));
+            }
+            for j in 0..4 {
+                n[j] = s.fma(r[j], q[j], n[j]);
+            }
+            n = if common { s.tanh_of_four(n) } else { four_of(s, kind, n) };
+            for j in 0..4.min(items - first) {
                 // SAFETY: the impl's.
                 unsafe {
-                    self.gru_state(s, item, z, n);
-                    self.save(s, item, [(0, z), (1, r), (2, n), (3, q)]);
+                    self.gru_state(s, four[j], z[j], n[j]);
+                    self.save(s, four[j], [(0, z[j]), (1, r[j]), (2, n[j]), (3, q[j])]);
                 }
             }
         }

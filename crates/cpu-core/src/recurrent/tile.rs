@@ -12,17 +12,20 @@ pub(super) const MOST_ROWS: usize = 8;
 pub(super) const MOST_VECTORS: usize = 4;
 /// Rows whose sums are kept in the cache while the panel's blocks go by.
 pub(super) const GROUP: usize = 48;
-/// Bytes of a block of a panel: half of a first-level cache of 48 KB.
-const BLOCK_BYTES: usize = 24 * 1024;
+/// Bytes of a block of a panel: about a first-level cache.
+const BLOCK_BYTES: usize = 48 * 1024;
 
 /// Sums of a group, `[vectors][items][N]`. An item is a row of a panel; where rows are few, several panels are in one
 /// group.
 #[repr(align(64))]
-pub(super) struct Sums([f32; GROUP * MOST_VECTORS * 16]);
+pub(super) struct Sums([f32; SUMS]);
+
+/// Room for a group, and for the three items that a step of four may read after the last one.
+const SUMS: usize = GROUP * MOST_VECTORS * 16 + 3 * 16;
 
 impl Sums {
     pub fn new() -> Self {
-        Sums([0.0; GROUP * MOST_VECTORS * 16])
+        Sums([0.0; SUMS])
     }
 
     /// Vectors `from..to` of every item, for `items` items.
@@ -35,6 +38,13 @@ impl Sums {
     #[inline(always)]
     pub fn get<S: Lanes<T = f32>>(&self, s: S, items: usize, v: usize, item: usize) -> S::V {
         s.load(&self.0[(v * items + item) * S::N..][..S::N])
+    }
+
+    /// Vector `v` of four items; of those after the last item it is another number that is there.
+    #[inline(always)]
+    pub fn four<S: Lanes<T = f32>>(&self, s: S, items: usize, v: usize, first: usize) -> [S::V; 4] {
+        let from = &self.0[(v * items + first) * S::N..][..4 * S::N];
+        [s.load(from), s.load(&from[S::N..]), s.load(&from[2 * S::N..]), s.load(&from[3 * S::N..])]
     }
 
     /// Overwrites vector `v` of item `item`.
@@ -119,18 +129,6 @@ pub(super) fn staged_stride(len: usize) -> usize {
     len.next_multiple_of(16) + 16
 }
 
-/// What a tile's sums start from.
-#[derive(Clone, Copy)]
-pub(super) enum Start<'a> {
-    Zero,
-    /// the same `[vectors][N]` for every row
-    Same(*const f32),
-    /// `[vectors][N]` of its own for every row
-    Each(&'a Rows),
-    /// what is in the place of the result
-    Sums,
-}
-
 /// Memory to be fetched into the second-level cache meanwhile: this many lines from here, per `k`.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
@@ -144,9 +142,13 @@ impl Ahead {
 }
 
 /// A tile on its way to the instruction set. Each number of vectors and rows exists once, for all callers.
-pub(super) struct Tile<'a, const V: usize> {
+///
+/// `out[v * stride + r * N] = starts[r][v * start_stride] + sum over k of operand[r][k] * panel[k][v]`, each a vector.
+#[derive(Clone, Copy)]
+struct Tile {
     rows: usize,
-    start: Start<'a>,
+    starts: Rows,
+    start_stride: usize,
     operand: Operand,
     k: usize,
     panel: *const f32,
@@ -155,109 +157,82 @@ pub(super) struct Tile<'a, const V: usize> {
     ahead: Ahead,
 }
 
-/// Writes `start + sum of terms` for a tile of `rows` rows and `vectors` vectors: vector `v` of row `r` to
-/// `out[v * stride + r * N]`.
-///
-/// # Safety
-/// The first `rows` rows of the operand hold `k` numbers, the panel `k * vectors * N`; a start holds `vectors * N`
-/// numbers (per row); `out` has room and is used by nobody else.
-#[inline(always)]
-pub(super) unsafe fn tile<'a>(
-    vectors: usize,
-    rows: usize,
-    start: Start<'a>,
-    operand: Operand,
-    k: usize,
-    panel: *const f32,
-    out: *mut f32,
-    stride: usize,
-    ahead: Ahead,
-) {
-    match vectors {
-        1 => dispatch(Tile::<1> { rows, start, operand, k, panel, out, stride, ahead }),
-        2 => dispatch(Tile::<2> { rows, start, operand, k, panel, out, stride, ahead }),
-        3 => dispatch(Tile::<3> { rows, start, operand, k, panel, out, stride, ahead }),
-        4 => dispatch(Tile::<4> { rows, start, operand, k, panel, out, stride, ahead }),
-        _ => unreachable!("a panel has 1 to {MOST_VECTORS} vectors"),
+impl Tile {
+    /// # Safety
+    /// The first `rows` rows of the operand hold `k` numbers, the panel `k * vectors * N`; starts and `out` hold a
+    /// vector everywhere, and `out` is used by nobody else.
+    #[inline(always)]
+    unsafe fn run(&self, vectors: usize) {
+        match vectors {
+            1 => dispatch(Of::<1>(self)),
+            2 => dispatch(Of::<2>(self)),
+            3 => dispatch(Of::<3>(self)),
+            4 => dispatch(Of::<4>(self)),
+            _ => unreachable!("a panel has 1 to {MOST_VECTORS} vectors"),
+        }
     }
 }
 
-impl<const V: usize> Kernel<f32> for Tile<'_, V> {
+/// A tile of so many vectors. By reference: a copy of what was just written in pieces would wait for all of them.
+struct Of<'a, const V: usize>(&'a Tile);
+
+impl<const V: usize> Kernel<f32> for Of<'_, V> {
     type Output = ();
     #[inline(always)]
     fn run<S: Lanes<T = f32>>(self, s: S) {
-        match self.rows {
-            1 => self.fixed::<S, 1>(s),
-            2 => self.fixed::<S, 2>(s),
-            3 => self.fixed::<S, 3>(s),
-            4 => self.fixed::<S, 4>(s),
-            5 => self.fixed::<S, 5>(s),
-            6 => self.fixed::<S, 6>(s),
-            7 => self.fixed::<S, 7>(s),
-            8 => self.fixed::<S, 8>(s),
-            _ => unreachable!("a tile has 1 to {MOST_ROWS} rows"),
-        }
-    }
-}
-
-impl<const V: usize> Tile<'_, V> {
-    #[inline(always)]
-    fn fixed<S: Lanes<T = f32>, const R: usize>(self, s: S) {
-        if R > most_rows::<S>(V) {
-            unreachable!("tiles are cut to fit the registers");
-        }
-        let place = |r: usize, v: usize| self.out.wrapping_add(v * self.stride + r * S::N);
-        let mut acc = [[s.splat(0.0); V]; R];
-        for r in 0..R {
-            for v in 0..V {
-                let from = match self.start {
-                    Start::Zero => continue,
-                    Start::Same(from) => from.wrapping_add(v * S::N),
-                    Start::Each(rows) => rows[r].wrapping_add(v * S::N),
-                    Start::Sums => place(r, v).cast_const(),
-                };
-                // SAFETY: the maker's: there is a vector.
-                acc[r][v] = s.load(unsafe { std::slice::from_raw_parts(from, S::N) });
-            }
-        }
         // SAFETY: the maker's.
         unsafe {
-            if self.ahead.lines == 0 {
-                multiply::<S, R, V, false>(s, &mut acc, self.operand, self.k, self.panel, self.ahead);
-            } else {
-                multiply::<S, R, V, true>(s, &mut acc, self.operand, self.k, self.panel, self.ahead);
-            }
-        }
-        for r in 0..R {
-            for v in 0..V {
-                // SAFETY: the maker's: there is room for a vector.
-                s.store(unsafe { std::slice::from_raw_parts_mut(place(r, v), S::N) }, acc[r][v]);
+            match self.0.rows {
+                1 => fixed::<S, 1, V>(s, self.0),
+                2 => fixed::<S, 2, V>(s, self.0),
+                3 => fixed::<S, 3, V>(s, self.0),
+                4 => fixed::<S, 4, V>(s, self.0),
+                5 => fixed::<S, 5, V>(s, self.0),
+                6 => fixed::<S, 6, V>(s, self.0),
+                7 => fixed::<S, 7, V>(s, self.0),
+                8 => fixed::<S, 8, V>(s, self.0),
+                _ => unreachable!("a tile has 1 to {MOST_ROWS} rows"),
             }
         }
     }
 }
 
-/// `sums[r][v] += sum over k of operand[r][k] * panel[k][v]`
-///
 /// # Safety
-/// Every one of the first `R` rows holds `k` numbers, the panel `k * V * N`.
+/// As [`Tile::run`].
 #[inline(always)]
-unsafe fn multiply<S: Lanes<T = f32>, const R: usize, const V: usize, const FETCH: bool>(
-    s: S,
-    sums: &mut [[S::V; V]; R],
-    operand: Operand,
-    k: usize,
-    panel: *const f32,
-    mut ahead: Ahead,
-) {
-    // A copy that is only indexed by constants once the loops below are unrolled: it lives in registers.
-    let mut acc = *sums;
-    let mut rows = [operand.first; R];
-    for r in 0..R {
-        rows[r] = operand.from(r, 0).first;
+unsafe fn fixed<S: Lanes<T = f32>, const R: usize, const V: usize>(s: S, tile: &Tile) {
+    if R > most_rows::<S>(V) {
+        unreachable!("tiles are cut to fit the registers");
     }
-    let mut weights = panel;
-    for p in 0..k {
+    // SAFETY: the caller's.
+    unsafe {
+        if tile.ahead.lines == 0 {
+            multiply::<S, R, V, false>(s, tile);
+        } else {
+            multiply::<S, R, V, true>(s, tile);
+        }
+    }
+}
+
+/// # Safety
+/// As [`Tile::run`].
+#[inline(always)]
+unsafe fn multiply<S: Lanes<T = f32>, const R: usize, const V: usize, const FETCH: bool>(s: S, tile: &Tile) {
+    // All loops over `R` and `V` have to be unrolled, so that the sums are only indexed by constants and live in
+    // registers: no match and no call inside them.
+    let mut sums = [[s.splat(0.0); V]; R];
+    let mut rows = [tile.operand.first; R];
+    for r in 0..R {
+        rows[r] = tile.operand.from(r, 0).first;
+        for v in 0..V {
+            let from = tile.starts[r].wrapping_add(v * tile.start_stride);
+            // SAFETY: the caller's.
+            sums[r][v] = s.load(unsafe { std::slice::from_raw_parts(from, S::N) });
+        }
+    }
+    let mut weights = tile.panel;
+    let mut ahead = tile.ahead;
+    for p in 0..tile.k {
         if FETCH {
             for _ in 0..ahead.lines {
                 fetch(ahead.from);
@@ -273,13 +248,19 @@ unsafe fn multiply<S: Lanes<T = f32>, const R: usize, const V: usize, const FETC
             for r in 0..R {
                 let x = s.splat(*rows[r].add(p));
                 for v in 0..V {
-                    acc[r][v] = s.fma(x, w[v], acc[r][v]);
+                    sums[r][v] = s.fma(x, w[v], sums[r][v]);
                 }
             }
             weights = weights.add(V * S::N);
         }
     }
-    *sums = acc;
+    for r in 0..R {
+        for v in 0..V {
+            let to = tile.out.wrapping_add(v * tile.stride + r * S::N);
+            // SAFETY: the caller's.
+            s.store(unsafe { std::slice::from_raw_parts_mut(to, S::N) }, sums[r][v]);
+        }
+    }
 }
 
 /// Asks for a line of memory in the second-level cache.
@@ -309,8 +290,11 @@ pub(super) struct Product {
 /// What the sums of a tile start from.
 pub(super) enum Starting {
     Zero,
+    /// the same `[vectors][N]` for every row
     Same(*const f32),
+    /// `[vectors][N]` of its own for every row
     Each(Rows),
+    /// what is in the place of the result
     Sums,
 }
 
@@ -321,7 +305,7 @@ pub(super) enum Starting {
 /// `sums`, which holds `items` items.
 ///
 /// # Safety
-/// As [`tile`].
+/// As [`Tile::run`].
 #[inline(always)]
 pub(super) unsafe fn product<S: Lanes<T = f32>>(
     _: S,
@@ -341,22 +325,38 @@ pub(super) unsafe fn product<S: Lanes<T = f32>>(
     for (first, len) in blocks {
         let next = panel.wrapping_add((first + len) * width);
         for (i, (at, rows)) in balanced(n, most).enumerate() {
-            let starting = if first == 0 { starting(at, rows) } else { Starting::Sums };
-            let start = match &starting {
-                Starting::Zero => Start::Zero,
-                Starting::Same(from) => Start::Same(*from),
-                Starting::Each(rows) => Start::Each(rows),
-                Starting::Sums => Start::Sums,
-            };
             let out = sums.0.as_mut_ptr().wrapping_add((item + at) * S::N);
+            let in_place = || {
+                let mut starts = NO_ROWS;
+                (0..MOST_ROWS).for_each(|r| starts[r] = out.wrapping_add(r * S::N));
+                (starts, items * S::N)
+            };
+            let (starts, start_stride) = if first == 0 {
+                match starting(at, rows) {
+                    Starting::Zero => ([ZEROS.0.as_ptr(); MOST_ROWS], 0),
+                    Starting::Same(from) => ([from; MOST_ROWS], S::N),
+                    Starting::Each(rows) => (rows, S::N),
+                    Starting::Sums => in_place(),
+                }
+            } else {
+                in_place()
+            };
             let ahead = if i * lines < vectors {
                 Ahead { from: next.wrapping_add(i * len * lines * 16), lines }
             } else {
                 Ahead::NOTHING
             };
             let (operand, panel) = (operand.from(at, first), panel.wrapping_add(first * width));
+            let (k, stride) = (len, items * S::N);
             // SAFETY: the caller's.
-            unsafe { tile(vectors, rows, start, operand, len, panel, out, items * S::N, ahead) };
+            unsafe {
+                Tile { rows, starts, start_stride, operand, k, panel, out, stride, ahead }.run(vectors)
+            };
         }
     }
 }
+
+/// The widest vector of zeros.
+static ZEROS: Zeros = Zeros([0.0; 16]);
+#[repr(align(64))]
+struct Zeros([f32; 16]);
