@@ -23,6 +23,7 @@ mod pool;
 mod program;
 mod readback;
 mod recorder;
+mod submit;
 pub mod testing;
 mod timing;
 
