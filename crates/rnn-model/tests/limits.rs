@@ -11,8 +11,11 @@ use rnn_model::{Adam, Device, Error, FitOptions, Input, Loss, Model, Sequential}
 #[test]
 fn ten_thousand_steps_allocate_nothing() {
     on_each(|device| {
-        let mut model =
-            Sequential::new(Input::sequence(2, 1)).layer(Lstm::new(2)).layer(Dense::new(1)).build(device).unwrap();
+        let mut model = Sequential::new(Input::sequence(2, 1))
+            .layer(Lstm::new(2))
+            .layer(Dense::new(1))
+            .build(device)
+            .unwrap();
         model.compile(Adam::new(), Loss::MeanSquaredError, &[]).unwrap();
         let x = Array::from_shape_fn((100, 2, 1), |(i, t, _)| ((i + t) as f32).sin());
         let y = Array2::<f32>::zeros((100, 1));
@@ -30,7 +33,11 @@ fn ten_thousand_steps_allocate_nothing() {
 fn sequences_of_70_000_steps() {
     on_each(|device| {
         let build = |stateful| {
-            Sequential::new(Input::sequence(None, 1)).layer(SimpleRnn::new(2).stateful(stateful)).seed(4).build(device).unwrap()
+            Sequential::new(Input::sequence(None, 1))
+                .layer(SimpleRnn::new(2).stateful(stateful))
+                .seed(4)
+                .build(device)
+                .unwrap()
         };
         let x = Array::from_shape_fn((1, 70_000, 1), |(_, t, _)| (t as f32 * 0.7).sin());
         let whole = build(false).predict_on_batch(&x).unwrap();
@@ -48,17 +55,25 @@ fn sequences_of_70_000_steps() {
 #[test]
 fn stateful_batches_may_differ_in_length_but_not_in_samples() {
     on_each(|device| {
-        let mut model =
-            Sequential::new(Input::sequence(None, 1)).layer(Gru::new(3).stateful(true)).layer(Dense::new(1)).build(device).unwrap();
+        let mut model = Sequential::new(Input::sequence(None, 1))
+            .layer(Gru::new(3).stateful(true))
+            .layer(Dense::new(1))
+            .build(device)
+            .unwrap();
         model.compile(Adam::new(), Loss::MeanSquaredError, &[]).unwrap();
         for time in [3, 1, 5, 1, 3] {
             let x = Array3::<f32>::ones((4, time, 1));
             model.train_on_batch(&x, &Array2::<f32>::zeros((4, 1))).unwrap();
         }
-        let error = model.train_on_batch(&Array3::<f32>::ones((3, 2, 1)), &Array2::<f32>::zeros((3, 1))).unwrap_err();
+        let error =
+            model.train_on_batch(&Array3::<f32>::ones((3, 2, 1)), &Array2::<f32>::zeros((3, 1))).unwrap_err();
         assert!(matches!(error, Error::BatchSize { expected: 4, got: 3, .. }), "{error}");
         let error = model
-            .fit(&Array3::<f32>::ones((10, 2, 1)), &Array2::<f32>::zeros((10, 1)), FitOptions::new().batch_size(4))
+            .fit(
+                &Array3::<f32>::ones((10, 2, 1)),
+                &Array2::<f32>::zeros((10, 1)),
+                FitOptions::new().batch_size(4),
+            )
             .unwrap_err();
         assert!(error.to_string().contains("whole batches"), "{error}");
     });

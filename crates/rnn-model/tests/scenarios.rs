@@ -165,3 +165,23 @@ fn a_stateful_fit_wants_whole_batches_and_says_how_many_are_over() {
     model.fit(&x, &x, FitOptions::new().batch_size(5)).unwrap();
     assert_eq!(model.iterations(), 2);
 }
+
+/// An application trains on a thread of its own and takes the model back.
+#[test]
+fn a_model_moves_between_threads() {
+    on_each(|device| {
+        let mut model = stateful(device, Input::sequence(None, 1));
+        let x = waves(4, 6);
+        let before = model.predict_on_batch(&x).unwrap();
+        model.reset_states().unwrap();
+        let mut model = std::thread::spawn(move || {
+            model.train_on_batch(&waves(4, 6), &waves(4, 6)).unwrap();
+            model
+        })
+        .join()
+        .unwrap();
+        model.reset_states().unwrap();
+        assert!(worst(&model.predict_on_batch(&x).unwrap(), &before) > 0.0);
+        assert_eq!(model.iterations(), 1);
+    });
+}

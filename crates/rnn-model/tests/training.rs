@@ -22,7 +22,9 @@ fn small(device: &Device) -> Model {
         .seed(3)
         .build(device)
         .unwrap();
-    model.compile(Adam::new().learning_rate(0.01), Loss::MeanSquaredError, &[Metric::MeanAbsoluteError]).unwrap();
+    model
+        .compile(Adam::new().learning_rate(0.01), Loss::MeanSquaredError, &[Metric::MeanAbsoluteError])
+        .unwrap();
     model
 }
 
@@ -82,7 +84,9 @@ fn a_sequence_in_parts_equals_the_sequence_at_once() {
             }
             let views: Vec<_> = parts.iter().map(|p| p.view()).collect();
             let joined = ndarray::concatenate(Axis(1), &views).unwrap();
-            let worst = (&joined - &whole).mapv(f32::abs).fold(0.0f32, |a, &b| if b > a || b.is_nan() { b } else { a });
+            let worst = (&joined - &whole)
+                .mapv(f32::abs)
+                .fold(0.0f32, |a, &b| if b > a || b.is_nan() { b } else { a });
             // different batch shapes may use different kernels: a few roundings per step over 11 steps
             assert!(worst < 1e-5, "round {round}: {worst}");
             stateful.reset_states().unwrap();
@@ -93,7 +97,8 @@ fn a_sequence_in_parts_equals_the_sequence_at_once() {
 #[test]
 fn a_wrong_batch_size_names_both_and_leaves_the_states() {
     let device = Device::cpu();
-    let mut model = Sequential::new(Input::sequence(None, 1)).layer(Lstm::new(3).stateful(true)).build(&device).unwrap();
+    let mut model =
+        Sequential::new(Input::sequence(None, 1)).layer(Lstm::new(3).stateful(true)).build(&device).unwrap();
     let x = Array3::<f32>::ones((4, 2, 1));
     model.predict_on_batch(&x).unwrap();
     let before = model.get_states().unwrap();
@@ -170,7 +175,8 @@ fn forecast_by_state_equals_feeding_back_by_hand() {
             let y = model.predict_on_batch(&known).unwrap();
             let last = y.slice(s![.., -1.., ..]).to_owned().into_dyn();
             let got = forecast.slice(s![.., step..step + 1, ..]).to_owned().into_dyn();
-            let worst = (&got - &last).mapv(f32::abs).fold(0.0f32, |a, &b| if b > a || b.is_nan() { b } else { a });
+            let worst =
+                (&got - &last).mapv(f32::abs).fold(0.0f32, |a, &b| if b > a || b.is_nan() { b } else { a });
             assert!(worst < 1e-5, "step {step}: {worst}");
             known = ndarray::concatenate(Axis(1), &[known.view(), last.view()]).unwrap();
         }
@@ -186,14 +192,17 @@ fn forecast_by_window_equals_sliding_by_hand() {
             .seed(2)
             .build(device)
             .unwrap();
-        let mut window = Array::from_shape_fn((3, 4, 2), |(i, t, f)| ((i + 2 * t + f) as f32).cos()).into_dyn();
+        let mut window =
+            Array::from_shape_fn((3, 4, 2), |(i, t, f)| ((i + 2 * t + f) as f32).cos()).into_dyn();
         let forecast = model.forecast_window(&window, 3).unwrap();
         for step in 0..3 {
             let y = model.predict_on_batch(&window).unwrap().insert_axis(Axis(1));
             let got = forecast.slice(s![.., step..step + 1, ..]).to_owned().into_dyn();
-            let worst = (&got - &y).mapv(f32::abs).fold(0.0f32, |a, &b| if b > a || b.is_nan() { b } else { a });
+            let worst =
+                (&got - &y).mapv(f32::abs).fold(0.0f32, |a, &b| if b > a || b.is_nan() { b } else { a });
             assert!(worst < 1e-5, "step {step}: {worst}");
-            window = ndarray::concatenate(Axis(1), &[window.slice(s![.., 1.., ..]).into_dyn(), y.view()]).unwrap();
+            window =
+                ndarray::concatenate(Axis(1), &[window.slice(s![.., 1.., ..]).into_dyn(), y.view()]).unwrap();
         }
     });
 }
@@ -201,7 +210,13 @@ fn forecast_by_window_equals_sliding_by_hand() {
 #[test]
 fn tensors_go_from_model_to_model_on_the_device() {
     on_each(|device| {
-        let build = |seed| Sequential::new(Input::sequence(None, 2)).layer(Gru::new(2).return_sequences(true)).seed(seed).build(device).unwrap();
+        let build = |seed| {
+            Sequential::new(Input::sequence(None, 2))
+                .layer(Gru::new(2).return_sequences(true))
+                .seed(seed)
+                .build(device)
+                .unwrap()
+        };
         let (mut first, mut second) = (build(1), build(2));
         let x = Array::from_shape_fn((3, 4, 2), |(i, t, f)| ((i + t * 2 + f) as f32).sin());
         let tensor = Tensor::from_array(device, &x).unwrap();
@@ -231,8 +246,11 @@ fn an_encoder_decoder_copies_a_sequence() {
 #[test]
 fn user_mistakes_are_errors_that_say_what_to_do() {
     let device = Device::cpu();
-    let mut model =
-        Sequential::new(Input::sequence(3, 1)).layer(Lstm::new(2)).layer(Dense::new(1)).build(&device).unwrap();
+    let mut model = Sequential::new(Input::sequence(3, 1))
+        .layer(Lstm::new(2))
+        .layer(Dense::new(1))
+        .build(&device)
+        .unwrap();
     let x = Array3::<f32>::zeros((8, 3, 1));
     let y = ndarray::Array2::<f32>::zeros((8, 1));
     let text = |e: Error| e.to_string();
@@ -246,7 +264,8 @@ fn user_mistakes_are_errors_that_say_what_to_do() {
     assert!(model.fit(&x, &y, FitOptions::new().batch_size(0)).is_err());
     assert!(model.fit(&x, &y, FitOptions::new().validation_split(1.5)).is_err());
     assert!(model.compile(Sgd::new().momentum(1.5), Loss::MeanSquaredError, &[]).is_err());
-    let no_sequences = Sequential::new(Input::sequence(3, 1)).layer(Lstm::new(2)).layer(Lstm::new(2)).build(&device);
+    let no_sequences =
+        Sequential::new(Input::sequence(3, 1)).layer(Lstm::new(2)).layer(Lstm::new(2)).build(&device);
     assert!(text(no_sequences.unwrap_err()).contains("return_sequences(true)"));
     let empty = Sequential::new(Input::sequence(3, 1)).build(&device);
     assert!(text(empty.unwrap_err()).contains("no layers"));
@@ -254,4 +273,13 @@ fn user_mistakes_are_errors_that_say_what_to_do() {
     x[[0, 0, 0]] = f32::NAN;
     let error = model.fit(&x, &y, FitOptions::new()).unwrap_err();
     assert!(matches!(error, Error::Diverged { epoch: 1, .. }), "{error}");
+}
+
+/// A server keeps models in threads of its own.
+#[test]
+fn models_and_tensors_go_to_other_threads() {
+    fn sent<T: Send + 'static>() {}
+    sent::<Model>();
+    sent::<Tensor>();
+    sent::<Device>();
 }

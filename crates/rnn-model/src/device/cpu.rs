@@ -6,7 +6,9 @@ use crate::Result;
 use cpu_core::Real;
 use cpu_core::matmul::Matmul;
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentShape, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len, strategy};
+    RecurrentGrads, RecurrentShape, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
+    strategy,
+};
 use rnn_shaders::vocabulary::{Cell, StepParams};
 use std::mem::take;
 

@@ -49,28 +49,28 @@ impl GpuEngine {
     }
 
     fn record(&self, rec: &mut Recorder, op: &Op) -> Result<()> {
-        match op {
-            &Op::Matmul { shape, a, b, bias, c } => {
+        match *op {
+            Op::Matmul { shape, a, b, bias, c } => {
                 let (a, b, bias, c) = (self.get(a)?, self.get(b)?, self.maybe(bias)?, self.get(c)?);
                 kernels::matmul(rec, matmul(shape), &a, &b, bias.as_ref(), &c)?;
             }
-            &Op::RecurrentForward { cell, shape, io } => self.forward(rec, cell, shape, io)?,
-            &Op::RecurrentBackward { cell, shape, io, up, out } => {
+            Op::RecurrentForward { cell, shape, io } => self.forward(rec, cell, shape, io)?,
+            Op::RecurrentBackward { cell, shape, io, up, out } => {
                 self.backward(rec, cell, shape, io, up, out)?;
             }
-            &Op::ActivationForward { kind, x, y } => {
+            Op::ActivationForward { kind, x, y } => {
                 kernels::activation_forward(rec, kind, &self.get(x)?, &self.get(y)?)?;
             }
-            &Op::ActivationBackward { kind, saved, dy, dx } => {
+            Op::ActivationBackward { kind, saved, dy, dx } => {
                 kernels::activation_backward(rec, kind, &self.get(saved)?, &self.get(dy)?, &self.get(dx)?)?;
             }
-            &Op::SoftmaxForward { rows, cols, x, y } => {
+            Op::SoftmaxForward { rows, cols, x, y } => {
                 kernels::softmax_forward(rec, rows, cols, &self.get(x)?, &self.get(y)?)?;
             }
-            &Op::SoftmaxBackward { rows, cols, y, dy, dx } => {
+            Op::SoftmaxBackward { rows, cols, y, dy, dx } => {
                 kernels::softmax_backward(rec, rows, cols, &self.get(y)?, &self.get(dy)?, &self.get(dx)?)?;
             }
-            &Op::ScoreForward { score, rows, cols, pred, target, weights, out } => {
+            Op::ScoreForward { score, rows, cols, pred, target, weights, out } => {
                 let (pred, target, weights) = (self.get(pred)?, self.get(target)?, self.maybe(weights)?);
                 kernels::score_forward(
                     rec,
@@ -83,56 +83,56 @@ impl GpuEngine {
                     &self.get(out)?,
                 )?;
             }
-            &Op::ScoreBackward { score, rows, cols, pred, target, weights, scale, dpred } => {
+            Op::ScoreBackward { score, rows, cols, pred, target, weights, scale, dpred } => {
                 let (pred, target, weights) = (self.get(pred)?, self.get(target)?, self.maybe(weights)?);
                 let (weights, dpred) = (weights.as_ref(), self.get(dpred)?);
                 kernels::score_backward(rec, score, rows, cols, &pred, &target, weights, scale, &dpred)?;
             }
-            &Op::SumRows { rows, cols, x, out, accumulate } => {
+            Op::SumRows { rows, cols, x, out, accumulate } => {
                 kernels::sum_rows(rec, rows, cols, &self.get(x)?, &self.get(out)?, accumulate)?;
             }
-            &Op::AccumulateMean { x, acc } => {
+            Op::AccumulateMean { x, acc } => {
                 kernels::accumulate_mean(rec, &self.get(x)?, &self.get(acc)?)?;
             }
-            &Op::OptimizerStep { spec, params, grads, m, v, x } => {
+            Op::OptimizerStep { spec, params, grads, m, v, x } => {
                 let (m, v, x) = (self.maybe(m)?, self.maybe(v)?, self.maybe(x)?);
                 let (weights, grads) = (self.get(params)?, self.get(grads)?);
                 let (m, v, x) = (m.as_ref(), v.as_ref(), x.as_ref());
                 kernels::optimizer_step(rec, spec, params.len, &weights, &grads, m, v, x)?;
             }
-            &Op::SegmentNorms { ref segments, x, out } => {
+            Op::SegmentNorms { ref segments, x, out } => {
                 kernels::segment_norms(rec, segments, &self.get(x)?, &self.get(out)?)?;
             }
-            &Op::ClipByNorm { ref segments, sumsq, max_norm, global, x } => {
+            Op::ClipByNorm { ref segments, sumsq, max_norm, global, x } => {
                 kernels::clip_by_norm(rec, segments, &self.get(sumsq)?, max_norm, global, &self.get(x)?)?;
             }
-            &Op::GatherBatch { rows, time, features, dataset, indices, out } => {
+            Op::GatherBatch { rows, time, features, dataset, indices, out } => {
                 let (dataset, indices, out) = (self.get(dataset)?, self.index(indices)?, self.get(out)?);
                 kernels::gather_batch(rec, rows, time, features, &dataset, &indices, &out)?;
             }
-            &Op::Transpose01 { a, b, f, x, y } => {
+            Op::Transpose01 { a, b, f, x, y } => {
                 kernels::transpose01(rec, a, b, f, &self.get(x)?, &self.get(y)?)?;
             }
-            &Op::Dropout { rate, seed, stream, x, y } => {
+            Op::Dropout { rate, seed, stream, x, y } => {
                 kernels::dropout(rec, rate, seed, stream, &self.get(x)?, &self.get(y)?)?;
             }
-            &Op::RepeatVector { time, n, x, y } => {
+            Op::RepeatVector { time, n, x, y } => {
                 kernels::repeat_vector(rec, time, n, &self.get(x)?, &self.get(y)?)?;
             }
-            &Op::ReverseTime { time, n, x, y } => {
+            Op::ReverseTime { time, n, x, y } => {
                 kernels::reverse_time(rec, time, n, &self.get(x)?, &self.get(y)?)?;
             }
-            &Op::Fill { value, y } => kernels::fill(rec, value, &self.get(y)?)?,
-            &Op::Copy { x, y } => kernels::copy(rec, &self.get(x)?, &self.get(y)?)?,
-            &Op::AddAssign { x, y } => kernels::add_assign(rec, &self.get(x)?, &self.get(y)?)?,
-            &Op::Scale { factor, x, y } => kernels::scale(rec, factor, &self.get(x)?, &self.get(y)?)?,
-            &Op::Add { a, b, y } => kernels::add(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?,
-            &Op::Sub { a, b, y } => kernels::sub(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?,
-            &Op::Mul { a, b, y } => kernels::mul(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?,
-            &Op::StoreStep { stride, x, seq } => {
+            Op::Fill { value, y } => kernels::fill(rec, value, &self.get(y)?)?,
+            Op::Copy { x, y } => kernels::copy(rec, &self.get(x)?, &self.get(y)?)?,
+            Op::AddAssign { x, y } => kernels::add_assign(rec, &self.get(x)?, &self.get(y)?)?,
+            Op::Scale { factor, x, y } => kernels::scale(rec, factor, &self.get(x)?, &self.get(y)?)?,
+            Op::Add { a, b, y } => kernels::add(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?,
+            Op::Sub { a, b, y } => kernels::sub(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?,
+            Op::Mul { a, b, y } => kernels::mul(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?,
+            Op::StoreStep { stride, x, seq } => {
                 kernels::store_step(rec, stride, &self.get(x)?, &self.get(seq)?)?;
             }
-            &Op::ShiftAppend { time, n, x, new, y } => {
+            Op::ShiftAppend { time, n, x, new, y } => {
                 kernels::shift_append(rec, time, n, &self.get(x)?, &self.get(new)?, &self.get(y)?)?;
             }
         }

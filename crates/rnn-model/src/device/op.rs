@@ -94,6 +94,7 @@ pub(crate) struct RecurrentGradients {
 pub(crate) type Segments = std::sync::Arc<[u32]>;
 
 /// One operation on device buffers.
+#[allow(clippy::large_enum_variant, reason = "lists are short, and a box would be one more hop per step")]
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Matmul {

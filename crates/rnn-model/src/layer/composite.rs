@@ -48,18 +48,18 @@ impl Weights<'_> {
     }
 
     /// `x W_gate + b_gate`
-    fn from_input(&self, l: &mut Lowering<'_>, x: &Value, gate: usize) -> Result<Value> {
+    fn input_part(&self, l: &mut Lowering<'_>, x: &Value, gate: usize) -> Result<Value> {
         l.product(x, self.block(0, self.input, gate), self.bias(gate))
     }
 
     /// `h U_gate`
-    fn from_state(&self, l: &mut Lowering<'_>, h: &Value, gate: usize) -> Result<Value> {
+    fn state_part(&self, l: &mut Lowering<'_>, h: &Value, gate: usize) -> Result<Value> {
         l.product(h, self.block(1, self.units, gate), None)
     }
 
     /// `x W_gate + h U_gate + b_gate`
     fn sum(&self, l: &mut Lowering<'_>, x: &Value, h: &Value, gate: usize) -> Result<Value> {
-        let (a, b) = (self.from_input(l, x, gate)?, self.from_state(l, h, gate)?);
+        let (a, b) = (self.input_part(l, x, gate)?, self.state_part(l, h, gate)?);
         l.add(&a, &b)
     }
 }
@@ -170,7 +170,7 @@ fn gru(
         l.product(h, w.block(1, w.units, gate), bias)
     };
     let gate = |l: &mut Lowering<'_>, index| {
-        let (a, b) = (w.from_input(l, x, index)?, from_state(l, h, index)?);
+        let (a, b) = (w.input_part(l, x, index)?, from_state(l, h, index)?);
         let z = l.add(&a, &b)?;
         activate(l, recurrent_activation, z)
     };
@@ -183,7 +183,7 @@ fn gru(
         let kept = l.mul(&reset, h)?;
         from_state(l, &kept, 2)?
     };
-    let input = w.from_input(l, x, 2)?;
+    let input = w.input_part(l, x, 2)?;
     let z = l.add(&input, &recurrent)?;
     let candidate = activate(l, activation, z)?;
     // z h + (1 - z) h~ = h~ + z (h - h~)

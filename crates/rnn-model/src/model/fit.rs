@@ -79,7 +79,7 @@ impl<'a> FitOptions<'a> {
 
 /// Batches of one size within an epoch.
 struct Group {
-    plan: std::rc::Rc<Plan>,
+    plan: std::sync::Arc<Plan>,
     starts: Vec<usize>,
 }
 

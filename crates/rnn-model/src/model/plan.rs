@@ -8,7 +8,7 @@ use crate::train::Loss;
 use crate::{HostArray, Result};
 use rnn_shaders::vocabulary::StepParams;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// What a program does with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +47,7 @@ pub(super) struct Plan {
 #[derive(Default)]
 pub(super) struct Plans {
     /// most recently used last
-    plans: Vec<(Key, Rc<Plan>)>,
+    plans: Vec<(Key, Arc<Plan>)>,
 }
 
 /// Enough for train, evaluate and predict programs of full and last batches over several sequence lengths.
@@ -58,7 +58,7 @@ impl Plans {
         self.plans.clear();
     }
 
-    fn get(&mut self, key: &Key) -> Option<Rc<Plan>> {
+    fn get(&mut self, key: &Key) -> Option<Arc<Plan>> {
         let at = self.plans.iter().rposition(|(k, _)| k == key)?;
         if at + 1 != self.plans.len() {
             let entry = self.plans.remove(at);
@@ -67,11 +67,11 @@ impl Plans {
         self.plans.last().map(|(_, plan)| plan.clone())
     }
 
-    fn insert(&mut self, key: Key, plan: Plan) -> Rc<Plan> {
+    fn insert(&mut self, key: Key, plan: Plan) -> Arc<Plan> {
         if self.plans.len() == KEPT {
             self.plans.remove(0);
         }
-        let plan = Rc::new(plan);
+        let plan = Arc::new(plan);
         self.plans.push((key, plan.clone()));
         plan
     }
@@ -97,7 +97,7 @@ impl Model {
         batch: usize,
         sample: &[usize],
         dataset: Option<&Dataset>,
-    ) -> Result<Rc<Plan>> {
+    ) -> Result<Arc<Plan>> {
         let key = Key { purpose, batch, sample: sample.to_vec(), dataset: dataset.map(|d| d.id) };
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan);
