@@ -1,6 +1,7 @@
 //! Weight, bias and input gradients: products over all steps at once, from the gate gradients that the pass through
 //! time left in the workspace.
 
+use super::thin;
 use super::workspace::sized;
 use super::{RecurrentGrads, RecurrentShape, RecurrentWorkspace, gradient_blocks};
 use crate::matmul::{Matmul, matmul};
@@ -49,24 +50,37 @@ pub(super) fn weights_and_input<T: Real>(
             };
             matmul(spec, left, &da[from..], None, &mut weights[first..], threads)
         };
+    if let Cell::Gru { reset_after: false, .. } = cell {
+        outer(before, units, units, grads.recurrent, 0, 0, 2 * units)?;
+        outer(&saved[3 * units..], units, 4 * units, grads.recurrent, 2 * units, 2 * units, units)?;
+    } else {
+        outer(before, units, units, grads.recurrent, 0, 0, columns)?;
+    }
+    let is_thin = input <= thin::MOST_INPUTS;
     match cell {
+        _ if is_thin => {}
         Cell::Gru { reset_after: true, .. } => {
-            outer(before, units, units, grads.recurrent, 0, 0, columns)?;
             outer(x, input, input, grads.kernel, 0, 0, 2 * units)?;
             outer(x, input, input, grads.kernel, 2 * units, 3 * units, units)?;
         }
-        Cell::Gru { reset_after: false, .. } => {
-            outer(before, units, units, grads.recurrent, 0, 0, 2 * units)?;
-            outer(&saved[3 * units..], units, 4 * units, grads.recurrent, 2 * units, 2 * units, units)?;
-            outer(x, input, input, grads.kernel, 0, 0, columns)?;
-        }
-        Cell::Lstm { .. } | Cell::SimpleRnn { .. } => {
-            outer(before, units, units, grads.recurrent, 0, 0, columns)?;
-            outer(x, input, input, grads.kernel, 0, 0, columns)?;
-        }
+        _ => outer(x, input, input, grads.kernel, 0, 0, columns)?,
     }
-    if let Some(bias) = grads.bias.as_deref_mut() {
-        bias_gradient(cell, units, da, width, bias);
+    let inputs = if is_thin { input } else { 0 };
+    if is_thin || grads.bias.is_some() {
+        let sums = sized(&mut workspace.rows, thin::sums_len(width, inputs), T::ZERO);
+        thin::sums(width, da, inputs, x, sums, threads);
+        for column in 0..width {
+            let sum = |i: usize| sums[thin::place(inputs, i, column)];
+            let (of_input, of_bias) = targets(cell, units, column);
+            for i in 0..inputs {
+                if let Some(to) = of_input {
+                    grads.kernel[i * columns + to] += sum(i);
+                }
+            }
+            if let Some(bias) = grads.bias.as_deref_mut() {
+                of_bias.into_iter().flatten().for_each(|to| bias[to] += sum(inputs));
+            }
+        }
     }
     if let Some(dx) = grads.x.as_deref_mut() {
         // dx = da[:, from..from + n] kernel[:, first..first + n]^T
@@ -85,37 +99,15 @@ pub(super) fn weights_and_input<T: Real>(
     Ok(())
 }
 
-/// Column sums of the gate gradients, added to the bias gradient. Blocks of 64 rows are summed first, so that the
-/// error grows with the number of blocks, not of rows.
-fn bias_gradient<T: Real>(cell: Cell, units: usize, da: &[T], width: usize, bias: &mut [T]) {
-    const BLOCK_ROWS: usize = 64;
-    const COLUMNS: usize = 64;
-    let gates = cell.gates() * units;
-    for first in (0..width).step_by(COLUMNS) {
-        let n = COLUMNS.min(width - first);
-        let mut total = [T::ZERO; COLUMNS];
-        for block in da.chunks(BLOCK_ROWS * width) {
-            let mut sum = [T::ZERO; COLUMNS];
-            for row in block.chunks_exact(width) {
-                for (sum, &value) in sum[..n].iter_mut().zip(&row[first..]) {
-                    *sum += value;
-                }
-            }
-            total.iter_mut().zip(&sum).for_each(|(total, sum)| *total += *sum);
-        }
-        for (j, &value) in total[..n].iter().enumerate() {
-            let column = first + j;
-            let mut add = |at: usize| bias[at] += value;
-            if !matches!(cell, Cell::Gru { reset_after: true, .. }) {
-                add(column);
-            } else if column < 2 * units {
-                add(column);
-                add(gates + column);
-            } else if column < 3 * units {
-                add(gates + column);
-            } else {
-                add(column - units);
-            }
-        }
+/// Where the gate gradients of a column belong: a column of the kernel, and places of the bias.
+fn targets(cell: Cell, units: usize, column: usize) -> (Option<usize>, [Option<usize>; 2]) {
+    let Cell::Gru { reset_after: true, .. } = cell else {
+        return (Some(column), [Some(column), None]);
+    };
+    // z, r, n of the recurrent product, n of the input; the recurrent bias comes after the input's.
+    match column / units {
+        0 | 1 => (Some(column), [Some(column), Some(column + 3 * units)]),
+        2 => (None, [Some(column + 3 * units), None]),
+        _ => (Some(column - units), [Some(column - units), None]),
     }
 }

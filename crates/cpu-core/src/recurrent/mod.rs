@@ -24,6 +24,7 @@ mod plain;
 mod plain_backward;
 mod plan;
 mod pointwise;
+mod thin;
 mod tile;
 mod view;
 mod workspace;
