@@ -14,7 +14,7 @@ use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
 use super::{RecurrentShape, activations, flag, forward, gradient_blocks, saved_blocks};
 use crate::activation_backward;
-use crate::math::{Kernel, Lanes, dispatch};
+use crate::math::{Kernel, Lanes, run_f32};
 use crate::team::{self, Member};
 use crate::{Activation, Cell};
 
@@ -99,7 +99,7 @@ pub(super) fn through_time(
         active: &packed.active,
         repack,
     };
-    team::run(plan.threads, |member| dispatch(Work { pass: &pass, member: &member }));
+    team::run(plan.threads, |member| run_f32(plan.level, Work { pass: &pass, member: &member }));
     if let Some(c0) = c0 {
         c0.copy_from_slice(dc);
     }
@@ -278,6 +278,7 @@ impl Pass<'_> {
             operand: Operand { first: staged.at(0, 0), stride: staged_stride(layout.k) }.from(at, 0),
             k: layout.k,
             panel: weights.at(panel.offset, layout.k * panel.vectors * S::N),
+            level: self.plan.level,
             stream: self.plan.stream,
         };
         // SAFETY: staged rows and weights are as long as the layout says.
@@ -320,7 +321,7 @@ impl Pass<'_> {
                                 let c = self.after(s, self.c, place(row));
                                 s.store(&mut outputs[r * S::N..], c);
                             }
-                            activate(activation, outputs);
+                            activate(self.plan.level, activation, outputs);
                         }
                         for (r, row) in rows.iter().enumerate() {
                             let dh = sums.get(s, rows.len(), v, r);

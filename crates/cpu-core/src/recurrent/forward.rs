@@ -16,7 +16,7 @@ use super::tile::{
 use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
 use super::{RecurrentShape, activations, flag, saved_blocks};
-use crate::math::{Kernel, Lanes, dispatch};
+use crate::math::{Kernel, Lanes, Level, run_f32};
 use crate::team::{self, Member};
 use crate::{Activation, Cell};
 
@@ -98,7 +98,7 @@ pub(super) fn forward(
         active: &packed.active,
         repack,
     };
-    team::run(plan.threads, |member| dispatch(Work { pass: &pass, member: &member }));
+    team::run(plan.threads, |member| run_f32(plan.level, Work { pass: &pass, member: &member }));
 }
 
 /// A number for each kind of cell.
@@ -347,6 +347,7 @@ impl Pass<'_> {
                 operand: Operand { first: staged.at(0, 0), stride },
                 k: input,
                 panel: self.first_weights.at(panel.offset, panel.vectors * input * S::N),
+                level: self.plan.level,
                 stream: self.plan.stream,
             };
             let bias = self.packed_bias.at(panel.vector * bias_vector, panel.vectors * S::N);
@@ -466,6 +467,7 @@ impl Pass<'_> {
             operand: Operand { first: span.staged.at(0, 0), stride: staged_stride(self.main.k) }.from(at, 0),
             k: self.main.k,
             panel: self.weights.at(panel.offset, v * self.main.k * S::N),
+            level: self.plan.level,
             stream: self.plan.stream,
         };
         let starting = |at: usize, n: usize| {
@@ -522,6 +524,7 @@ impl Pass<'_> {
                     .from(span.base, 0),
                 k: units,
                 panel: self.late_weights.at(panel.offset, units * S::N),
+                level: self.plan.level,
                 stream: self.plan.stream,
             };
             let offset = (panel.vector * 3 + 2) * S::N;
@@ -596,12 +599,12 @@ impl<'a> Places<'a> {
 
 /// `kind` of four vectors, by way of memory: for activations that are rare in a cell.
 #[inline(always)]
-fn four_of<S: Lanes<T = f32>>(s: S, kind: Activation, x: [S::V; 4]) -> [S::V; 4] {
+fn four_of<S: Lanes<T = f32>>(s: S, level: Level, kind: Activation, x: [S::V; 4]) -> [S::V; 4] {
     let mut buffer = [0.0; 64];
     for j in 0..4 {
         s.store(&mut buffer[j * S::N..], x[j]);
     }
-    activate(kind, &mut buffer[..4 * S::N]);
+    activate(level, kind, &mut buffer[..4 * S::N]);
     let mut y = x;
     for j in 0..4 {
         y[j] = s.load(&buffer[j * S::N..]);
@@ -670,8 +673,8 @@ impl Pass<'_> {
         let (kind, gate) = activations(self.cell);
         let common = (kind, gate) == (Activation::Tanh, Activation::Sigmoid);
         if !common {
-            activate(gate, sums.vectors(s, items, 0, 3));
-            activate(kind, sums.vectors(s, items, 3, 4));
+            activate(self.plan.level, gate, sums.vectors(s, items, 0, 3));
+            activate(self.plan.level, kind, sums.vectors(s, items, 3, 4));
         }
         let zero = s.splat(0.0);
         let mut place = Places::new(self, group);
@@ -695,7 +698,7 @@ impl Pass<'_> {
                 if common {
                     (o, c) = (s.sigmoid_of_four(o), s.tanh_of_four(c));
                 } else {
-                    c = four_of(s, kind, c);
+                    c = four_of(s, self.plan.level, kind, c);
                 }
                 for j in 0..n {
                     self.set_state(s, self.h, four[j], s.mul(o[j], c[j]));
@@ -712,7 +715,7 @@ impl Pass<'_> {
         let (kind, gate) = activations(self.cell);
         let common = (kind, gate) == (Activation::Tanh, Activation::Sigmoid);
         if !common {
-            activate(gate, sums.vectors(s, items, 0, 2));
+            activate(self.plan.level, gate, sums.vectors(s, items, 0, 2));
         }
         let mut place = Places::new(self, group);
         for first in (0..items).step_by(4) {
@@ -725,7 +728,7 @@ impl Pass<'_> {
             for j in 0..4 {
                 n[j] = s.fma(r[j], q[j], n[j]);
             }
-            n = if common { s.tanh_of_four(n) } else { four_of(s, kind, n) };
+            n = if common { s.tanh_of_four(n) } else { four_of(s, self.plan.level, kind, n) };
             for j in 0..4.min(items - first) {
                 // SAFETY: the impl's.
                 unsafe {
@@ -751,7 +754,7 @@ impl Pass<'_> {
         let RecurrentShape { batch, units, .. } = self.shape;
         let (items, rows) = (group.items, group.rows.len());
         let (_, gate) = activations(self.cell);
-        activate(gate, sums.vectors(s, items, 0, 2));
+        activate(self.plan.level, gate, sums.vectors(s, items, 0, 2));
         for panel in 0..items / rows {
             for r_index in 0..rows {
                 let (item, at) = (self.item(s, group, panel, r_index), panel * rows + r_index);
@@ -773,7 +776,7 @@ impl Pass<'_> {
     unsafe fn gru_late<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
         let RecurrentShape { batch, units, .. } = self.shape;
         let (kind, _) = activations(self.cell);
-        activate(kind, sums.vectors(s, group.items, 0, 1));
+        activate(self.plan.level, kind, sums.vectors(s, group.items, 0, 1));
         for r in 0..group.rows.len() {
             let item = self.item(s, group, 0, r);
             let n = sums.get(s, group.items, 0, r);
@@ -791,7 +794,7 @@ impl Pass<'_> {
     unsafe fn simple<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
         let (kind, _) = activations(self.cell);
         let vectors = group.panel.vectors;
-        activate(kind, sums.vectors(s, group.items, 0, vectors));
+        activate(self.plan.level, kind, sums.vectors(s, group.items, 0, vectors));
         for v in 0..vectors {
             for r in 0..group.rows.len() {
                 let item = self.item(s, group, v, r);

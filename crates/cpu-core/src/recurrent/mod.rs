@@ -299,3 +299,6 @@ pub(crate) fn activations(cell: Cell) -> (Activation, Activation) {
         Cell::SimpleRnn { activation } => (activation, activation),
     }
 }
+
+#[cfg(test)]
+mod tests;

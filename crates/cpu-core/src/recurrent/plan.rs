@@ -2,7 +2,7 @@
 
 use super::RecurrentShape;
 use crate::Cell;
-use crate::math::{Kernel, Lanes, dispatch};
+use crate::math::{Kernel, Lanes, Level, level, run_f32};
 use crate::team::cores;
 
 /// What the members of the team share.
@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub chunk: usize,
     /// weights do not stay in a core's own cache from step to step: fetch them ahead
     pub stream: bool,
+    pub level: Level,
+    /// numbers in its vectors
     pub lanes: usize,
 }
 
@@ -37,6 +39,11 @@ const CACHE: usize = 1_500_000;
 
 impl Plan {
     pub fn new(cell: Cell, shape: RecurrentShape, threads: usize) -> Plan {
+        Plan::at(level(), cell, shape, threads)
+    }
+
+    /// A plan for an instruction set, which the machine has to have.
+    pub fn at(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) -> Plan {
         let RecurrentShape { time, batch, input, units } = shape;
         let columns = cell.gates() * units;
         let per_step = (input + units).saturating_mul(columns).saturating_mul(batch);
@@ -44,7 +51,7 @@ impl Plan {
         if per_step.saturating_mul(time) < HANDOFF {
             threads = 1;
         }
-        let lanes = dispatch(Width);
+        let lanes = run_f32(level, Width);
         let weights = units * columns * 4;
         let rows_each = batch / threads;
         let few_rows = rows_each < 4 || (weights > CACHE && rows_each < 12);
@@ -62,7 +69,7 @@ impl Plan {
         let fused = !before && (input <= 16 || (small && rows_each >= 4));
         let chunk = if fused { 1 } else { (512 / batch.max(1)).clamp(1, time.max(1)) };
         let stream = weights / if split == Split::Units { threads } else { 1 } > CACHE;
-        Plan { threads, split, fused, chunk, stream, lanes }
+        Plan { threads, split, fused, chunk, stream, level, lanes }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use crate::Activation;
 use crate::activation::activate_in_place;
-use crate::math::{Kernel, Lanes, dispatch};
+use crate::math::{Kernel, Lanes, Level, run_f32};
 
 /// `x = kind(x)`, where the length of `x` is a multiple of the vector's.
-pub(super) fn activate(kind: Activation, x: &mut [f32]) {
+pub(super) fn activate(level: Level, kind: Activation, x: &mut [f32]) {
     match kind {
-        Activation::Tanh => dispatch(Common::<true> { x }),
-        Activation::Sigmoid => dispatch(Common::<false> { x }),
+        Activation::Tanh => run_f32(level, Common::<true> { x }),
+        Activation::Sigmoid => run_f32(level, Common::<false> { x }),
         other => activate_in_place(other, x),
     }
 }

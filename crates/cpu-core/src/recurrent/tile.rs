@@ -4,7 +4,7 @@
 //! reads the weights as one stream. With six rows and four vectors the 24 sums, four weights and one broadcast fill
 //! AVX-512's registers, and each weight that is read serves six rows.
 
-use crate::math::{Kernel, Lanes, dispatch};
+use crate::math::{Kernel, Lanes, Level, run_f32};
 
 /// Rows in the largest tile.
 pub(super) const MOST_ROWS: usize = 8;
@@ -146,6 +146,7 @@ impl Ahead {
 /// `out[v * stride + r * N] = starts[r][v * start_stride] + sum over k of operand[r][k] * panel[k][v]`, each a vector.
 #[derive(Clone, Copy)]
 struct Tile {
+    level: Level,
     rows: usize,
     starts: Rows,
     start_stride: usize,
@@ -164,10 +165,10 @@ impl Tile {
     #[inline(always)]
     unsafe fn run(&self, vectors: usize) {
         match vectors {
-            1 => dispatch(Of::<1>(self)),
-            2 => dispatch(Of::<2>(self)),
-            3 => dispatch(Of::<3>(self)),
-            4 => dispatch(Of::<4>(self)),
+            1 => run_f32(self.level, Of::<1>(self)),
+            2 => run_f32(self.level, Of::<2>(self)),
+            3 => run_f32(self.level, Of::<3>(self)),
+            4 => run_f32(self.level, Of::<4>(self)),
             _ => unreachable!("a panel has 1 to {MOST_VECTORS} vectors"),
         }
     }
@@ -283,6 +284,7 @@ pub(super) struct Product {
     /// length of the operand's rows
     pub k: usize,
     pub panel: *const f32,
+    pub level: Level,
     /// the weights do not stay in the second-level cache: fetch ahead
     pub stream: bool,
 }
@@ -315,7 +317,7 @@ pub(super) unsafe fn product<S: Lanes<T = f32>>(
     (item, items): (usize, usize),
     starting: impl Fn(usize, usize) -> Starting,
 ) {
-    let Product { vectors, operand, k, panel, stream } = product;
+    let Product { vectors, operand, k, panel, level, stream } = product;
     let most = most_rows::<S>(vectors);
     let tiles = n.div_ceil(most);
     let lines = if stream { vectors.div_ceil(tiles) } else { 0 };
@@ -350,7 +352,7 @@ pub(super) unsafe fn product<S: Lanes<T = f32>>(
             let (k, stride) = (len, items * S::N);
             // SAFETY: the caller's.
             unsafe {
-                Tile { rows, starts, start_stride, operand, k, panel, out, stride, ahead }.run(vectors)
+                Tile { level, rows, starts, start_stride, operand, k, panel, out, stride, ahead }.run(vectors)
             };
         }
     }

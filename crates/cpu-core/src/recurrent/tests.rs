@@ -1,0 +1,165 @@
+//! The packed path at every level of instructions that this machine has, against the plain path.
+
+use super::RecurrentGrads;
+use super::plan::Plan;
+use super::workspace::Packed;
+use super::{
+    RecurrentShape, RecurrentWorkspace, backward, forward, gradient_blocks, plain, plain_backward, saved_len,
+};
+use crate::math::Level;
+use crate::{Activation, Cell, RESET, VALID};
+
+/// Numbers in `[-1, 1)`, the same on every machine.
+fn values(n: usize, seed: u32) -> Vec<f64> {
+    let mut x = seed;
+    (0..n)
+        .map(|_| {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(x >> 8) / 8_388_608.0 - 1.0
+        })
+        .collect()
+}
+
+fn f32s(x: &[f64]) -> Vec<f32> {
+    x.iter().map(|&x| x as f32).collect()
+}
+
+/// As in `tests/recurrent_packed.rs`: a dozen f32 roundings of values of order 1.
+fn close(what: &str, got: &[f32], expected: &[f64]) {
+    let scale = expected.iter().fold(1.0f64, |m, v| m.max(v.abs()));
+    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        assert!((f64::from(got) - expected).abs() <= 2e-5 * scale, "{what}[{i}]: {got} against {expected}");
+    }
+}
+
+fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
+    let RecurrentShape { time, batch, input, units } = shape;
+    let columns = cell.gates() * units;
+    let lstm = cell.states() == 2;
+    let x = values(time * batch * input, 1);
+    let scaled = |n: usize, seed: u32, by: usize| -> Vec<f64> {
+        values(n, seed).iter().map(|v| f64::from((v / (by as f64).sqrt()) as f32)).collect()
+    };
+    let (kernel, recurrent) = (scaled(input * columns, 2, input), scaled(units * columns, 3, units));
+    let bias = values(cell.bias_blocks() * units, 4);
+    let flags: Vec<u32> = (0..time * batch)
+        .map(|i| if i % 5 == 3 { 0 } else { VALID } | if i % 7 == 4 { RESET } else { 0 })
+        .collect();
+    let slot = batch * units;
+    let start = values((time + 1) * slot, 5);
+    let dy = values(time * slot, 6);
+    let len = time * batch * gradient_blocks(cell) * units;
+
+    let (mut h, mut c) = (start.clone(), start.clone());
+    let mut saved = vec![0.0; saved_len(cell, shape)];
+    let mut workspace = RecurrentWorkspace::new();
+    let c_given = lstm.then_some(&mut c[..]);
+    plain::forward(
+        cell,
+        shape,
+        &x,
+        &kernel,
+        &recurrent,
+        Some(&bias),
+        Some(&flags),
+        &mut h,
+        c_given,
+        Some(&mut saved),
+        &mut workspace,
+    );
+    let (mut dk, mut dr, mut dh0) = (vec![0.0; kernel.len()], vec![0.0; recurrent.len()], vec![0.0; slot]);
+    let mut grads = RecurrentGrads {
+        kernel: &mut dk,
+        recurrent: &mut dr,
+        bias: None,
+        x: None,
+        h0: Some(&mut dh0),
+        c0: None,
+    };
+    let c_given = lstm.then_some(&c[..]);
+    plain_backward::through_time(
+        cell,
+        shape,
+        &recurrent,
+        Some(&flags),
+        &h,
+        c_given,
+        &saved,
+        Some(&dy),
+        None,
+        None,
+        &mut grads,
+        &mut workspace,
+    );
+
+    let plan = Plan::at(level, cell, shape, threads);
+    let (mut h32, mut c32) = (f32s(&start), f32s(&start));
+    let mut saved32 = vec![0.0; saved.len()];
+    let mut packed = Packed::default();
+    let c_given = lstm.then_some(&mut c32[..]);
+    let recurrent32 = f32s(&recurrent);
+    forward::forward(
+        plan,
+        cell,
+        shape,
+        &f32s(&x),
+        &f32s(&kernel),
+        &recurrent32,
+        Some(&f32s(&bias)),
+        Some(&flags),
+        &mut h32,
+        c_given,
+        Some(&mut saved32),
+        &mut packed,
+        0,
+    );
+    close("h", &h32, &h);
+    close("saved", &saved32, &saved);
+    let (mut grads32, mut dh0_32) = (vec![f32::NAN; len], vec![f32::NAN; slot]);
+    let c_given = lstm.then_some(&c32[..]);
+    backward::through_time(
+        plan,
+        cell,
+        shape,
+        &recurrent32,
+        Some(&flags),
+        &h32,
+        c_given,
+        &saved32,
+        Some(&f32s(&dy)),
+        None,
+        None,
+        Some(&mut dh0_32),
+        None,
+        &mut grads32,
+        &mut packed,
+        0,
+    );
+    close("gate gradients", &grads32, &workspace.gate_grads[..len]);
+    close("h0", &dh0_32, &dh0);
+}
+
+#[test]
+fn every_level_of_instructions() {
+    let (activation, recurrent_activation) = (Activation::Tanh, Activation::Sigmoid);
+    let cells = [
+        Cell::Lstm { activation, recurrent_activation },
+        Cell::Gru { activation, recurrent_activation, reset_after: true },
+        Cell::Gru { activation, recurrent_activation, reset_after: false },
+        Cell::SimpleRnn { activation },
+    ];
+    let shapes = [(4, 3, 2, 5), (3, 19, 20, 37), (5, 1, 30, 150), (2, 70, 3, 64), (3, 6, 70, 260)];
+    for level in [Level::Baseline, Level::Neon, Level::Avx2, Level::Avx512] {
+        // A level that the machine lacks would fall back to one that has been checked.
+        if level > crate::math::level() {
+            continue;
+        }
+        for cell in cells {
+            for (time, batch, input, units) in shapes {
+                for threads in [1, 2] {
+                    check(level, cell, RecurrentShape { time, batch, input, units }, threads);
+                }
+            }
+        }
+    }
+}
