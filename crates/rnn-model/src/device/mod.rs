@@ -150,7 +150,7 @@ impl Device {
     }
 
     fn available() -> Vec<String> {
-        let adapters = gpu_core::adapters().into_iter().map(|a| a.name);
+        let adapters = gpu_core::adapters().into_iter().map(|a| format!("{} ({})", a.name, a.backend));
         ["auto", "cpu", "gpu"].into_iter().map(String::from).chain(adapters).collect()
     }
 

@@ -17,8 +17,10 @@ impl Model {
         let loss = self.compiled("evaluate")?.config.loss;
         let sample = self.check_input("x", &x.shape)?;
         self.check_target(&y, x.samples(), &sample, loss)?;
+        let batch_size = self.default_batch(x.samples());
+        self.check_whole_batches("x", x.samples(), batch_size)?;
         let dataset = Dataset::upload(self, &x, Some(&y))?;
-        let logs = self.evaluate_dataset(&dataset, self.default_batch(x.samples()));
+        let logs = self.evaluate_dataset(&dataset, batch_size);
         self.plans.forget(dataset.id);
         logs
     }

@@ -142,22 +142,8 @@ impl Model {
                 Some(Dataset::upload(self, &vx, Some(&vy))?)
             }
         };
-        if self.is_stateful() {
-            for (samples, what) in
-                [(kept, "x"), (validation.as_ref().map_or(0, |v| v.samples), "validation x")]
-            {
-                if samples % batch_size != 0 {
-                    return Err(Error::invalid(
-                        what,
-                        format!(
-                            "a stateful model needs whole batches: {samples} samples are not a multiple of the batch \
-                             size {batch_size}; leave out {} samples or choose another batch size",
-                            samples % batch_size
-                        ),
-                    ));
-                }
-            }
-        }
+        self.check_whole_batches("x", kept, batch_size)?;
+        self.check_whole_batches("validation x", validation.as_ref().map_or(0, |v| v.samples), batch_size)?;
         let train = self.resident(&x.rows(0, kept), &y.rows(0, kept))?;
         let result = self.run_epochs(&train, validation.as_ref(), batch_size, &mut options);
         if let Some(validation) = validation {

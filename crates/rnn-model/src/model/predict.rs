@@ -63,15 +63,7 @@ impl Model {
         let samples = x.samples();
         let mut shape = vec![samples];
         shape.extend(self.concrete_output(&sample));
-        // Refused before the first batch runs, so that no state has moved.
-        let sizes: Vec<usize> = batches(samples, batch_size).map(|(size, _)| size).collect();
-        if self.is_stateful() && sizes.len() > 1 {
-            return Err(Error::BatchSize {
-                expected: batch_size,
-                got: sizes[1],
-                fixed: self.architecture.input.batch.is_some(),
-            });
-        }
+        self.check_whole_batches("x", samples, batch_size)?;
         if samples <= batch_size {
             self.ensure_states(samples)?;
             let plan = self.plan(Purpose::Predict, samples, &sample, None)?;

@@ -142,6 +142,21 @@ impl Model {
         Ok(())
     }
 
+    /// Refuses, before the first batch runs, samples whose last batch would be smaller than the one whose states are kept.
+    pub(super) fn check_whole_batches(&self, what: &str, samples: usize, batch: usize) -> Result<()> {
+        let rest = samples % batch;
+        if !self.is_stateful() || rest == 0 || samples < batch {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            what,
+            format!(
+                "a stateful model needs whole batches: {samples} samples are not a multiple of the batch size {batch}; \
+                 leave out {rest} samples or choose another batch size"
+            ),
+        ))
+    }
+
     /// Sets the states of all stateful layers to zero and lets the next batch have any size.
     ///
     /// # Errors
