@@ -1,7 +1,8 @@
 // gru_forward: a step of GRU with reset_after,
 //   z, r = rec_act(xw + hp U + b')   q = hp U_h + b'_h   n = act(xw_h + r q)   h = z hp + (1 - z) n
-// gates [T, B, 4U] come as x W + b in the blocks z, r, n and leave as z, r, n, q; bias [3U] is b', the recurrent one;
-// h [T+1, B, U], slot t before the step. hp is zero where the step's flag has RESET; without VALID it is carried over.
+// gates [T, B, 4U] come as x W + b in the blocks z, r, n and, where kept, leave as z, r, n, q; bias [3U] is b', the
+// recurrent one; h [T+1, B, U], slot t before the step. hp is zero where the step's flag has RESET; without VALID it is
+// carried over.
 
 struct Params {
     flags_at: u32,
@@ -21,6 +22,7 @@ struct Params {
     has_flags: u32,
     has_bias: u32,
     has_dy: u32,
+    keep: u32,
 }
 
 @group(0) @binding(0) var<storage, read> flags: array<u32>;
@@ -96,9 +98,11 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     let z = act(REC_ACT, gates[gate] + p.x);
     let r = act(REC_ACT, gates[gate + params.units] + p.y);
     let n = act(ACT, gates[gate + 2u * params.units] + r * p.z);
-    gates[gate] = z;
-    gates[gate + params.units] = r;
-    gates[gate + 2u * params.units] = n;
-    gates[gate + 3u * params.units] = p.z;
+    if params.keep != 0u {
+        gates[gate] = z;
+        gates[gate + params.units] = r;
+        gates[gate + 2u * params.units] = n;
+        gates[gate + 3u * params.units] = p.z;
+    }
     h[next] = z * hp + (1.0 - z) * n;
 }

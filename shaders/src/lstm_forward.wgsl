@@ -1,6 +1,6 @@
 // lstm_forward: a step of
 //   i, f, o = rec_act(xw + hp U)   g = act(xw + hp U)   c = f cp + i g   h = o act(c)
-// gates [T, B, 4U] come as x W + b and leave as i, f, g, o; h, c [T+1, B, U], slot t before the step.
+// gates [T, B, 4U] come as x W + b and, where kept, leave as i, f, g, o; h, c [T+1, B, U], slot t before the step.
 // hp and cp are zero where the step's flag has RESET; without VALID both are carried over.
 
 struct Params {
@@ -21,6 +21,7 @@ struct Params {
     has_flags: u32,
     has_bias: u32,
     has_dy: u32,
+    keep: u32,
 }
 
 @group(0) @binding(0) var<storage, read> flags: array<u32>;
@@ -99,10 +100,12 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     let g = act(ACT, gates[gate + 2u * params.units] + z.z);
     let o = act(REC_ACT, gates[gate + 3u * params.units] + z.w);
     let cn = f * cp + i * g;
-    gates[gate] = i;
-    gates[gate + params.units] = f;
-    gates[gate + 2u * params.units] = g;
-    gates[gate + 3u * params.units] = o;
+    if params.keep != 0u {
+        gates[gate] = i;
+        gates[gate + params.units] = f;
+        gates[gate + 2u * params.units] = g;
+        gates[gate + 3u * params.units] = o;
+    }
     c[params.c_at + next] = cn;
     h[params.h_at + next] = o * act(ACT, cn);
 }

@@ -40,6 +40,8 @@ macro_rules! cell {
                     pub has_bias: u32,
                     /// 1 where there is a gradient of the outputs
                     pub has_dy: u32,
+                    /// 1 where the gates are kept for the way back
+                    pub keep: u32,
                 }
             }
 

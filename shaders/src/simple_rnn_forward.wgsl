@@ -19,6 +19,7 @@ struct Params {
     has_flags: u32,
     has_bias: u32,
     has_dy: u32,
+    keep: u32,
 }
 
 @group(0) @binding(0) var<storage, read> flags: array<u32>;

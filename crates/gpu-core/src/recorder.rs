@@ -59,6 +59,7 @@ pub struct Recorder {
     nothing: Option<Slice>,
     keep: Vec<Slice>,
     recurrent: Option<crate::kernels::StrategyKind>,
+    chunk_bytes: u64,
 }
 
 impl Recorder {
@@ -73,6 +74,7 @@ impl Recorder {
             nothing: None,
             keep: Vec::new(),
             recurrent: None,
+            chunk_bytes: 256 << 20,
         }
     }
 
@@ -85,6 +87,16 @@ impl Recorder {
     /// `None`: for measuring and tests.
     pub fn force_recurrent(&mut self, kind: Option<crate::kernels::StrategyKind>) {
         self.recurrent = kind;
+    }
+
+    /// Bytes that the gates of one chunk of a sequence may take (default 256 MiB, and never more than the adapter binds at
+    /// once): longer sequences go chunk by chunk, with the same results.
+    pub fn set_chunk_bytes(&mut self, bytes: u64) {
+        self.chunk_bytes = bytes;
+    }
+
+    pub(crate) fn chunk_bytes(&self) -> u64 {
+        self.chunk_bytes
     }
 
     pub(crate) fn recurrent_override(&self) -> Option<crate::kernels::StrategyKind> {

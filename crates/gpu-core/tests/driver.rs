@@ -159,3 +159,28 @@ fn one_buffer_read_and_written_is_refused() {
     assert!(matches!(error, Error::ShapeMismatch { expected: 9, got: 8, .. }), "{error}");
     assert!(ctx.write(&y.all(), &[0; 31]).is_err());
 }
+
+#[test]
+fn reads_may_wait_for_later_and_threads_may_share() {
+    fn shareable<T: Send + Sync>(_: &T) {}
+    let Some(ctx) = testing::context() else { return };
+    let y = ctx.alloc_from(&[1.0, 2.0, 3.0]).unwrap();
+    let first = ctx.start_read(&y.slice(1, 2).unwrap()).unwrap();
+    let mut rec = ctx.recorder();
+    kernels::fill(&mut rec, 7.0, &y.all()).unwrap();
+    let program = rec.finish().unwrap();
+    shareable(&(&ctx, &y, &program));
+    ctx.run(&program, &[StepParams::default()]).unwrap();
+    assert_eq!(first.wait().unwrap(), [2.0, 3.0], "a read sees what ran before it, not after");
+    assert_eq!(ctx.read_f32(&y.all()).unwrap(), [7.0; 3]);
+    assert_eq!(ctx.read_f32(&y.slice(3, 0).unwrap()).unwrap(), []);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let own = ctx.alloc_from(&[1.0; 100]).unwrap();
+                ctx.run(&program, &[StepParams::default()]).unwrap();
+                assert_eq!(ctx.read_f32(&own.all()).unwrap(), [1.0; 100]);
+            });
+        }
+    });
+}

@@ -29,6 +29,7 @@ struct Problem {
     last: bool,
     weight_scale: f64,
     strategy: Option<StrategyKind>,
+    chunk_bytes: Option<u64>,
 }
 
 const LSTM: Cell = Cell::Lstm { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid };
@@ -41,7 +42,17 @@ const CELLS: [Cell; 4] = [LSTM, GRU, GRU_BEFORE, RNN];
 
 fn problem(cell: Cell, time: usize, batch: usize, input: usize, units: usize) -> Problem {
     let shape = RecurrentShape { time, batch, input, units };
-    Problem { cell, shape, bias: true, flags: false, dy: true, last: true, weight_scale: 0.3, strategy: None }
+    Problem {
+        cell,
+        shape,
+        bias: true,
+        flags: false,
+        dy: true,
+        last: true,
+        weight_scale: 0.3,
+        strategy: None,
+        chunk_bytes: None,
+    }
 }
 
 fn f32s(values: &[f64]) -> Vec<f32> {
@@ -102,6 +113,9 @@ impl Problem {
             (self.flags.then_some(&fs), self.bias.then_some(&bs), lstm.then_some(&cs));
         let mut rec = ctx.recorder();
         rec.force_recurrent(self.strategy);
+        if let Some(bytes) = self.chunk_bytes {
+            rec.set_chunk_bytes(bytes);
+        }
         kernels::recurrent_forward(
             &mut rec,
             cell,
@@ -250,6 +264,42 @@ fn flags_mask_and_reset() {
         for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
             Problem { flags: true, strategy: Some(strategy), ..problem(cell, 9, 11, 3, 20) }.check();
         }
+    }
+}
+
+#[test]
+fn a_sequence_in_chunks_is_the_same() {
+    for cell in CELLS {
+        for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
+            // Gates of a step have at most 3 * 20 * 4 * 4 bytes: chunks of 3 steps and more.
+            let chunks = problem(cell, 11, 3, 4, 20);
+            Problem { flags: true, strategy: Some(strategy), chunk_bytes: Some(4 * 960), ..chunks }.check();
+        }
+    }
+}
+
+#[test]
+fn inference_equals_training_and_repeats_bit_for_bit() {
+    let Some(ctx) = testing::context() else { return };
+    for cell in CELLS {
+        let shape = RecurrentShape { time: 7, batch: 9, input: 3, units: 20 };
+        let columns = cell.gates() * shape.units;
+        let mut rng = Rng(3);
+        let mut up = |n: usize| ctx.alloc_from(&f32s(&rng.numbers(n, 0.5))).unwrap().all();
+        let (x, k, r, b) = (up(7 * 9 * 3), up(3 * columns), up(20 * columns), up(cell.bias_blocks() * 20));
+        let (h, c) = (up(8 * 9 * 20), up(8 * 9 * 20));
+        let c = matches!(cell, Cell::Lstm { .. }).then_some(&c);
+        let saved = ctx.alloc(kernels::saved_len(cell, shape)).unwrap().all();
+        let run = |saved: Option<&gpu_core::Slice>| {
+            let mut rec = ctx.recorder();
+            kernels::recurrent_forward(&mut rec, cell, shape, &x, &k, &r, Some(&b), None, &h, c, saved)
+                .unwrap();
+            ctx.run(&rec.finish().unwrap(), &[Default::default()]).unwrap();
+            ctx.read_u32(&h).unwrap()
+        };
+        let training = run(Some(&saved));
+        assert_eq!(run(None), training, "{cell:?}");
+        assert_eq!(run(Some(&saved)), training, "{cell:?}");
     }
 }
 

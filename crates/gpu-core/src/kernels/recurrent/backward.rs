@@ -177,6 +177,7 @@ fn recurrence(
             has_flags: flags.is_some(),
             has_bias: false,
             has_dy,
+            keep: false,
         };
         each_dispatch(count, steps_at_once, true, |first, count| {
             let steps = Steps { first, count, ..steps };
@@ -219,42 +220,46 @@ fn weight_gradients(
     let Layer { cell, shape, x, kernel, flags, h, .. } = *layer;
     let RecurrentShape { time, batch, input, units } = shape;
     let columns = cell.gates() * units;
-    let samples = time * batch;
-    let drec = work.drec.as_ref().unwrap_or(&work.dgates);
+    let chunk = layer.steps_per_chunk(rec);
+    let masked = flags.map(|_| rec.scratch(chunk * batch * units)).transpose()?;
+    for start in (0..time).step_by(chunk) {
+        let samples = chunk.min(time - start) * batch;
+        let part = |slice: &Slice, width: usize| slice.slice(start * batch * width, samples * width);
+        let dgates = part(&work.dgates, columns)?;
+        let drec = work.drec.as_ref().map_or(Ok(dgates.clone()), |drec| part(drec, columns))?;
 
-    let spec = Matmul::new(input, columns, samples).trans_a().accumulate();
-    matmul(rec, spec, x, &work.dgates, None, grads.kernel)?;
+        let spec = Matmul::new(input, columns, samples).trans_a().accumulate();
+        matmul(rec, spec, &part(x, input)?, &dgates, None, grads.kernel)?;
 
-    // The state before each step as the step saw it: zero after a reset.
-    let before = h.slice(0, samples * units)?;
-    let before = match flags {
-        None => before,
-        Some(flags) => {
-            let masked = rec.scratch(before.len())?;
-            mask(rec, Some(flags), &before, None, units, &masked)?;
-            masked
+        // The state before each step as the step saw it: zero after a reset.
+        let mut before = part(h, units)?;
+        if let (Some(flags), Some(masked)) = (flags, &masked) {
+            let masked = masked.slice(0, samples * units)?;
+            mask(rec, Some(&part(flags, 1)?), &before, None, units, &masked)?;
+            before = masked;
         }
-    };
-    let mut spec = Matmul::new(units, columns, samples).trans_a().accumulate();
-    if let Cell::Gru { reset_after: false, .. } = cell {
-        // z and r saw the state, the candidate saw r times the state, block 3 of what is saved.
-        spec = Matmul { n: 2 * units, ..spec };
-        matmul(rec, spec, &before, drec, None, grads.recurrent)?;
-        let spec = Matmul { n: units, lda: 4 * units, ..spec };
-        let after = |slice: &Slice, at: usize| slice.slice(at, slice.len() - at);
-        let (q, dn) = (after(saved, 3 * units)?, after(drec, 2 * units)?);
-        matmul(rec, spec, &q, &dn, None, &after(grads.recurrent, 2 * units)?)?;
-    } else {
-        matmul(rec, spec, &before, drec, None, grads.recurrent)?;
-    }
-    if let Some(bias) = grads.bias {
-        sum_rows(rec, samples, columns, &work.dgates, &bias.slice(0, columns)?, true)?;
-        if cell.bias_blocks() > cell.gates() {
-            sum_rows(rec, samples, columns, drec, &bias.slice(columns, columns)?, true)?;
+        let mut spec = Matmul::new(units, columns, samples).trans_a().accumulate();
+        if let Cell::Gru { reset_after: false, .. } = cell {
+            // z and r saw the state, the candidate saw r times the state, block 3 of what is saved.
+            spec = Matmul { n: 2 * units, ..spec };
+            matmul(rec, spec, &before, &drec, None, grads.recurrent)?;
+            let spec = Matmul { n: units, lda: 4 * units, ..spec };
+            let after = |slice: &Slice, at: usize| slice.slice(at, slice.len() - at);
+            let (q, dn) = (after(&part(saved, 4 * units)?, 3 * units)?, after(&drec, 2 * units)?);
+            matmul(rec, spec, &q, &dn, None, &after(grads.recurrent, 2 * units)?)?;
+        } else {
+            matmul(rec, spec, &before, &drec, None, grads.recurrent)?;
         }
-    }
-    if let Some(dx) = grads.x {
-        matmul(rec, Matmul::new(samples, input, columns).trans_b(), &work.dgates, kernel, None, dx)?;
+        if let Some(bias) = grads.bias {
+            sum_rows(rec, samples, columns, &dgates, &bias.slice(0, columns)?, true)?;
+            if cell.bias_blocks() > cell.gates() {
+                sum_rows(rec, samples, columns, &drec, &bias.slice(columns, columns)?, true)?;
+            }
+        }
+        if let Some(dx) = grads.x {
+            let spec = Matmul::new(samples, input, columns).trans_b();
+            matmul(rec, spec, &dgates, kernel, None, &part(dx, input)?)?;
+        }
     }
     Ok(())
 }

@@ -81,6 +81,7 @@ pub fn recurrent_forward(
             &gates,
             &states,
             steps,
+            saved.is_some(),
         )?;
     }
     Ok(())
@@ -128,6 +129,7 @@ fn recurrence(
     gates: &Slice,
     (h, c): &(Slice, Option<Slice>),
     count: usize,
+    keep: bool,
 ) -> Result<()> {
     let op = "recurrent_forward";
     let units = shape.units;
@@ -147,6 +149,7 @@ fn recurrence(
         has_flags: flags.is_some(),
         has_bias: bias.is_some(),
         has_dy: false,
+        keep,
     };
     let in_tile = match cell {
         Cell::Lstm { .. } => 4,

@@ -101,11 +101,12 @@ impl Layer<'_> {
         self.flags.map_or(Ok(()), |flags| expect_len(op, "flags", flags, elements(&[time, batch])))
     }
 
-    /// Steps that one set of bindings may span: what the adapter binds at once, and 256 MiB of scratch.
+    /// Steps that one set of bindings may span: what the adapter binds at once, and what the recorder allows.
     fn steps_per_chunk(&self, rec: &Recorder) -> usize {
-        let limit = rec.context().limits().max_storage_buffer_binding_size.min(256 << 20) as usize / 4;
-        let row = self.shape.units.saturating_mul(gate_blocks(self.cell));
-        (limit / self.shape.batch.saturating_mul(row).max(1)).saturating_sub(1).clamp(1, self.shape.time)
+        let limit = rec.context().limits().max_storage_buffer_binding_size.min(rec.chunk_bytes());
+        let RecurrentShape { time, batch, input, units } = self.shape;
+        let row = units.saturating_mul(gate_blocks(self.cell)).max(input);
+        (limit as usize / 4 / batch.saturating_mul(row).max(1)).saturating_sub(1).clamp(1, time)
     }
 }
 
@@ -128,6 +129,8 @@ struct Steps {
     has_flags: bool,
     has_bias: bool,
     has_dy: bool,
+    /// the gates are needed on the way back
+    keep: bool,
 }
 
 fn record(
@@ -153,6 +156,7 @@ fn record(
         usize::from(steps.has_flags),
         usize::from(steps.has_bias),
         usize::from(steps.has_dy),
+        usize::from(steps.keep),
     ] {
         words.push(size(operation, value)?);
     }
