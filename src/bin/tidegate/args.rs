@@ -17,20 +17,22 @@ pub struct Cli {
     pub command: Command,
 }
 
+const EVERYWHERE: &str = "Options of every command";
+
 /// Options of every command.
 #[derive(Args, Debug)]
 pub struct Global {
     /// Where to run: auto (a hardware GPU, else the CPU), cpu, gpu (any adapter), or part of an adapter's name
-    #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|gpu|NAME")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, default_value = "auto", value_name = "auto|cpu|gpu|NAME")]
     pub device: String,
     /// Decides initial weights, shuffling and dropout
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "N")]
     pub seed: Option<u64>,
     /// Print the result as JSON on stdout
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     /// No progress and no notes on stderr
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     pub quiet: bool,
 }
 

@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn each_kind_of_series_gets_its_transform() {
         let season = |t: f64| (t * std::f64::consts::TAU / 12.0).sin();
-        let noise = |t: f64| ((t * 12.9898).sin() * 43_758.545).fract();
+        // Multiples of the golden ratio: evenly spread, neighbours far apart.
+        let noise = |t: f64| (t * 0.618_034).fract() - 0.5;
         let growing = column(|t| 100.0 * 1.01_f64.powf(t) * (1.0 + 0.3 * season(t)));
         assert_eq!(transform(&growing, Some(12)), [Log, Difference { lag: 12 }, Standard]);
         assert_eq!(

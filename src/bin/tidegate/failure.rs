@@ -98,3 +98,33 @@ impl From<rnn_model::series::SeriesError> for Failure {
         Failure::data(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_failure_has_its_code() {
+        let text = || String::from("x");
+        let gpu = [
+            (gpu_core::Error::NoAdapter { request: text(), found: text() }, NO_ADAPTER),
+            (gpu_core::Error::NoDevice { adapter: text(), reason: text() }, NO_ADAPTER),
+            (gpu_core::Error::OutOfMemory { operation: text(), asked: 1, live: 2, limit: 3 }, OUT_OF_MEMORY),
+            (gpu_core::Error::DeviceLost { operation: text(), reason: text() }, DEVICE_LOST),
+            (gpu_core::Error::Timeout { operation: text(), seconds: 1.0 }, OTHER),
+        ];
+        for (error, code) in gpu {
+            // Both as it is and as the model passes it on.
+            assert_eq!(Failure::from(error.clone()).code, code, "{error}");
+            assert_eq!(Failure::from(rnn_model::Error::from(error)).code, code);
+        }
+        let model = [
+            (rnn_model::Error::UnknownDevice { name: text(), available: text() }, NO_ADAPTER),
+            (rnn_model::Error::Diverged { epoch: 1, what: text() }, DIVERGED),
+            (rnn_model::Error::File { path: text(), problem: text() }, DATA),
+        ];
+        for (error, code) in model {
+            assert_eq!(Failure::from(error).code, code);
+        }
+    }
+}

@@ -29,6 +29,7 @@ use console::Console;
 use failure::Outcome;
 
 fn main() -> ExitCode {
+    quiet_display_probe();
     // clap prints help on stdout with code 0 and wrong usage on stderr with code 2.
     let cli = Cli::parse();
     match run(&cli) {
@@ -37,6 +38,15 @@ fn main() -> ExitCode {
             console::fail(&failure);
             ExitCode::from(failure.code)
         }
+    }
+}
+
+/// wgpu's GL backend asks libwayland for a display, which writes an error to stderr where this variable is not set (root,
+/// containers). Any folder without a display's socket gives the same answer in silence.
+fn quiet_display_probe() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the first thing the program does: no other thread reads or writes the environment yet.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
     }
 }
 

@@ -52,6 +52,13 @@ impl Look {
     }
 }
 
+/// A range around a line: its points are (row, low, high).
+#[derive(Clone, Debug)]
+pub struct Band {
+    pub name: String,
+    pub points: Vec<(usize, f64, f64)>,
+}
+
 /// A chart over the rows of a series.
 #[derive(Clone, Debug, Default)]
 pub struct Chart {
@@ -65,8 +72,8 @@ pub struct Chart {
     pub ticks: Vec<(usize, String)>,
     /// Rows with a shaded background: first, end, what they are.
     pub held_back: Option<(usize, usize, String)>,
-    /// Around the forecast: (row, low, high), and what it is.
-    pub band: Option<(Vec<(usize, f64, f64)>, String)>,
+    /// Around the forecast.
+    pub band: Option<Band>,
     pub lines: Vec<Line>,
 }
 
@@ -140,12 +147,12 @@ impl Chart {
             let label = EmptyElement::at(at) + Text::new(words.clone(), (size(6), size(6)), style);
             chart.draw_series([label]).map_err(text)?;
         }
-        if let Some((points, words)) = &self.band {
+        if let Some(Band { points, name }) = &self.band {
             let up = points.iter().map(|(row, _, high)| (*row as f64, *high));
             let down = points.iter().rev().map(|(row, low, _)| (*row as f64, *low));
             let fill = Look::Forecast.colour().mix(0.15);
             let area = Polygon::new(up.chain(down).collect::<Vec<_>>(), fill);
-            chart.draw_series([area]).map_err(text)?.label(words.clone()).legend(move |(x, y)| {
+            chart.draw_series([area]).map_err(text)?.label(name.clone()).legend(move |(x, y)| {
                 Rectangle::new([(x, y - size(5)), (x + size(22), y + size(5))], fill.filled())
             });
         }
@@ -181,7 +188,7 @@ impl Chart {
     fn range(&self) -> (f64, f64) {
         let lines = self.lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
         let band =
-            self.band.iter().flat_map(|(points, _)| points.iter().flat_map(|(_, low, high)| [*low, *high]));
+            self.band.iter().flat_map(|band| band.points.iter().flat_map(|(_, low, high)| [*low, *high]));
         let (low, high) = lines
             .chain(band)
             .filter(|value| value.is_finite())

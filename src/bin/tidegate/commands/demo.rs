@@ -19,7 +19,7 @@ use crate::backtest::{Forecaster, Scores, scores};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
 use crate::learning::{Plan, Samples, learn};
-use crate::picture::{Chart, Line, Look};
+use crate::picture::{Band, Chart, Line, Look};
 use crate::series_file::{Selection, Series};
 use crate::table::{Align, render};
 use crate::{devices, files};
@@ -244,7 +244,7 @@ impl Results<'_> {
             rows: rows + self.future.nrows(),
             ticks: self.series.timeline.ticks(rows + self.future.nrows()),
             held_back: Some((self.first_test, rows, "held back until the end".into())),
-            band: Some((band, "80 % of its held-back errors".into())),
+            band: Some(Band { name: "80 % range, by its held-back errors".into(), points: band }),
             lines: vec![
                 line(baseline, seasonal, Look::Baseline),
                 line("actual".into(), points(values, 0), Look::Actual),
