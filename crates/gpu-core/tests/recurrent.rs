@@ -310,7 +310,10 @@ fn hardware_faces_agree() {
     let ctx = ctx.with_faces(Faces::Hardware);
     for cell in CELLS {
         for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
-            Problem { flags: true, strategy: Some(strategy), ..problem(cell, 4, 5, 3, 70) }.check_on(&ctx);
+            for (batch, units) in [(5, 70), (1, 130), (2, 3)] {
+                Problem { flags: true, strategy: Some(strategy), ..problem(cell, 4, batch, 3, units) }
+                    .check_on(&ctx);
+            }
         }
     }
 }

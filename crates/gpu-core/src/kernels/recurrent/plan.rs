@@ -95,13 +95,12 @@ pub(super) fn plan(
     let kind = rec.recurrent_override().unwrap_or_else(|| recurrent_strategy(ctx, cell, shape).kind);
     let two_phases = matches!(cell, Cell::Gru { reset_after: false, .. });
     let sequence = kind == StrategyKind::Sequence && !two_phases;
-    let rows_for = |most: usize| shape.batch.next_power_of_two().min(most);
-    let geometry = if ctx.faces() == Faces::Hardware {
-        // 16 KiB of workgroup memory: 8 lanes x 8 shares x 4 rows x 4 columns of vec4.
-        let split = if depth >= 64 { 8 } else { 4 };
-        Geometry { workgroup: 8, rows: rows_for(4), split, sequence, gates }
-    } else {
-        Geometry { workgroup: 8, rows: rows_for(8), split: 1, sequence, gates }
+    let geometry = match ctx.faces() {
+        Faces::Hardware => hardware(shape, depth, sequence, gates),
+        Faces::Software => {
+            let rows = shape.batch.next_power_of_two().min(8);
+            Geometry { workgroup: 8, rows, split: 1, sequence, gates }
+        }
     };
     // Loop iterations of one invocation in one step.
     let lanes = shape.units.div_ceil(geometry.units_per_lane());
@@ -127,4 +126,18 @@ pub(super) fn plan(
         1
     };
     Ok(Plan { geometry, steps_at_once })
+}
+
+/// The tile for hardware: at most 256 invocations and 16 KiB of workgroup memory (512 / rows invocations at four vec4 each).
+fn hardware(shape: RecurrentShape, depth: usize, sequence: bool, gates: usize) -> Geometry {
+    let share = (depth / 8).next_power_of_two();
+    if sequence && shape.batch <= 256 {
+        // A workgroup for every row: all units at once, weights from the cache nearest to it.
+        let lanes = shape.units.div_ceil(if gates == 0 { 16 } else { 4 });
+        let workgroup = lanes.next_power_of_two().clamp(8, 32);
+        return Geometry { workgroup, rows: 1, split: share.min(256 / workgroup).min(16), sequence, gates };
+    }
+    // Many small workgroups fill the device; fewer rows leave room for more shares of the product.
+    let rows = shape.batch.next_power_of_two().min(4);
+    Geometry { workgroup: 8, rows, split: share.min(32 / rows).min(16), sequence, gates }
 }
