@@ -68,7 +68,6 @@ impl<S: F32Lanes> Lanes for Four<S> {
 
 impl<S: F32Lanes> F32Lanes for Four<S> {
     each! {
-        round(x);
         scale(x, n);
         quotient(a, b);
     }

@@ -167,11 +167,6 @@ impl Lanes for Scalar<f32> {
 }
 
 impl F32Lanes for Scalar<f32> {
-    // Adding 1.5 * 2^23 pushes the fraction out of the mantissa; what is left in the low bits is the integer.
-    #[inline(always)]
-    fn round(self, x: f32) -> f32 {
-        (x + elementary::ROUND) - elementary::ROUND
-    }
     #[inline(always)]
     fn scale(self, x: f32, n: f32) -> f32 {
         let n = (n + elementary::ROUND).to_bits().wrapping_sub(elementary::ROUND.to_bits()) as i32;

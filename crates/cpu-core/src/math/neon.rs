@@ -62,7 +62,6 @@ impl Lanes for Neon {
 
 impl F32Lanes for Neon {
     methods! {
-        round(x) vrndnq_f32(x);
         quotient(a, b) vdivq_f32(a, b);
     }
     // In two halves, so that neither power leaves the range of normal numbers.

@@ -96,7 +96,6 @@ impl Lanes for Avx512 {
 
 impl F32Lanes for Avx512 {
     methods! {
-        round(x) _mm512_roundscale_ps::<0>(x);
         scale(x, n) _mm512_scalef_ps(x, n);
     }
     // The estimate is good to 2^-14; one correction of the quotient doubles the bits.
@@ -153,7 +152,6 @@ impl Lanes for Avx2 {
 
 impl F32Lanes for Avx2 {
     methods! {
-        round(x) _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
         quotient(a, b) _mm256_div_ps(a, b);
     }
     // In two halves, so that neither power leaves the range of normal numbers.

@@ -62,11 +62,10 @@ pub(super) fn through_time(
     let direct_len = if uses_direct { batch * units } else { 0 };
     let dc_len = if c.is_some() { batch * units } else { 0 };
     let zeros = units.next_multiple_of(16);
-    let rows = if plan.split == Split::Rows { batch.div_ceil(plan.threads) } else { batch };
-    let staged_len = rows * staged_stride(main.k);
-    let len = zeros + plan.threads * staged_len + direct_len + dc_len;
+    let staged_len = plan.staged_rows(batch) * staged_stride(main.k);
+    let len = zeros + staged_len + direct_len + dc_len;
     let (zeros, scratch) = packed.scratch.sized(len).split_at_mut(zeros);
-    let (staged, scratch) = scratch.split_at_mut(plan.threads * staged_len);
+    let (staged, scratch) = scratch.split_at_mut(staged_len);
     zeros.fill(0.0);
     let (direct, dc) = scratch.split_at_mut(direct_len);
     match dc_last {
@@ -91,7 +90,6 @@ pub(super) fn through_time(
         dc: View::new(dc),
         zeros: View::new(zeros),
         staged: View::new(staged),
-        staged_len,
         main,
         late,
         weights: View::new(weights),
@@ -125,9 +123,8 @@ struct Pass<'a> {
     /// gradient of the cell state, `[B, U]`
     dc: View<'a>,
     zeros: View<'a>,
-    /// for each member rows of operands, a line apart
+    /// operands, a line apart, for each row of every member
     staged: View<'a>,
-    staged_len: usize,
     /// gate gradients to the state before
     main: Layout,
     /// the candidate's gradient to `r hp`, of GRU with the reset before the product
@@ -198,7 +195,7 @@ impl Pass<'_> {
         let rows = if by_rows { member.share(batch) } else { 0..batch };
         let panels = if by_rows { 0..self.main.panels() } else { member.share(self.main.panels()) };
         let mut active = self.active[member.index].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let staged = self.staged.part(member.index * self.staged_len, self.staged_len);
+        let staged = self.plan.staged(self.staged, staged_stride(self.main.k), member, batch);
         let mut sums = Sums::new();
         for t in (0..time).rev() {
             let linked = self.select(t, rows.clone(), &mut active);

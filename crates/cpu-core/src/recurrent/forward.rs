@@ -61,13 +61,13 @@ pub(super) fn forward(
     let projected = if plan.fused { 0 } else { vectors * gates * lanes };
     let late_len = if late.is_some() { batch * (units + staged_stride(units)) } else { 0 };
     let zeros = units.next_multiple_of(16);
-    let rows = if plan.split == Split::Rows { batch.div_ceil(plan.threads) } else { batch };
-    let first_rows = if plan.fused { 0 } else { rows * plan.chunk * staged_stride(input) };
-    let staged_len = first_rows.max(rows * staged_stride(main.k));
-    let len = zeros + plan.threads * staged_len + plan.chunk * batch * projected + late_len;
+    let inputs_staged = if plan.fused { 0 } else { plan.chunk * staged_stride(input) };
+    let staged_row = inputs_staged.max(staged_stride(main.k));
+    let staged_len = plan.staged_rows(batch) * staged_row;
+    let len = zeros + staged_len + plan.chunk * batch * projected + late_len;
     let scratch = packed.scratch.sized(len);
     let (zeros, scratch) = scratch.split_at_mut(zeros);
-    let (staged, scratch) = scratch.split_at_mut(plan.threads * staged_len);
+    let (staged, scratch) = scratch.split_at_mut(staged_len);
     let (projection, late_rows) = scratch.split_at_mut(plan.chunk * batch * projected);
     zeros.fill(0.0);
     let pass = Pass {
@@ -94,7 +94,7 @@ pub(super) fn forward(
         late_rows: View::new(late_rows),
         zeros: View::new(zeros),
         staged: View::new(staged),
-        staged_len,
+        staged_row,
         active: &packed.active,
         repack,
     };
@@ -158,9 +158,9 @@ struct Pass<'a> {
     /// `r hp` and `z`, `[2, B, U]`, where there is a `late` product
     late_rows: View<'a>,
     zeros: View<'a>,
-    /// for each member rows of operands, a line apart
+    /// operands, a line apart, `staged_row` numbers for each row of every member
     staged: View<'a>,
-    staged_len: usize,
+    staged_row: usize,
     active: &'a [Mutex<Vec<Row>>],
     repack: bool,
 }
@@ -256,7 +256,7 @@ impl Pass<'_> {
         if self.flags.is_none() {
             active.extend(rows.clone().map(|b| Row { b: b as u32, valid: true, reset: false }));
         }
-        let staged = self.staged.part(member.index * self.staged_len, self.staged_len);
+        let staged = self.plan.staged(self.staged, self.staged_row, member, batch);
         let mut sums = Sums::new();
         for t in 0..time {
             let slot = t % self.plan.chunk;

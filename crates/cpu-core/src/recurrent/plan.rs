@@ -1,9 +1,10 @@
 //! How a pass is carried out: chosen from cell, shape and threads alone, so that the same call always runs the same way.
 
 use super::RecurrentShape;
+use super::view::View;
 use crate::Cell;
 use crate::math::{Kernel, Lanes, Level, level, run_f32};
-use crate::team::cores;
+use crate::team::{Member, cores};
 
 /// What the members of the team share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,21 @@ impl Plan {
         let chunk = if fused { 1 } else { (512 / batch.max(1)).clamp(1, time.max(1)) };
         let stream = weights / if split == Split::Units { threads } else { 1 } > CACHE;
         Plan { threads, split, fused, chunk, stream, level, lanes }
+    }
+
+    /// Rows of operands that all members stage together: each row of the batch once, or by every member.
+    pub fn staged_rows(self, batch: usize) -> usize {
+        if self.split == Split::Rows { batch } else { self.threads * batch }
+    }
+
+    /// A member's part of the staged operands, `row_len` numbers to a row. There may be fewer members than planned.
+    pub fn staged<'a>(self, staged: View<'a>, row_len: usize, member: &Member<'_>, batch: usize) -> View<'a> {
+        let rows = if self.split == Split::Rows {
+            member.share(batch)
+        } else {
+            member.index * batch..(member.index + 1) * batch
+        };
+        staged.part(rows.start * row_len, rows.len() * row_len)
     }
 }
 

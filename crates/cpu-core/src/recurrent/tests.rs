@@ -163,3 +163,19 @@ fn every_level_of_instructions() {
         }
     }
 }
+
+/// A team that is at work elsewhere leaves a call with the calling thread alone.
+#[test]
+fn a_busy_team() {
+    let (activation, recurrent_activation) = (Activation::Tanh, Activation::Sigmoid);
+    crate::team::run(2, |member| {
+        if member.index == 0 {
+            for reset_after in [false, true] {
+                let cell = Cell::Gru { activation, recurrent_activation, reset_after };
+                for (time, batch, input, units) in [(3, 70, 40, 130), (3, 2, 200, 1000)] {
+                    check(crate::math::level(), cell, RecurrentShape { time, batch, input, units }, 2);
+                }
+            }
+        }
+    });
+}
