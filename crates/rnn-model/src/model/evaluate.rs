@@ -4,7 +4,7 @@ use super::dataset::Dataset;
 use super::plan::Purpose;
 use super::{Model, predict::batches};
 use crate::train::Logs;
-use crate::{HostArray, Result};
+use crate::{Error, HostArray, Result};
 
 impl Model {
     /// Loss and metrics over `x` and `y` in batches of 32 (of the fixed batch size if the model has one). Stateful
@@ -13,13 +13,33 @@ impl Model {
     /// # Errors
     /// When the model is not compiled, shapes do not fit, or the device fails.
     pub fn evaluate<'a>(&mut self, x: impl Into<HostArray<'a>>, y: impl Into<HostArray<'a>>) -> Result<Logs> {
-        let (x, y) = (x.into(), y.into());
+        let x = x.into();
+        let batch_size = self.default_batch(x.samples());
+        self.evaluate_batched(&x, &y.into(), batch_size)
+    }
+
+    /// As [`evaluate`](Self::evaluate), in batches of `batch_size`.
+    ///
+    /// # Errors
+    /// As `evaluate`.
+    pub fn evaluate_with_batch_size<'a>(
+        &mut self,
+        x: impl Into<HostArray<'a>>,
+        y: impl Into<HostArray<'a>>,
+        batch_size: usize,
+    ) -> Result<Logs> {
+        if batch_size == 0 {
+            return Err(Error::invalid("batch_size", "must be at least 1"));
+        }
+        self.evaluate_batched(&x.into(), &y.into(), batch_size)
+    }
+
+    fn evaluate_batched(&mut self, x: &HostArray<'_>, y: &HostArray<'_>, batch_size: usize) -> Result<Logs> {
         let loss = self.compiled("evaluate")?.config.loss;
         let sample = self.check_input("x", &x.shape)?;
-        self.check_target(&y, x.samples(), &sample, loss)?;
-        let batch_size = self.default_batch(x.samples());
+        self.check_target(y, x.samples(), &sample, loss)?;
         self.check_whole_batches("x", x.samples(), batch_size)?;
-        let dataset = Dataset::upload(self, &x, Some(&y))?;
+        let dataset = Dataset::upload(self, x, Some(y))?;
         let logs = self.evaluate_dataset(&dataset, batch_size);
         self.plans.forget(dataset.id);
         logs

@@ -3,7 +3,7 @@
 use super::dataset::Dataset;
 use super::plan::{Plan, Purpose};
 use super::{Model, predict::batches};
-use crate::train::{Callback, Flow, History, Logs, Progress};
+use crate::train::{Callback, EpochLines, Flow, History, Logs, Progress};
 use crate::{Error, HostArray, Result};
 use rnn_shaders::vocabulary::StepParams;
 use std::time::Instant;
@@ -15,6 +15,7 @@ pub struct FitOptions<'a> {
     batch_size: Option<usize>,
     shuffle: Option<bool>,
     reset_states_after_epoch: bool,
+    verbose: bool,
     validation: Validation<'a>,
     callbacks: Vec<&'a mut dyn Callback>,
 }
@@ -67,6 +68,12 @@ impl<'a> FitOptions<'a> {
     /// Evaluate on these samples after each epoch.
     pub fn validation_data(mut self, x: impl Into<HostArray<'a>>, y: impl Into<HostArray<'a>>) -> Self {
         self.validation = Validation::Data(x.into(), y.into());
+        self
+    }
+
+    /// Write a line per epoch to stderr: time, loss, metrics; false.
+    pub fn verbose(mut self, on: bool) -> Self {
+        self.verbose = on;
         self
     }
 
@@ -145,7 +152,16 @@ impl Model {
         self.check_whole_batches("x", kept, batch_size)?;
         self.check_whole_batches("validation x", validation.as_ref().map_or(0, |v| v.samples), batch_size)?;
         let train = self.resident(&x.rows(0, kept), &y.rows(0, kept))?;
-        let result = self.run_epochs(&train, validation.as_ref(), batch_size, &mut options);
+        let mut lines = EpochLines::new();
+        let mut given = std::mem::take(&mut options.callbacks);
+        let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
+        for callback in &mut given {
+            callbacks.push(&mut **callback);
+        }
+        if options.verbose {
+            callbacks.push(&mut lines);
+        }
+        let result = self.run_epochs(&train, validation.as_ref(), batch_size, &options, &mut callbacks);
         if let Some(validation) = validation {
             self.plans.forget(validation.id);
         }
@@ -170,7 +186,8 @@ impl Model {
         train: &Dataset,
         validation: Option<&Dataset>,
         batch_size: usize,
-        options: &mut FitOptions<'_>,
+        options: &FitOptions<'_>,
+        callbacks: &mut [&mut dyn Callback],
     ) -> Result<History> {
         let shuffle = options.shuffle.unwrap_or(!self.is_stateful());
         let first = self.counters.epochs;
@@ -181,7 +198,6 @@ impl Model {
         if !shuffle {
             train.set_order(self, &order)?;
         }
-        let callbacks = &mut options.callbacks;
         for callback in callbacks.iter_mut() {
             callback.on_train_begin(self)?;
         }

@@ -4,8 +4,11 @@ mod callback;
 mod history;
 mod loss;
 mod optimizer;
+mod verbose;
 
 pub use callback::{Callback, Flow, Progress};
 pub use history::{History, Logs};
 pub use loss::{Loss, Metric};
+pub(crate) use verbose::EpochLines;
+
 pub use optimizer::{Adam, AdamW, Clip, Optimizer, RmsProp, Sgd};
