@@ -112,35 +112,40 @@ fn finish_all(t: u32, row: u32, col: u32, split: u32, own: u32) {
     }
 }
 
-@compute @workgroup_size(WORKGROUP, SPLIT)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
-) {
-    let row = group.y * ROWS;
+// Step t of the columns from base on. Lanes past the end work on the last column and keep nothing, so that all lanes go
+// the same way.
+fn block(t: u32, row: u32, base: u32, lane: u32, split: u32) {
     let each = select(16u, 4u, GATED);
     let cols = (params.units + each - 1u) / each;
-    let own = local.x * ROWS * COLS * 4u;
+    let col = base + lane;
+    let own = lane * ROWS * COLS * 4u;
+    product(t, row, min(col, cols - 1u), split, own + split * WORKGROUP * ROWS * COLS * 4u);
+    if SPLIT > 1u {
+        workgroupBarrier();
+    }
+    if col < cols {
+        finish_all(t, row, col, split, own);
+    }
+    if SPLIT > 1u {
+        workgroupBarrier();
+    }
+}
+
+@compute @workgroup_size(WORKGROUP, SPLIT)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let row = group.y * ROWS;
+    if !SEQUENCE {
+        block(params.first, row, group.x * WORKGROUP, local.x, local.y);
+        return;
+    }
+    let each = select(16u, 4u, GATED);
+    let cols = (params.units + each - 1u) / each;
     for (var s = 0u; s < params.steps; s++) {
         let t = params.first + select(s, params.steps - 1u - s, BACKWARD);
-        // Lanes past the end work on the last column and keep nothing, so that all lanes go the same way.
-        for (var base = group.x * WORKGROUP; base < cols; base += groups.x * WORKGROUP) {
-            let col = base + local.x;
-            product(t, row, min(col, cols - 1u), local.y, own + local.y * WORKGROUP * ROWS * COLS * 4u);
-            if SPLIT > 1u {
-                workgroupBarrier();
-            }
-            if col < cols {
-                finish_all(t, row, col, local.y, own);
-            }
-            if SPLIT > 1u {
-                workgroupBarrier();
-            }
+        for (var base = 0u; base < cols; base += WORKGROUP) {
+            block(t, row, base, local.x, local.y);
         }
-        if SEQUENCE {
-            storageBarrier();
-            workgroupBarrier();
-        }
+        storageBarrier();
+        workgroupBarrier();
     }
 }
