@@ -1,0 +1,268 @@
+//! The cells' equations on groups of sums.
+
+use super::super::pack::Panel;
+use super::super::pointwise::activate;
+use super::super::tile::{Sums, staged_stride};
+use super::super::view::{View, load, store};
+use super::super::workspace::Row;
+use super::super::{RecurrentShape, activations};
+use super::Pass;
+use crate::Activation;
+use crate::math::{Lanes, Level};
+
+/// Rows and panels whose sums are ready: item `i` is row `i % rows`, and of the panels that begin with `panel` the
+/// `i / rows`-th.
+pub(super) struct Group<'a> {
+    pub t: usize,
+    /// where its rows are among all members' rows
+    pub base: usize,
+    pub rows: &'a [Row],
+    pub panel: Panel,
+    pub items: usize,
+}
+
+/// Where an item's values are.
+#[derive(Clone, Copy)]
+struct Item {
+    row: Row,
+    unit: usize,
+    /// units in the vector
+    len: usize,
+    /// number of the first unit in an array `[T, B, U]`
+    at: usize,
+}
+
+/// The items of a group in order, and after the last one again and again.
+struct Places<'a> {
+    pass: &'a Pass<'a>,
+    group: &'a Group<'a>,
+    panel: usize,
+    row: usize,
+}
+
+impl<'a> Places<'a> {
+    #[inline(always)]
+    fn new(pass: &'a Pass<'a>, group: &'a Group<'a>) -> Self {
+        Places { pass, group, panel: 0, row: 0 }
+    }
+
+    #[inline(always)]
+    fn next<S: Lanes<T = f32>>(&mut self, s: S) -> Item {
+        let item = self.pass.item(s, self.group, self.panel, self.row);
+        self.row += 1;
+        if self.row == self.group.rows.len() {
+            let last = (self.panel + 1) * self.row >= self.group.items;
+            (self.panel, self.row) = if last { (self.panel, self.row - 1) } else { (self.panel + 1, 0) };
+        }
+        item
+    }
+}
+
+/// `kind` of four vectors, by way of memory: for activations that are rare in a cell.
+#[inline(always)]
+fn four_of<S: Lanes<T = f32>>(s: S, level: Level, kind: Activation, x: [S::V; 4]) -> [S::V; 4] {
+    let mut buffer = [0.0; 64];
+    for j in 0..4 {
+        s.store(&mut buffer[j * S::N..], x[j]);
+    }
+    activate(level, kind, &mut buffer[..4 * S::N]);
+    let mut y = x;
+    for j in 0..4 {
+        y[j] = s.load(&buffer[j * S::N..]);
+    }
+    y
+}
+
+/// Stores one vector of a state or of saved values.
+///
+/// # Safety
+/// `to` is good for `n` numbers and nobody else uses them.
+#[inline(always)]
+pub(super) unsafe fn put<S: Lanes<T = f32>>(s: S, view: View<'_>, at: usize, n: usize, v: S::V) {
+    // SAFETY: the caller's.
+    unsafe { store(s, view.at(at, n), n, v) }
+}
+
+/// The cells' equations on a group.
+///
+/// # Safety
+/// Of all: `sums` holds the group's sums; its rows' new states and saved values at these units are this member's.
+impl Pass<'_> {
+    #[inline(always)]
+    fn item<S: Lanes<T = f32>>(&self, _: S, group: &Group<'_>, panel: usize, r: usize) -> Item {
+        let row = group.rows[r];
+        let unit = group.panel.unit + panel * S::N;
+        let at = self.row(group.t, row) * self.shape.units + unit;
+        Item { row, unit, len: self.main.valid(unit), at }
+    }
+
+    /// The state before the step.
+    #[inline(always)]
+    unsafe fn state<S: Lanes<T = f32>>(&self, s: S, state: View<'_>, item: Item) -> S::V {
+        let from =
+            if item.row.reset { self.zeros.at(item.unit, item.len) } else { state.at(item.at, item.len) };
+        // SAFETY: the impl's.
+        unsafe { load(s, from, item.len) }
+    }
+
+    /// The state after the step.
+    #[inline(always)]
+    unsafe fn set_state<S: Lanes<T = f32>>(&self, s: S, state: View<'_>, item: Item, to: S::V) {
+        // SAFETY: the impl's.
+        unsafe { put(s, state, item.at + self.shape.batch * self.shape.units, item.len, to) }
+    }
+
+    /// Stores vectors in the saved blocks.
+    #[inline(always)]
+    unsafe fn save<S: Lanes<T = f32>, const K: usize>(&self, s: S, item: Item, blocks: [(usize, S::V); K]) {
+        if let Some(saved) = self.saved {
+            let units = self.shape.units;
+            // Row times four blocks, plus the unit: `at` is row times units plus unit.
+            let first = (item.at - item.unit) * 4 + item.unit;
+            for (block, v) in blocks {
+                // SAFETY: the impl's.
+                unsafe { put(s, saved, first + block * units, item.len, v) };
+            }
+        }
+    }
+
+    /// Items are taken four at a time, so that the chains of instructions of four activations interleave; what is
+    /// computed for places after the last item is dropped.
+    #[inline(always)]
+    pub(super) unsafe fn lstm<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+        let items = group.items;
+        let (kind, gate) = activations(self.cell);
+        let common = (kind, gate) == (Activation::Tanh, Activation::Sigmoid);
+        if !common {
+            activate(self.plan.level, gate, sums.vectors(s, items, 0, 3));
+            activate(self.plan.level, kind, sums.vectors(s, items, 3, 4));
+        }
+        let zero = s.splat(0.0);
+        let mut place = Places::new(self, group);
+        for first in (0..items).step_by(4) {
+            let n = 4.min(items - first);
+            let four = [place.next(s), place.next(s), place.next(s), place.next(s)];
+            let (mut i, mut f) = (sums.four(s, items, 0, first), sums.four(s, items, 1, first));
+            let mut g = sums.four(s, items, 3, first);
+            if common {
+                (i, f, g) = (s.sigmoid_of_four(i), s.sigmoid_of_four(f), s.tanh_of_four(g));
+            }
+            let mut c = [zero; 4];
+            // SAFETY: the impl's.
+            unsafe {
+                for j in 0..n {
+                    c[j] = s.fma(f[j], self.state(s, self.c, four[j]), s.mul(i[j], g[j]));
+                    self.set_state(s, self.c, four[j], c[j]);
+                    self.save(s, four[j], [(0, i[j]), (1, f[j]), (2, g[j])]);
+                }
+                let mut o = sums.four(s, items, 2, first);
+                if common {
+                    (o, c) = (s.sigmoid_of_four(o), s.tanh_of_four(c));
+                } else {
+                    c = four_of(s, self.plan.level, kind, c);
+                }
+                for j in 0..n {
+                    self.set_state(s, self.h, four[j], s.mul(o[j], c[j]));
+                    self.save(s, four[j], [(3, o[j])]);
+                }
+            }
+        }
+    }
+
+    /// As [`Pass::lstm`].
+    #[inline(always)]
+    pub(super) unsafe fn gru_after<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+        let items = group.items;
+        let (kind, gate) = activations(self.cell);
+        let common = (kind, gate) == (Activation::Tanh, Activation::Sigmoid);
+        if !common {
+            activate(self.plan.level, gate, sums.vectors(s, items, 0, 2));
+        }
+        let mut place = Places::new(self, group);
+        for first in (0..items).step_by(4) {
+            let four = [place.next(s), place.next(s), place.next(s), place.next(s)];
+            let (mut z, mut r) = (sums.four(s, items, 0, first), sums.four(s, items, 1, first));
+            let (q, mut n) = (sums.four(s, items, 2, first), sums.four(s, items, 3, first));
+            if common {
+                (z, r) = (s.sigmoid_of_four(z), s.sigmoid_of_four(r));
+            }
+            for j in 0..4 {
+                n[j] = s.fma(r[j], q[j], n[j]);
+            }
+            n = if common { s.tanh_of_four(n) } else { four_of(s, self.plan.level, kind, n) };
+            for j in 0..4.min(items - first) {
+                // SAFETY: the impl's.
+                unsafe {
+                    self.gru_state(s, four[j], z[j], n[j]);
+                    self.save(s, four[j], [(0, z[j]), (1, r[j]), (2, n[j]), (3, q[j])]);
+                }
+            }
+        }
+    }
+
+    /// `h = z hp + (1 - z) n`
+    #[inline(always)]
+    unsafe fn gru_state<S: Lanes<T = f32>>(&self, s: S, item: Item, z: S::V, n: S::V) {
+        // SAFETY: the impl's.
+        unsafe {
+            let hp = self.state(s, self.h, item);
+            self.set_state(s, self.h, item, s.fma(z, s.sub(hp, n), n));
+        }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn gru_early<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+        let RecurrentShape { batch, units, .. } = self.shape;
+        let (items, rows) = (group.items, group.rows.len());
+        let (_, gate) = activations(self.cell);
+        activate(self.plan.level, gate, sums.vectors(s, items, 0, 2));
+        for panel in 0..items / rows {
+            for r_index in 0..rows {
+                let (item, at) = (self.item(s, group, panel, r_index), panel * rows + r_index);
+                let (z, r) = (sums.get(s, items, 0, at), sums.get(s, items, 1, at));
+                // SAFETY: the impl's.
+                unsafe {
+                    let q = s.mul(r, self.state(s, self.h, item));
+                    let b = item.row.b as usize;
+                    let row = (group.base + r_index) * staged_stride(units);
+                    put(s, self.late_rows, row + item.unit, item.len, q);
+                    put(s, self.late_rows, batch * staged_stride(units) + b * units + item.unit, item.len, z);
+                    self.save(s, item, [(0, z), (1, r), (3, q)]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn gru_late<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+        let RecurrentShape { batch, units, .. } = self.shape;
+        let (kind, _) = activations(self.cell);
+        activate(self.plan.level, kind, sums.vectors(s, group.items, 0, 1));
+        for r in 0..group.rows.len() {
+            let item = self.item(s, group, 0, r);
+            let n = sums.get(s, group.items, 0, r);
+            // SAFETY: the impl's.
+            unsafe {
+                let z = batch * staged_stride(units) + item.row.b as usize * units + item.unit;
+                let z = load(s, self.late_rows.at(z, item.len), item.len);
+                self.gru_state(s, item, z, n);
+                self.save(s, item, [(2, n)]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn simple<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+        let (kind, _) = activations(self.cell);
+        let vectors = group.panel.vectors;
+        activate(self.plan.level, kind, sums.vectors(s, group.items, 0, vectors));
+        for v in 0..vectors {
+            for r in 0..group.rows.len() {
+                let item = self.item(s, group, v, r);
+                let h = sums.get(s, group.items, v, r);
+                // SAFETY: the impl's.
+                unsafe { self.set_state(s, self.h, item, h) };
+            }
+        }
+    }
+}
