@@ -103,6 +103,17 @@ pub fn parse(text: &str) -> Option<(i64, Form)> {
 }
 
 impl Form {
+    /// The same without a time of day.
+    pub fn date_only(self) -> Form {
+        Form { precision: self.precision.min(Precision::Day), utc: false, ..self }
+    }
+
+    /// Hours and minutes alone.
+    pub fn time_of_day(&self, time: i64) -> String {
+        let second = time.rem_euclid(DAY);
+        format!("{:02}:{:02}", second / 3600, second / 60 % 60)
+    }
+
     /// Writes a time in this form.
     pub fn text(&self, time: i64) -> String {
         let (year, month, day) = civil(time.div_euclid(DAY));

@@ -1,5 +1,6 @@
 //! Charts of series as PNG: drawn at twice the size and averaged down, so that lines are smooth.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Once;
 
@@ -66,8 +67,8 @@ pub struct Chart {
     pub subtitle: String,
     pub x_label: String,
     pub y_label: String,
-    /// Rows on the axis, those of a forecast included.
-    pub rows: usize,
+    /// Rows on the axis, those of a forecast included; what lies outside is not drawn.
+    pub rows: Range<usize>,
     /// (row, text) below the axis.
     pub ticks: Vec<(usize, String)>,
     /// Rows with a shaded background: first, end, what they are.
@@ -116,14 +117,16 @@ impl Chart {
         root.draw(&Text::new(self.subtitle.clone(), (size(24), size(44)), grey)).map_err(text)?;
 
         let (low, high) = self.range();
-        let rows = RowAxis { rows: self.rows.max(2), ticks: self.ticks.clone() };
+        let end = self.rows.end.max(self.rows.start + 2);
+        let rows = RowAxis { rows: self.rows.start..end, ticks: self.ticks.clone() };
         let mut chart = ChartBuilder::on(&root.margin(size(72), size(14), size(16), size(28)))
             .x_label_area_size(size(46))
             .y_label_area_size(size(64))
             .build_cartesian_2d(rows, low..high)
             .map_err(text)?;
         if let Some((first, end, _)) = &self.held_back {
-            let corners = [(*first as f64 - 0.5, low), (*end as f64 - 0.5, high)];
+            let (first, end) = (*first.max(&self.rows.start), *end.min(&self.rows.end));
+            let corners = [(first as f64 - 0.5, low), (end as f64 - 0.5, high)];
             let shade = Rectangle::new(corners, RGBColor(254, 249, 231).filled());
             chart.draw_series([shade]).map_err(text)?;
         }
@@ -143,7 +146,7 @@ impl Chart {
             .map_err(text)?;
         if let Some((first, _, words)) = &self.held_back {
             let style = (FONT, size(13)).into_font().color(&RGBColor(161, 98, 7));
-            let at = (*first as f64 - 0.5, high);
+            let at = (*first.max(&self.rows.start) as f64 - 0.5, high);
             let label = EmptyElement::at(at) + Text::new(words.clone(), (size(6), size(6)), style);
             chart.draw_series([label]).map_err(text)?;
         }
@@ -158,12 +161,19 @@ impl Chart {
         }
         for line in &self.lines {
             let style = line.look.colour().stroke_width(line.look.width() * SCALE);
-            let points = line.points.iter().map(|(row, value)| (*row as f64, *value));
+            let points = self.shown(line).map(|(row, value)| (row as f64, value)).collect::<Vec<_>>();
+            let dot = (style.stroke_width as i32 / 2, style.color.filled());
             let drawn = match line.look {
                 Look::Baseline => chart
                     .draw_series(DashedLineSeries::new(points, size(5) as u32, size(3) as u32, style))
                     .map_err(text)?,
-                _ => chart.draw_series(LineSeries::new(points, style)).map_err(text)?,
+                // Segments with a dot on each joint: joined lines have spikes where they turn sharply.
+                _ => {
+                    let dots = points.iter().map(|point| Circle::new(*point, dot.0, dot.1));
+                    chart.draw_series(dots).map_err(text)?;
+                    let segments = points.windows(2).map(|pair| PathElement::new(pair.to_vec(), style));
+                    chart.draw_series(segments).map_err(text)?
+                }
             };
             let (dash, gap) = if line.look == Look::Baseline { (size(5), size(8)) } else { (size(22), 0) };
             drawn.label(line.name.clone()).legend(move |(x, y)| {
@@ -184,9 +194,13 @@ impl Chart {
         root.present().map_err(text)
     }
 
+    fn shown(&self, line: &Line) -> impl Iterator<Item = (usize, f64)> {
+        line.points.iter().copied().filter(|(row, _)| self.rows.contains(row))
+    }
+
     /// The values on the axis, with some air; a legend sits in the upper left.
     fn range(&self) -> (f64, f64) {
-        let lines = self.lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
+        let lines = self.lines.iter().flat_map(|line| self.shown(line).map(|(_, value)| value));
         let band =
             self.band.iter().flat_map(|band| band.points.iter().flat_map(|(_, low, high)| [*low, *high]));
         let (low, high) = lines
@@ -204,7 +218,7 @@ impl Chart {
 
 /// The rows of a series as an axis with its own ticks; half a row of air at both ends.
 struct RowAxis {
-    rows: usize,
+    rows: Range<usize>,
     ticks: Vec<(usize, String)>,
 }
 
@@ -213,7 +227,8 @@ impl Ranged for RowAxis {
     type ValueType = f64;
 
     fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
-        from + (f64::from(to - from) * (value + 0.5) / self.rows as f64).round() as i32
+        from + (f64::from(to - from) * (value - self.rows.start as f64 + 0.5) / self.rows.len() as f64)
+            .round() as i32
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
@@ -223,8 +238,8 @@ impl Ranged for RowAxis {
         }
     }
 
-    fn range(&self) -> std::ops::Range<f64> {
-        -0.5..self.rows as f64 - 0.5
+    fn range(&self) -> Range<f64> {
+        self.rows.start as f64 - 0.5..self.rows.end as f64 - 0.5
     }
 }
 

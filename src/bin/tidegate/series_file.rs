@@ -94,8 +94,11 @@ impl Series {
             .delimiter(delimiter)
             .trim(csv::Trim::All)
             .from_reader(text.as_bytes());
-        let records: Vec<csv::StringRecord> =
+        let mut records: Vec<csv::StringRecord> =
             reader.records().collect::<Result<_, _>>().map_err(|error| Failure::data(error.to_string()))?;
+        if delimiter == b';' {
+            records.iter_mut().for_each(decimal_points);
+        }
         let Some(first) = records.first() else { return Err(Failure::data("the file is empty")) };
         let has_header =
             first.iter().all(|cell| number(cell).is_none() && crate::calendar::parse(cell).is_none());
@@ -191,6 +194,22 @@ fn number(cell: &str) -> Option<f64> {
     cell.parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
+/// Where columns are separated by semicolons, a comma stands before decimals: `1,5` becomes `1.5`.
+fn decimal_points(record: &mut csv::StringRecord) {
+    let is_decimal = |cell: &str| {
+        let parts: Vec<&str> = cell.strip_prefix('-').unwrap_or(cell).split(',').collect();
+        parts.len() == 2
+            && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    if record.iter().any(is_decimal) {
+        let position = record.position().cloned();
+        let cells =
+            record.iter().map(|cell| if is_decimal(cell) { cell.replace(',', ".") } else { cell.to_owned() });
+        *record = cells.collect();
+        record.set_position(position);
+    }
+}
+
 fn is_missing(cell: &str) -> bool {
     matches!(
         cell.to_lowercase().as_str(),
@@ -283,6 +302,8 @@ mod tests {
             assert_eq!(series.values.column(0).to_vec(), [112.0, 118.0]);
             assert_eq!(series.timeline.label(2), "1949-03");
         }
+        let decimals = read("month;x\n1949-01;-1,5\n1949-02;2,25\n").unwrap();
+        assert_eq!(decimals.values.column(0).to_vec(), [-1.5, 2.25]);
         let bare = read("1\n2\n3\n").unwrap();
         assert_eq!(
             (bare.names, bare.values.nrows(), bare.timeline),

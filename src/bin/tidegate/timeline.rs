@@ -1,6 +1,8 @@
 //! What the rows of a series are called: dates that go on into the future, labels, or just numbers.
 
-use crate::calendar::{self, Every, Form, Precision};
+use std::ops::Range;
+
+use crate::calendar::{self, Every, Form};
 
 /// The names of a series' rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,51 +58,72 @@ impl Timeline {
         }
     }
 
-    /// At most about ten ticks for an axis of `rows` rows: (row, text).
-    pub fn ticks(&self, rows: usize) -> Vec<(usize, String)> {
-        if let Timeline::Dates { times, every: Some(Every::Months(months)), .. } = self
-            && let Some(years) = self.year_ticks(times[0], *months, rows)
-        {
-            return years;
+    /// A handful of ticks for an axis of these rows: (row, text).
+    pub fn ticks(&self, rows: Range<usize>) -> Vec<(usize, String)> {
+        if let Timeline::Dates { times, form, every: Some(every) } = self {
+            let dated = match every {
+                Every::Months(_) => year_ticks(times[0], *every, &rows),
+                Every::Seconds(_) => clock_ticks(times[0], *every, *form, &rows),
+            };
+            if let Some(ticks) = dated {
+                return ticks;
+            }
         }
-        let step = round_step(rows);
-        (0..rows).step_by(step).map(|row| (row, self.short_label(row))).collect()
-    }
-
-    /// The Januaries, every so many years.
-    fn year_ticks(&self, first: i64, months: i64, rows: usize) -> Option<Vec<(usize, String)>> {
-        let year_of = |row: usize| {
-            let time = Every::Months(months).after(first, row as i64)?;
-            let (year, month, _) = calendar::civil(time.div_euclid(86_400));
-            (month == 1).then_some(year)
-        };
-        let years: Vec<(usize, i64)> = (0..rows).filter_map(|row| Some((row, year_of(row)?))).collect();
-        if years.len() < 3 {
-            return None;
-        }
-        let step = [1, 2, 5, 10, 20, 25, 50, 100, 200, 500]
-            .into_iter()
-            .find(|step| years.len() as i64 / step <= 14)?;
-        Some(
-            years
-                .into_iter()
-                .filter(|(_, year)| year.rem_euclid(step) == 0)
-                .map(|(row, year)| (row, year.to_string()))
-                .collect(),
-        )
-    }
-
-    /// A label that fits under an axis: dates without their time of day where that is midnight.
-    fn short_label(&self, row: usize) -> String {
-        let label = self.label(row);
-        match self {
-            Timeline::Dates { form, .. } if form.precision > Precision::Day => label
-                .strip_suffix("00:00")
-                .map_or(label.clone(), |day| day.trim_end_matches(['T', ' ']).to_owned()),
-            _ => label.chars().take(16).collect(),
-        }
+        let step = round_step(rows.len());
+        let label = |row| self.label(row).chars().take(16).collect();
+        rows.filter(|row| row % step == 0).map(|row| (row, label(row))).collect()
     }
 }
+
+/// The Januaries, every so many years; `None` where there are fewer than three.
+fn year_ticks(first: i64, every: Every, rows: &Range<usize>) -> Option<Vec<(usize, String)>> {
+    let year_of = |row: usize| {
+        let (year, month, _) = calendar::civil(every.after(first, row as i64)?.div_euclid(DAY));
+        (month == 1).then_some(year)
+    };
+    let years: Vec<(usize, i64)> = rows.clone().filter_map(|row| Some((row, year_of(row)?))).collect();
+    let steps = [1, 2, 5, 10, 20, 25, 50, 100, 200, 500];
+    let step = steps.into_iter().find(|step| years.len() as i64 / step <= 14)?;
+    let round = |(_, year): &(usize, i64)| year.rem_euclid(step) == 0;
+    let ticks = years.into_iter().filter(round).map(|(row, year)| (row, year.to_string())).collect();
+    Some(ticks).filter(|ticks: &Vec<_>| ticks.len() >= 3)
+}
+
+/// Round times of day, or midnights every so many days; `None` where fewer than three rows are at such times.
+fn clock_ticks(first: i64, every: Every, form: Form, rows: &Range<usize>) -> Option<Vec<(usize, String)>> {
+    const STEPS: [i64; 19] = [
+        1,
+        5,
+        15,
+        60,
+        300,
+        900,
+        1800,
+        3600,
+        3 * 3600,
+        6 * 3600,
+        12 * 3600,
+        DAY,
+        2 * DAY,
+        7 * DAY,
+        14 * DAY,
+        28 * DAY,
+        91 * DAY,
+        182 * DAY,
+        364 * DAY,
+    ];
+    let times: Vec<(usize, i64)> =
+        rows.clone().map_while(|row| Some((row, every.after(first, row as i64)?))).collect();
+    let on = |step: i64| times.iter().filter(move |(_, time)| time.rem_euclid(step) == 0);
+    let step = STEPS.into_iter().find(|step| (3..=9).contains(&on(*step).count()))?;
+    let label = |time: i64| {
+        let at_midnight = time.rem_euclid(DAY) == 0;
+        if at_midnight { form.date_only().text(time) } else { form.time_of_day(time) }
+    };
+    Some(on(step).map(|(row, time)| (*row, label(*time))).collect())
+}
+
+const DAY: i64 = 86_400;
 
 /// 1, 2 or 5 times a power of ten, so that at most ten steps fit in `rows`.
 fn round_step(rows: usize) -> usize {
@@ -129,8 +152,22 @@ mod tests {
         assert_eq!(timeline.label(0), "1949-01");
         assert_eq!(timeline.label(24), "1951-01");
         assert_eq!(timeline.season(), Some(12));
-        assert_eq!(timeline.ticks(30), [(0, "1949".into()), (12, "1950".into()), (24, "1951".into())]);
-        assert!(months(1200).ticks(1200).len() <= 14);
+        assert_eq!(timeline.ticks(0..30), [(0, "1949".into()), (12, "1950".into()), (24, "1951".into())]);
+        assert_eq!(timeline.ticks(6..30).len(), 4, "too few years: round rows");
+        assert!(months(1200).ticks(0..1200).len() <= 14);
+    }
+
+    #[test]
+    fn hours_have_round_ticks() {
+        let hours = (0..48).map(|i| format!("2024-02-{:02} {:02}:00", 28 + i / 24, i % 24)).collect();
+        let timeline = Timeline::read(hours);
+        let ticks = timeline.ticks(3..60);
+        let texts: Vec<&str> = ticks.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(
+            texts,
+            ["06:00", "12:00", "18:00", "2024-02-29", "06:00", "12:00", "18:00", "2024-03-01", "06:00"]
+        );
+        assert_eq!(ticks[3].0, 24);
     }
 
     #[test]
@@ -152,9 +189,9 @@ mod tests {
     #[test]
     fn ticks_are_few_and_round() {
         for rows in [1, 9, 11, 99, 100, 101, 5000, 123_456] {
-            let ticks = Timeline::Rows.ticks(rows);
+            let ticks = Timeline::Rows.ticks(0..rows);
             assert!(!ticks.is_empty() && ticks.len() <= 11, "{rows}: {}", ticks.len());
         }
-        assert_eq!(Timeline::Rows.ticks(101)[1].0, 10);
+        assert_eq!(Timeline::Rows.ticks(0..101)[1].0, 10);
     }
 }

@@ -241,8 +241,8 @@ impl Results<'_> {
             ),
             x_label: "month".into(),
             y_label: "passengers, thousands".into(),
-            rows: rows + self.future.nrows(),
-            ticks: self.series.timeline.ticks(rows + self.future.nrows()),
+            ticks: self.series.timeline.ticks(0..rows + self.future.nrows()),
+            rows: 0..rows + self.future.nrows(),
             held_back: Some((self.first_test, rows, "held back until the end".into())),
             band: Some(Band { name: "80 % range, by its held-back errors".into(), points: band }),
             lines: vec![

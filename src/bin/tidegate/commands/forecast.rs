@@ -117,6 +117,8 @@ fn chart(series: &Series, future: &Array2<f64>, model: &str) -> Chart {
     let mut forecast = history.last().copied().into_iter().collect::<Vec<_>>();
     forecast.extend(future.column(0).iter().enumerate().map(|(step, value)| (rows + step, *value)));
     let total = rows + future.nrows();
+    // A long history is not drawn whole: the forecast would be a dot at its end.
+    let from = rows.saturating_sub(300.max(4 * future.nrows()));
     Chart {
         title: format!("{}: {} rows ahead", series.names[0], future.nrows()),
         subtitle: format!(
@@ -125,8 +127,8 @@ fn chart(series: &Series, future: &Array2<f64>, model: &str) -> Chart {
             series.timeline.label(rows - 1)
         ),
         y_label: series.names[0].clone(),
-        rows: total,
-        ticks: series.timeline.ticks(total),
+        ticks: series.timeline.ticks(from..total),
+        rows: from..total,
         lines: vec![
             Line { name: "history".into(), points: history, look: Look::Actual },
             Line { name: "forecast".into(), points: forecast, look: Look::Forecast },

@@ -202,16 +202,28 @@ fn chart(
     if let Some(test) = test {
         lines.push(line("held-back rows, one step ahead", column(test, first_test), Look::HeldBack));
     }
+    // Of a long series the rows around the split: more would be a carpet.
+    let rows = match series.rows() {
+        all if all <= 600 => 0..all,
+        all => first_test.min(all - 300).saturating_sub(300)..(first_test + 300).min(all),
+    };
+    let columns = match series.names.len() {
+        1 => String::new(),
+        columns => format!(", the first of {columns} columns"),
+    };
     Chart {
         title: series.names[0].clone(),
-        subtitle: match series.names.len() {
-            1 => format!("{} rows", series.rows()),
-            columns => format!("{} rows, the first of {columns} columns", series.rows()),
-        },
+        subtitle: format!(
+            "{} to {}, {} of {} rows{columns}",
+            series.timeline.label(rows.start),
+            series.timeline.label(rows.end - 1),
+            rows.len(),
+            series.rows()
+        ),
         x_label: String::new(),
         y_label: series.names[0].clone(),
-        rows: series.rows(),
-        ticks: series.timeline.ticks(series.rows()),
+        ticks: series.timeline.ticks(rows.clone()),
+        rows,
         held_back: test.map(|_| (first_test, series.rows(), "held back".to_owned())),
         band: None,
         lines,
