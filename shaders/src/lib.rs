@@ -29,6 +29,7 @@ pub mod reset_mask;
 pub mod score_backward;
 pub mod score_forward;
 pub mod segment_sum;
+pub mod shape;
 pub mod softmax;
 pub mod store_step;
 pub mod sum_rows;

@@ -15,94 +15,16 @@ const OP: &str = "matmul";
 /// Below this many multiply-adds a plain loop is faster than packing for the blocked kernel.
 const SMALL: usize = 2_048;
 
-/// Sizes and layout of a [`matmul`]. [`Matmul::new`] gives one contiguous product; other fields are set by name.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Matmul {
-    /// independent products
-    pub batch: usize,
-    /// rows of `c`
-    pub m: usize,
-    /// columns of `c`
-    pub n: usize,
-    /// length of the sums
-    pub k: usize,
-    /// `a` is stored `[k, m]`
-    pub trans_a: bool,
-    /// `b` is stored `[n, k]`
-    pub trans_b: bool,
-    /// elements from one stored row of `a` to the next
-    pub lda: usize,
-    /// elements from one stored row of `b` to the next
-    pub ldb: usize,
-    /// elements from one row of `c` to the next
-    pub ldc: usize,
-    /// elements from one product's `a` to the next one's; 0 uses one `a` for all
-    pub stride_a: usize,
-    /// elements from one product's `b` to the next one's; 0 uses one `b` for all
-    pub stride_b: usize,
-    /// elements from one product's `c` to the next one's
-    pub stride_c: usize,
-    /// add to `c` in place of overwriting it
-    pub accumulate: bool,
-    /// applied to the product and bias; with `accumulate` only [`Activation::Linear`] has a meaning
-    pub activation: Activation,
+pub use rnn_shaders::shape::Matmul;
+
+/// (row, column) steps of `op(a)` in memory.
+fn steps_a(spec: &Matmul) -> (usize, usize) {
+    if spec.trans_a { (1, spec.lda) } else { (spec.lda, 1) }
 }
 
-impl Matmul {
-    /// One product of contiguous matrices, overwriting `c`.
-    pub fn new(m: usize, n: usize, k: usize) -> Self {
-        Self {
-            batch: 1,
-            m,
-            n,
-            k,
-            trans_a: false,
-            trans_b: false,
-            lda: k,
-            ldb: n,
-            ldc: n,
-            stride_a: m * k,
-            stride_b: k * n,
-            stride_c: m * n,
-            accumulate: false,
-            activation: Activation::Linear,
-        }
-    }
-
-    /// `a` stored transposed and contiguous, `[k, m]`.
-    pub fn trans_a(self) -> Self {
-        Self { trans_a: true, lda: self.m, ..self }
-    }
-
-    /// `b` stored transposed and contiguous, `[n, k]`.
-    pub fn trans_b(self) -> Self {
-        Self { trans_b: true, ldb: self.k, ..self }
-    }
-
-    /// Adds to `c`.
-    pub fn accumulate(self) -> Self {
-        Self { accumulate: true, ..self }
-    }
-
-    /// With an activation.
-    pub fn activation(self, activation: Activation) -> Self {
-        Self { activation, ..self }
-    }
-
-    /// This many independent products, one after the other in memory.
-    pub fn batch(self, batch: usize) -> Self {
-        Self { batch, ..self }
-    }
-
-    /// (row, column) steps of `op(a)` in memory.
-    fn steps_a(&self) -> (usize, usize) {
-        if self.trans_a { (1, self.lda) } else { (self.lda, 1) }
-    }
-
-    /// (row, column) steps of `op(b)` in memory.
-    fn steps_b(&self) -> (usize, usize) {
-        if self.trans_b { (1, self.ldb) } else { (self.ldb, 1) }
-    }
+/// (row, column) steps of `op(b)` in memory.
+fn steps_b(spec: &Matmul) -> (usize, usize) {
+    if spec.trans_b { (1, spec.ldb) } else { (spec.ldb, 1) }
 }
 
 /// `c (+)= act(op(a) op(b) + bias)` for every product of the batch; `bias [n]`. See [`Matmul`] for the shapes.
@@ -212,7 +134,7 @@ fn extent(
 /// The product as plain loops; rows of `b` are added up where it is stored by rows, else dot products.
 fn small<T: Real>(spec: &Matmul, a: &[T], b: &[T], bias: Option<&[T]>, c: &mut [T]) {
     let Matmul { m, n, k, .. } = *spec;
-    let (a_row, a_col) = spec.steps_a();
+    let (a_row, a_col) = steps_a(spec);
     for i in 0..m {
         let c = &mut c[i * spec.ldc..][..n];
         if !spec.accumulate {
@@ -256,8 +178,8 @@ unsafe fn block<T: Real>(
     if rows.is_empty() || columns.is_empty() {
         return;
     }
-    let (a_row, a_col) = spec.steps_a();
-    let (b_row, b_col) = spec.steps_b();
+    let (a_row, a_col) = steps_a(spec);
+    let (b_row, b_col) = steps_b(spec);
     // SAFETY: the caller's; both ranges lie inside `c`.
     let c = unsafe { c.add(rows.start * spec.ldc + columns.start) };
     // SAFETY: as above; every (row, column) that the steps reach lies in its slice.

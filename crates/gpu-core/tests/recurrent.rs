@@ -159,13 +159,12 @@ impl Problem {
         .unwrap();
         ctx.run(&rec.finish().unwrap(), &[Default::default()]).unwrap();
 
-        let cpu_shape = cpu::RecurrentShape { time, batch, input, units };
-        let mut keep = vec![0.0; cpu::saved_len(cell, cpu_shape)];
+        let mut keep = vec![0.0; cpu::saved_len(cell, shape)];
         let mut workspace = cpu::RecurrentWorkspace::default();
         let flag_arg = self.flags.then_some(&flags[..]);
         cpu::recurrent_forward(
             cell,
-            cpu_shape,
+            shape,
             &x,
             &kernel,
             &recurrent,
@@ -192,7 +191,7 @@ impl Problem {
         };
         cpu::recurrent_backward(
             cell,
-            cpu_shape,
+            shape,
             &x,
             &kernel,
             &recurrent,

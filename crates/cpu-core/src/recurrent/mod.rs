@@ -34,24 +34,13 @@ use crate::{Activation, Cell, Error, RESET, Real, Result, VALID};
 use plan::Plan;
 pub use plan::strategy;
 pub use workspace::RecurrentWorkspace;
-use workspace::sized;
+use workspace::aligned;
 
 const FORWARD: &str = "recurrent_forward";
 const BACKWARD: &str = "recurrent_backward";
 const ONLY_LSTM: &str = "only LSTM has a cell state c";
 
-/// Sizes of a recurrent layer's run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RecurrentShape {
-    /// time steps `T`
-    pub time: usize,
-    /// samples `B`
-    pub batch: usize,
-    /// input features `I`
-    pub input: usize,
-    /// units `U`
-    pub units: usize,
-}
+pub use rnn_shaders::shape::RecurrentShape;
 
 /// Where [`recurrent_backward`] puts its gradients.
 pub struct RecurrentGrads<'a, T> {
@@ -186,7 +175,7 @@ pub fn recurrent_backward<T: Real>(
             dc_last.map(f32s),
             grads.h0.as_deref_mut().map(f32s_mut),
             grads.c0.as_deref_mut().map(f32s_mut),
-            f32s_mut(sized(&mut workspace.gate_grads, len, T::ZERO)),
+            f32s_mut(aligned(&mut workspace.gate_grads, len, T::ZERO)),
             &mut workspace.backward,
             weights_version,
         );

@@ -9,123 +9,42 @@ use rnn_shaders::{matmul as vector, matmul_any as any, matmul_tile as tile, pack
 
 const OP: &str = "matmul";
 
-/// Shapes and layout of a [`matmul`].
-///
-/// `c [m, n] (+)= activation(op(a) op(b) + bias)` with `op(a) [m, k]`, `op(b) [k, n]`; `batch` such products, `stride_*`
-/// elements apart (0 uses the same matrix for all of them).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Matmul {
-    /// independent products
-    pub batch: usize,
-    /// rows of `c`
-    pub m: usize,
-    /// columns of `c`
-    pub n: usize,
-    /// length of the sums
-    pub k: usize,
-    /// `a` is stored `[k, m]`
-    pub trans_a: bool,
-    /// `b` is stored `[n, k]`
-    pub trans_b: bool,
-    /// elements from one stored row of `a` to the next
-    pub lda: usize,
-    /// elements from one stored row of `b` to the next
-    pub ldb: usize,
-    /// elements from one row of `c` to the next
-    pub ldc: usize,
-    /// elements from one product's `a` to the next one's; 0 uses one `a` for all
-    pub stride_a: usize,
-    /// elements from one product's `b` to the next one's; 0 uses one `b` for all
-    pub stride_b: usize,
-    /// elements from one product's `c` to the next one's
-    pub stride_c: usize,
-    /// add to `c` in place of overwriting it
-    pub accumulate: bool,
-    /// applied to the product and bias; with `accumulate` only [`Activation::Linear`] has a meaning
-    pub activation: Activation,
-}
+pub use rnn_shaders::shape::Matmul;
 
-impl Matmul {
-    /// One product of contiguous matrices, overwriting `c`.
-    pub fn new(m: usize, n: usize, k: usize) -> Self {
-        Self {
-            batch: 1,
-            m,
-            n,
-            k,
-            trans_a: false,
-            trans_b: false,
-            lda: k,
-            ldb: n,
-            ldc: n,
-            stride_a: m.saturating_mul(k),
-            stride_b: k.saturating_mul(n),
-            stride_c: m.saturating_mul(n),
-            accumulate: false,
-            activation: Activation::Linear,
+fn check(spec: &Matmul, a: &Slice, b: &Slice, bias: Option<&Slice>, c: &Slice) -> Result<()> {
+    let invalid = |reason: &str| Err(Error::InvalidArgument { operation: OP, reason: reason.into() });
+    if spec.accumulate && spec.activation != Activation::Linear {
+        return invalid("accumulate adds to what is there; only the linear activation goes with it");
+    }
+    let (a_rows, a_cols) = if spec.trans_a { (spec.k, spec.m) } else { (spec.m, spec.k) };
+    let (b_rows, b_cols) = if spec.trans_b { (spec.n, spec.k) } else { (spec.k, spec.n) };
+    for (what, slice, rows, cols, ld, stride) in [
+        ("a", a, a_rows, a_cols, spec.lda, spec.stride_a),
+        ("b", b, b_rows, b_cols, spec.ldb, spec.stride_b),
+        ("c", c, spec.m, spec.n, spec.ldc, spec.stride_c),
+    ] {
+        if rows == 0 || cols == 0 {
+            continue;
+        }
+        if rows > 1 && ld < cols {
+            return invalid("a row stride is shorter than its row");
+        }
+        let expected = (spec.batch - 1)
+            .saturating_mul(stride)
+            .saturating_add((rows - 1).saturating_mul(ld))
+            .saturating_add(cols);
+        if slice.len() < expected {
+            return Err(Error::ShapeMismatch { operation: OP, what, expected, got: slice.len() });
         }
     }
-
-    /// `a` stored transposed and contiguous, `[k, m]`.
-    pub fn trans_a(self) -> Self {
-        Self { trans_a: true, lda: self.m, ..self }
+    if spec.batch > 1 && spec.stride_c < (spec.m - 1) * spec.ldc + spec.n {
+        return invalid("stride_c makes the products of a batch overlap");
     }
-
-    /// `b` stored transposed and contiguous, `[n, k]`.
-    pub fn trans_b(self) -> Self {
-        Self { trans_b: true, ldb: self.k, ..self }
-    }
-
-    /// Adds to `c`.
-    pub fn accumulate(self) -> Self {
-        Self { accumulate: true, ..self }
-    }
-
-    /// With an activation.
-    pub fn activation(self, activation: Activation) -> Self {
-        Self { activation, ..self }
-    }
-
-    /// This many independent products, one after the other in memory.
-    pub fn batch(self, batch: usize) -> Self {
-        Self { batch, ..self }
-    }
-
-    fn check(&self, a: &Slice, b: &Slice, bias: Option<&Slice>, c: &Slice) -> Result<()> {
-        let invalid = |reason: &str| Err(Error::InvalidArgument { operation: OP, reason: reason.into() });
-        if self.accumulate && self.activation != Activation::Linear {
-            return invalid("accumulate adds to what is there; only the linear activation goes with it");
+    match bias {
+        Some(bias) if bias.len() != spec.n => {
+            Err(Error::ShapeMismatch { operation: OP, what: "bias", expected: spec.n, got: bias.len() })
         }
-        let (a_rows, a_cols) = if self.trans_a { (self.k, self.m) } else { (self.m, self.k) };
-        let (b_rows, b_cols) = if self.trans_b { (self.n, self.k) } else { (self.k, self.n) };
-        for (what, slice, rows, cols, ld, stride) in [
-            ("a", a, a_rows, a_cols, self.lda, self.stride_a),
-            ("b", b, b_rows, b_cols, self.ldb, self.stride_b),
-            ("c", c, self.m, self.n, self.ldc, self.stride_c),
-        ] {
-            if rows == 0 || cols == 0 {
-                continue;
-            }
-            if rows > 1 && ld < cols {
-                return invalid("a row stride is shorter than its row");
-            }
-            let expected = (self.batch - 1)
-                .saturating_mul(stride)
-                .saturating_add((rows - 1).saturating_mul(ld))
-                .saturating_add(cols);
-            if slice.len() < expected {
-                return Err(Error::ShapeMismatch { operation: OP, what, expected, got: slice.len() });
-            }
-        }
-        if self.batch > 1 && self.stride_c < (self.m - 1) * self.ldc + self.n {
-            return invalid("stride_c makes the products of a batch overlap");
-        }
-        match bias {
-            Some(bias) if bias.len() != self.n => {
-                Err(Error::ShapeMismatch { operation: OP, what: "bias", expected: self.n, got: bias.len() })
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }
 
@@ -146,7 +65,7 @@ pub fn matmul(
     if spec.batch == 0 || spec.m == 0 || spec.n == 0 {
         return Ok(());
     }
-    spec.check(a, b, bias, c)?;
+    check(&spec, a, b, bias, c)?;
     let a = apart(rec, a, &[c])?;
     let b = apart(rec, b, &[c])?;
     let bias = bias.map(|bias| apart(rec, bias, &[c])).transpose()?;

@@ -1,14 +1,13 @@
 //! The CPU device: buffers are vectors, an operation is a call of cpu-core's function of the same name.
 
-use super::op::{MatmulShape, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Sequence};
+use super::op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream};
 use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
 use crate::Result;
 use cpu_core::Real;
-use cpu_core::matmul::Matmul;
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentShape, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
-    strategy,
+    RecurrentGrads, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len, strategy,
 };
+use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::{Cell, StepParams};
 use std::mem::take;
 
@@ -146,7 +145,7 @@ impl<T: Real> CpuEngine<T> {
         match &step.op {
             &Op::Matmul { shape, a, b, bias, c } => {
                 self.floats.output(c, |f, c| {
-                    cpu_core::matmul::matmul(matmul(shape), f.get(a), f.get(b), f.maybe(bias), c, threads)
+                    cpu_core::matmul::matmul(shape, f.get(a), f.get(b), f.maybe(bias), c, threads)
                 })?;
             }
             &Op::RecurrentForward { cell, shape, io } => self.forward(step, cell, shape, io)?,
@@ -162,7 +161,7 @@ impl<T: Real> CpuEngine<T> {
         &mut self,
         step: &mut Step<T>,
         cell: Cell,
-        shape: Sequence,
+        shape: RecurrentShape,
         io: RecurrentInputs,
     ) -> Result<()> {
         let version = self.floats.versions[io.kernel.buffer];
@@ -173,7 +172,7 @@ impl<T: Real> CpuEngine<T> {
         let workspace = step.workspace.get_or_insert_with(|| Box::new(RecurrentWorkspace::new()));
         let result = recurrent_forward(
             cell,
-            sequence(shape),
+            shape,
             f.get(io.x),
             f.get(io.kernel),
             f.get(io.recurrent),
@@ -196,7 +195,7 @@ impl<T: Real> CpuEngine<T> {
         &mut self,
         step: &mut Step<T>,
         cell: Cell,
-        shape: Sequence,
+        shape: RecurrentShape,
         io: RecurrentInputs,
         up: RecurrentUpstream,
         out: RecurrentGradients,
@@ -215,7 +214,7 @@ impl<T: Real> CpuEngine<T> {
         let [kernel, recurrent, bias] = parts.expect("weight gradients do not overlap");
         let result = recurrent_backward(
             cell,
-            sequence(shape),
+            shape,
             f.get(io.x),
             f.get(io.kernel),
             f.get(io.recurrent),
@@ -336,25 +335,6 @@ impl<T: Real> CpuEngine<T> {
     }
 }
 
-fn matmul(s: MatmulShape) -> Matmul {
-    let mut spec = Matmul::new(s.m, s.n, s.k);
-    if s.trans_a {
-        spec = spec.trans_a();
-    }
-    if s.trans_b {
-        spec = spec.trans_b();
-    }
-    spec.ldb = s.row_b.unwrap_or(spec.ldb);
-    spec.ldc = s.row_c.unwrap_or(spec.ldc);
-    spec.accumulate = s.accumulate;
-    spec.activation = s.activation;
-    spec
-}
-
-fn sequence(s: Sequence) -> RecurrentShape {
-    RecurrentShape { time: s.time, batch: s.batch, input: s.input, units: s.units }
-}
-
 impl<T: Real> Engine for CpuEngine<T> {
     fn alloc(&mut self, len: usize) -> Result<BufferId> {
         let id = self.floats.buffers.insert(vec![T::from_f32(0.0); len]);
@@ -402,12 +382,12 @@ impl<T: Real> Engine for CpuEngine<T> {
         Ok(self.floats.get(from).iter().map(|x| x.to_f64()).collect())
     }
 
-    fn saved_len(&self, cell: Cell, shape: Sequence) -> usize {
-        saved_len(cell, sequence(shape))
+    fn saved_len(&self, cell: Cell, shape: RecurrentShape) -> usize {
+        saved_len(cell, shape)
     }
 
-    fn strategy(&self, cell: Cell, shape: Sequence, _training: bool) -> (String, String) {
-        let (name, why) = strategy(cell, sequence(shape), self.threads);
+    fn strategy(&self, cell: Cell, shape: RecurrentShape, _training: bool) -> (String, String) {
+        let (name, why) = strategy(cell, shape, self.threads);
         (name.to_string(), why.to_string())
     }
 

@@ -1,9 +1,10 @@
 //! A GPU: an operation is a launch of gpu-core's kernel of the same name, recorded once and run many times.
 
-use super::op::{MatmulShape, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Sequence};
+use super::op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream};
 use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
 use crate::Result;
 use gpu_core::{Context, Recorder, kernels};
+use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::{Cell, StepParams};
 
 /// One adapter's context and the memory that models hold on it.
@@ -52,7 +53,7 @@ impl GpuEngine {
         match *op {
             Op::Matmul { shape, a, b, bias, c } => {
                 let (a, b, bias, c) = (self.get(a)?, self.get(b)?, self.maybe(bias)?, self.get(c)?);
-                kernels::matmul(rec, matmul(shape), &a, &b, bias.as_ref(), &c)?;
+                kernels::matmul(rec, shape, &a, &b, bias.as_ref(), &c)?;
             }
             Op::RecurrentForward { cell, shape, io } => self.forward(rec, cell, shape, io)?,
             Op::RecurrentBackward { cell, shape, io, up, out } => {
@@ -139,13 +140,19 @@ impl GpuEngine {
         Ok(())
     }
 
-    fn forward(&self, rec: &mut Recorder, cell: Cell, shape: Sequence, io: RecurrentInputs) -> Result<()> {
+    fn forward(
+        &self,
+        rec: &mut Recorder,
+        cell: Cell,
+        shape: RecurrentShape,
+        io: RecurrentInputs,
+    ) -> Result<()> {
         let flags = io.flags.map(|s| self.index(s)).transpose()?;
         let (bias, c, saved) = (self.maybe(io.bias)?, self.maybe(io.c)?, self.maybe(io.saved)?);
         kernels::recurrent_forward(
             rec,
             cell,
-            sequence(shape),
+            shape,
             &self.get(io.x)?,
             &self.get(io.kernel)?,
             &self.get(io.recurrent)?,
@@ -162,7 +169,7 @@ impl GpuEngine {
         &self,
         rec: &mut Recorder,
         cell: Cell,
-        shape: Sequence,
+        shape: RecurrentShape,
         io: RecurrentInputs,
         up: RecurrentUpstream,
         out: RecurrentGradients,
@@ -177,7 +184,7 @@ impl GpuEngine {
         kernels::recurrent_backward(
             rec,
             cell,
-            sequence(shape),
+            shape,
             &self.get(io.x)?,
             &self.get(io.kernel)?,
             &self.get(io.recurrent)?,
@@ -199,25 +206,6 @@ impl GpuEngine {
         )?;
         Ok(())
     }
-}
-
-fn matmul(s: MatmulShape) -> kernels::Matmul {
-    let mut spec = kernels::Matmul::new(s.m, s.n, s.k);
-    if s.trans_a {
-        spec = spec.trans_a();
-    }
-    if s.trans_b {
-        spec = spec.trans_b();
-    }
-    spec.ldb = s.row_b.unwrap_or(spec.ldb);
-    spec.ldc = s.row_c.unwrap_or(spec.ldc);
-    spec.accumulate = s.accumulate;
-    spec.activation = s.activation;
-    spec
-}
-
-fn sequence(s: Sequence) -> kernels::RecurrentShape {
-    kernels::RecurrentShape { time: s.time, batch: s.batch, input: s.input, units: s.units }
 }
 
 impl Engine for GpuEngine {
@@ -250,13 +238,13 @@ impl Engine for GpuEngine {
         Ok(self.context.write(&self.index(to)?, bytemuck::cast_slice(data))?)
     }
 
-    fn saved_len(&self, cell: Cell, shape: Sequence) -> usize {
-        kernels::saved_len(cell, sequence(shape))
+    fn saved_len(&self, cell: Cell, shape: RecurrentShape) -> usize {
+        kernels::saved_len(cell, shape)
     }
 
-    fn strategy(&self, cell: Cell, shape: Sequence, training: bool) -> (String, String) {
+    fn strategy(&self, cell: Cell, shape: RecurrentShape, training: bool) -> (String, String) {
         let _ = training;
-        let strategy = kernels::recurrent_strategy(&self.context, cell, sequence(shape));
+        let strategy = kernels::recurrent_strategy(&self.context, cell, shape);
         (format!("{:?}", strategy.kind), strategy.why)
     }
 

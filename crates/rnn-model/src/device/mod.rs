@@ -7,12 +7,11 @@ mod op;
 mod tensor;
 
 pub(crate) use memory::{Buffer, IndexBuffer, IndexSlice, Program, Slice};
-pub(crate) use op::{
-    MatmulShape, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Segments, Sequence,
-};
+pub(crate) use op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Segments};
 
 use crate::{Error, Result};
 use memory::BufferId;
+use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::{Cell, StepParams};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,9 +34,9 @@ pub(crate) trait Engine: Send {
         Ok(self.read(from)?.into_iter().map(f64::from).collect())
     }
     /// Length of the `saved` buffer of a recurrent operation.
-    fn saved_len(&self, cell: Cell, shape: Sequence) -> usize;
+    fn saved_len(&self, cell: Cell, shape: RecurrentShape) -> usize;
     /// The schedule a recurrent operation runs by, and why.
-    fn strategy(&self, cell: Cell, shape: Sequence, training: bool) -> (String, String);
+    fn strategy(&self, cell: Cell, shape: RecurrentShape, training: bool) -> (String, String);
     fn compile(&mut self, ops: Vec<Op>) -> Result<usize>;
     fn free_program(&mut self, id: usize);
     /// Runs a program once per record, in order. May return before the device is done.

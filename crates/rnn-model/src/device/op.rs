@@ -2,51 +2,8 @@
 //! device runs the list. Shapes are checked above; what each operation computes is stated with the kernel of its name.
 
 use super::memory::{IndexSlice, Slice};
+use rnn_shaders::shape::{Matmul, RecurrentShape};
 use rnn_shaders::vocabulary::{Activation, Cell, OptimizerSpec, Score};
-
-/// `c [m, n] (+)= activation(op(a) op(b) + bias)`. Matrices are contiguous, but that of weights may be columns of a
-/// larger one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MatmulShape {
-    pub m: usize,
-    pub n: usize,
-    pub k: usize,
-    /// `a` is stored `[k, m]`
-    pub trans_a: bool,
-    /// `b` is stored `[n, k]`
-    pub trans_b: bool,
-    pub accumulate: bool,
-    pub activation: Activation,
-    /// values from row to row of `b`, when it is part of a wider matrix
-    pub row_b: Option<usize>,
-    /// the same of `c`
-    pub row_c: Option<usize>,
-}
-
-impl MatmulShape {
-    pub fn new(m: usize, n: usize, k: usize) -> Self {
-        MatmulShape {
-            m,
-            n,
-            k,
-            trans_a: false,
-            trans_b: false,
-            accumulate: false,
-            activation: Activation::Linear,
-            row_b: None,
-            row_c: None,
-        }
-    }
-}
-
-/// Sizes of a recurrent operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sequence {
-    pub time: usize,
-    pub batch: usize,
-    pub input: usize,
-    pub units: usize,
-}
 
 /// What a recurrent operation reads in both directions.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +55,7 @@ pub(crate) type Segments = std::sync::Arc<[u32]>;
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Matmul {
-        shape: MatmulShape,
+        shape: Matmul,
         a: Slice,
         b: Slice,
         bias: Option<Slice>,
@@ -106,12 +63,12 @@ pub(crate) enum Op {
     },
     RecurrentForward {
         cell: Cell,
-        shape: Sequence,
+        shape: RecurrentShape,
         io: RecurrentInputs,
     },
     RecurrentBackward {
         cell: Cell,
-        shape: Sequence,
+        shape: RecurrentShape,
         io: RecurrentInputs,
         up: RecurrentUpstream,
         out: RecurrentGradients,

@@ -1,9 +1,10 @@
 //! Dense and TimeDistributed.
 
 use super::{Activate, Initializer, Layer, LayerKind, SampleShape, VariableSpec};
-use crate::device::{MatmulShape, Op};
+use crate::device::Op;
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
+use rnn_shaders::shape::Matmul;
 use rnn_shaders::vocabulary::Activation;
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +97,7 @@ impl LayerKind for Dense {
         };
         let product = l.buffer(rows * units)?;
         let (m, n, k) = (rows, units, features);
-        let forward = MatmulShape { activation: fused, ..MatmulShape::new(m, n, k) };
+        let forward = Matmul::new(m, n, k).activation(fused);
         l.emit(Op::Matmul { shape: forward, a: x.data, b: kernel, bias, c: product });
         let z = l.value(product, shape);
 
@@ -111,14 +112,14 @@ impl LayerKind for Dense {
                     dz
                 }
             };
-            let weights = MatmulShape { trans_a: true, accumulate: true, ..MatmulShape::new(k, n, m) };
+            let weights = Matmul::new(k, n, m).trans_a().accumulate();
             l.emit(Op::Matmul { shape: weights, a: input.data, b: dz, bias: None, c: grads[0] });
             if let Some(&db) = grads.get(1) {
                 l.emit(Op::SumRows { rows, cols: units, x: dz, out: db, accumulate: true });
             }
             l.propagate(&input, |l, dx| {
                 if let Some(dx) = dx {
-                    let shape = MatmulShape { trans_b: true, ..MatmulShape::new(m, k, n) };
+                    let shape = Matmul::new(m, k, n).trans_b();
                     l.emit(Op::Matmul { shape, a: dz, b: kernel, bias: None, c: dx });
                 }
             })

@@ -2,9 +2,10 @@
 
 use super::composite::{self, Composite};
 use super::{Activate, Initializer, LayerKind, RecurrentTraits, SampleShape, VariableSpec, sequence_shape};
-use crate::device::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Sequence};
+use crate::device::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
+use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::{Activation, Cell};
 use serde::{Deserialize, Serialize};
 
@@ -330,7 +331,7 @@ impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
             return composite::lower(l, node, self.cell.composite(), self.units, x, self.return_sequences);
         };
         let (time, units) = (x.shape[0], self.units);
-        let shape = Sequence { time, batch: l.batch(), input: x.shape[1], units };
+        let shape = RecurrentShape { time, batch: l.batch(), input: x.shape[1], units };
         let slot = shape.batch * units;
         let h = l.buffer((time + 1) * slot)?;
         let c = if cell.states() == 2 { Some(l.buffer((time + 1) * slot)?) } else { None };

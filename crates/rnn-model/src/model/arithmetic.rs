@@ -2,7 +2,8 @@
 
 use super::lowering::{Lowering, Value};
 use crate::Result;
-use crate::device::{MatmulShape, Op, Slice};
+use crate::device::{Op, Slice};
+use rnn_shaders::shape::Matmul;
 
 /// Columns of a weight matrix and the same columns of its gradient: `rows` rows of `cols` values, `stride` apart.
 #[derive(Clone, Copy, Debug)]
@@ -104,18 +105,13 @@ impl Lowering<'_> {
         let mut shape = x.shape.clone();
         *shape.last_mut().expect("a sample has an axis") = cols;
         let y = self.value(data, shape);
-        let forward = MatmulShape { row_b: Some(stride), ..MatmulShape::new(m, cols, rows) };
+        let forward = Matmul { ldb: stride, ..Matmul::new(m, cols, rows) };
         self.emit(Op::Matmul { shape: forward, a: x.data, b: weight, bias: bias.map(|b| b.weight), c: data });
         let (x, output) = (x.clone(), y.clone());
         self.backward(move |l| {
             let Some(dy) = l.gradient(&output) else { return Ok(()) };
             if let Some(c) = gradient {
-                let shape = MatmulShape {
-                    trans_a: true,
-                    accumulate: true,
-                    row_c: Some(stride),
-                    ..MatmulShape::new(rows, cols, m)
-                };
+                let shape = Matmul { ldc: stride, ..Matmul::new(rows, cols, m).trans_a().accumulate() };
                 l.emit(Op::Matmul { shape, a: x.data, b: dy, bias: None, c });
             }
             if let Some(out) = bias.and_then(|b| b.gradient) {
@@ -123,8 +119,7 @@ impl Lowering<'_> {
             }
             l.propagate(&x, |l, dx| {
                 if let Some(c) = dx {
-                    let shape =
-                        MatmulShape { trans_b: true, row_b: Some(stride), ..MatmulShape::new(m, rows, cols) };
+                    let shape = Matmul { ldb: stride, ..Matmul::new(m, rows, cols).trans_b() };
                     l.emit(Op::Matmul { shape, a: dy, b: weight, bias: None, c });
                 }
             })

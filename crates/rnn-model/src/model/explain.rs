@@ -1,7 +1,7 @@
 //! Which kernels run a model, and why.
 
 use super::Model;
-use crate::device::Sequence;
+use rnn_shaders::shape::RecurrentShape;
 
 /// How the device runs one recurrent layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Model {
             .map(|(i, node, traits)| {
                 let input = if i == 0 { self.input_shape() } else { &self.nodes[i - 1].output };
                 let input = input.last().copied().flatten().unwrap_or(1);
-                let shape = Sequence { time, batch, input, units: traits.units };
+                let shape = RecurrentShape { time, batch, input, units: traits.units };
                 let (strategy, why) = match traits.fused {
                     Some(cell) => engine.strategy(cell, shape, training),
                     None => (

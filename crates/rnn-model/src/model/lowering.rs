@@ -2,8 +2,9 @@
 //! how its gradient is computed, and the tape is emitted last to first.
 
 use crate::Result;
-use crate::device::{Buffer, Device, Op, Sequence, Slice};
+use crate::device::{Buffer, Device, Op, Slice};
 use crate::layer::Layer;
+use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::Cell;
 use std::collections::HashMap;
 
@@ -115,7 +116,7 @@ impl<'a> Lowering<'a> {
         self.states.get(&index).copied()
     }
 
-    pub fn saved_len(&self, cell: Cell, shape: Sequence) -> usize {
+    pub fn saved_len(&self, cell: Cell, shape: RecurrentShape) -> usize {
         self.device.engine().saved_len(cell, shape)
     }
 

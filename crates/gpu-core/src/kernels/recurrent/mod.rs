@@ -19,18 +19,7 @@ use plan::Geometry;
 use rnn_shaders::contract::Kernel;
 use rnn_shaders::vocabulary::{Activation, Cell};
 
-/// Sizes of a recurrent layer's run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RecurrentShape {
-    /// time steps `T`
-    pub time: usize,
-    /// samples `B`
-    pub batch: usize,
-    /// input features `I`
-    pub input: usize,
-    /// units `U`
-    pub units: usize,
-}
+pub use rnn_shaders::shape::RecurrentShape;
 
 /// Length of the `saved` buffer that connects [`recurrent_forward`] with [`recurrent_backward`].
 pub fn saved_len(cell: Cell, shape: RecurrentShape) -> usize {
