@@ -2,7 +2,7 @@
 //! time left in the workspace.
 
 use super::thin;
-use super::workspace::sized;
+use super::workspace::{aligned_ref, sized};
 use super::{RecurrentGrads, RecurrentShape, RecurrentWorkspace, gradient_blocks};
 use crate::matmul::{Matmul, matmul};
 use crate::{Cell, RESET, Real, Result};
@@ -23,7 +23,7 @@ pub(super) fn weights_and_input<T: Real>(
     let rows = time * batch;
     let columns = cell.gates() * units;
     let width = gradient_blocks(cell) * units;
-    let da = &workspace.gate_grads[..rows * width];
+    let da = aligned_ref(&workspace.gate_grads, rows * width);
     let before = match flags {
         Some(flags) if flags.iter().any(|flag| flag & RESET != 0) => {
             let states = sized(&mut workspace.states, rows * units, T::ZERO);

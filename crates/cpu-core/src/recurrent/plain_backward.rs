@@ -1,7 +1,7 @@
 //! The backward pass through time as the equations read, for any element type: fills the workspace's gate gradients
 //! and the gradients of the start states.
 
-use super::workspace::sized;
+use super::workspace::{aligned, sized};
 use super::{RecurrentGrads, RecurrentShape, RecurrentWorkspace, flag, gradient_blocks, saved_blocks};
 use crate::{Cell, Real, activation};
 
@@ -23,7 +23,7 @@ pub(super) fn through_time<T: Real>(
     let columns = cell.gates() * units;
     let saved_width = saved_blocks(cell) * units;
     let width = gradient_blocks(cell) * units;
-    let gate_grads = sized(&mut workspace.gate_grads, time * batch * width, T::ZERO);
+    let gate_grads = aligned(&mut workspace.gate_grads, time * batch * width, T::ZERO);
     let rows = sized(&mut workspace.rows, (2 * batch + 3) * units, T::ZERO);
     let (dh_all, rows) = rows.split_at_mut(batch * units);
     let (dc_all, rows) = rows.split_at_mut(batch * units);

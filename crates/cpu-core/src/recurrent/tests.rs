@@ -135,7 +135,7 @@ fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
         &mut packed,
         0,
     );
-    close("gate gradients", &grads32, &workspace.gate_grads[..len]);
+    close("gate gradients", &grads32, super::workspace::aligned_ref(&workspace.gate_grads, len));
     close("h0", &dh0_32, &dh0);
 }
 

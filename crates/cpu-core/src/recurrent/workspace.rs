@@ -85,6 +85,28 @@ pub(super) fn sized<T: Copy>(buffer: &mut Vec<T>, len: usize, zero: T) -> &mut [
     &mut buffer[..len]
 }
 
+/// As [`sized`], beginning on a cache line, so that a vector of a row whose length is a multiple of a line does not
+/// lie across two: stores that do take twice the time.
+pub(super) fn aligned<T: Copy>(buffer: &mut Vec<T>, len: usize, zero: T) -> &mut [T] {
+    sized(buffer, len + LINE / size_of::<T>(), zero);
+    let first = first_aligned(buffer);
+    &mut buffer[first..][..len]
+}
+
+/// What [`aligned`] gave, to read.
+pub(super) fn aligned_ref<T>(buffer: &[T], len: usize) -> &[T] {
+    &buffer[first_aligned(buffer)..][..len]
+}
+
+/// The first element on a cache line.
+fn first_aligned<T>(buffer: &[T]) -> usize {
+    let into_line = buffer.as_ptr().addr() % LINE;
+    if into_line == 0 { 0 } else { (LINE - into_line) / size_of::<T>() }
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// A cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]

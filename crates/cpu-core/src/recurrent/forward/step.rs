@@ -1,12 +1,12 @@
 //! One step: the sums of a group, then its cells.
 
-use super::super::RecurrentShape;
 use super::super::pack::Layout;
 use super::super::tile::{
     GROUP, NO_ROWS, Operand, Product, Starting, Sums, balanced, fetch, panels_at_once, product, staged_stride,
 };
 use super::super::view::load;
 use super::super::workspace::Row;
+use super::super::{RecurrentShape, saved_blocks};
 use super::cells::Group;
 use super::{Pass, Span, bias_vectors};
 use crate::Cell;
@@ -130,6 +130,11 @@ impl Pass<'_> {
             fetch(self.h.at(at + batch * units, 1));
             if lstm {
                 fetch(self.c.at(at + batch * units, 1));
+            }
+            if let Some(saved) = self.saved {
+                for block in 0..saved_blocks(self.cell) {
+                    fetch(saved.at((at - unit) * saved_blocks(self.cell) + block * units + unit, 1));
+                }
             }
         }
     }
