@@ -10,6 +10,7 @@
 //! Results depend neither on the number of threads nor on how work was divided between them.
 
 pub mod activation;
+mod aligned;
 mod clip_by_norm;
 mod dropout;
 mod elementwise;
@@ -34,6 +35,7 @@ mod sum_rows;
 mod team;
 
 pub use activation::{activation_backward, activation_forward};
+pub use aligned::AlignedVec;
 pub use clip_by_norm::clip_by_norm;
 pub use dropout::dropout;
 pub use elementwise::{add, add_assign, mul, scale, sub};
