@@ -373,6 +373,35 @@ impl<T: Real> Engine for CpuEngine<T> {
         Ok(self.floats.get(from).iter().map(|x| x.to_f32()).collect())
     }
 
+    fn swaps(&self) -> bool {
+        true
+    }
+
+    fn write_swapped(&mut self, to: Slice, data: &[f32], a: usize, b: usize, f: usize) -> Result<()> {
+        self.floats.changed(to.buffer);
+        self.floats.output(to, |_, out| match T::f32s_mut(out) {
+            Some(out) => cpu_core::transpose01(a, b, f, data, out),
+            None => {
+                let data: Vec<T> = data.iter().map(|&x| T::from_f32(x)).collect();
+                cpu_core::transpose01(a, b, f, &data, out)
+            }
+        })?;
+        Ok(())
+    }
+
+    fn read_swapped(&mut self, from: Slice, a: usize, b: usize, f: usize) -> Result<Vec<f32>> {
+        let x = self.floats.get(from);
+        let mut out = vec![0.0f32; x.len()];
+        match T::f32s(x) {
+            Some(x) => cpu_core::transpose01(a, b, f, x, &mut out)?,
+            None => {
+                let x: Vec<f32> = x.iter().map(|x| x.to_f32()).collect();
+                cpu_core::transpose01(a, b, f, &x, &mut out)?;
+            }
+        }
+        Ok(out)
+    }
+
     fn write_index(&mut self, to: IndexSlice, data: &[u32]) -> Result<()> {
         self.indices.items[to.buffer][..to.len].copy_from_slice(data);
         Ok(())

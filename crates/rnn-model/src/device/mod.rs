@@ -4,6 +4,7 @@ mod cpu;
 mod gpu;
 mod memory;
 mod op;
+mod port;
 mod tensor;
 
 pub(crate) use memory::{Buffer, IndexBuffer, IndexSlice, Program, Slice};
@@ -15,6 +16,7 @@ use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::{Cell, StepParams};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use port::Port;
 pub use tensor::Tensor;
 
 pub use gpu_core::{AdapterChoice, AdapterReport, AdapterRequest};
@@ -28,6 +30,20 @@ pub(crate) trait Engine: Send {
     fn free_index(&mut self, id: BufferId);
     fn write(&mut self, to: Slice, data: &[f32]) -> Result<()>;
     fn read(&mut self, from: Slice) -> Result<Vec<f32>>;
+    /// Whether the axes of batches change places on the way between host and device, which spares the programs doing it.
+    fn swaps(&self) -> bool {
+        false
+    }
+    /// Writes `data [a, b, f]` as `[b, a, f]`; of engines that swap.
+    fn write_swapped(&mut self, to: Slice, data: &[f32], a: usize, b: usize, f: usize) -> Result<()> {
+        let _ = (to, data, a, b, f);
+        unreachable!("this engine does not swap")
+    }
+    /// Reads `[a, b, f]` as `[b, a, f]`; of engines that swap.
+    fn read_swapped(&mut self, from: Slice, a: usize, b: usize, f: usize) -> Result<Vec<f32>> {
+        let _ = (from, a, b, f);
+        unreachable!("this engine does not swap")
+    }
     fn write_index(&mut self, to: IndexSlice, data: &[u32]) -> Result<()>;
     /// In double precision where the device keeps it (the reference device), else by way of f32.
     fn read_f64(&mut self, from: Slice) -> Result<Vec<f64>> {

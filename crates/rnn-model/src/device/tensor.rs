@@ -1,10 +1,9 @@
 //! Arrays that live on a device.
 
-use super::{Buffer, Device, Op, Slice};
+use super::{Buffer, Device, Slice};
 use crate::array::array;
 use crate::{Error, HostArray, Result};
 use ndarray::ArrayD;
-use rnn_shaders::vocabulary::StepParams;
 
 /// An array of `f32` on a device, in row order. What a model gives it can be taken by another on the same device without
 /// a way through the host.
@@ -79,11 +78,5 @@ impl Device {
     /// Whether both names are of one device.
     pub(crate) fn is_same(&self, other: &Device) -> bool {
         std::sync::Arc::ptr_eq(&self.inner, &other.inner)
-    }
-
-    /// Copies on the device.
-    pub(crate) fn copy(&self, x: Slice, y: Slice) -> Result<()> {
-        let program = self.compile(vec![Op::Copy { x, y }])?;
-        self.run(&program, &[StepParams::default()])
     }
 }

@@ -62,7 +62,7 @@ impl Model {
         let one_step = l.finish();
 
         let first = device.compile(known_part.ops)?;
-        device.engine().write(input, &known.data)?;
+        input.write(&device, &known.data)?;
         device.run(&first, &[StepParams::default()])?;
         let program = device.compile(one_step.ops)?;
         let records: Vec<StepParams> = (1..steps).map(|i| self.counters.inference(i)).collect();
@@ -105,7 +105,7 @@ impl Model {
         let step = l.finish();
 
         let first = device.compile(start.ops)?;
-        device.engine().write(input, &known.data)?;
+        input.write(&device, &known.data)?;
         device.run(&first, &[StepParams::default()])?;
         let program = device.compile(step.ops)?;
         let records: Vec<StepParams> = (0..steps).map(|i| self.counters.inference(i)).collect();

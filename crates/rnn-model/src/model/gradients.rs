@@ -66,22 +66,16 @@ impl Model {
             }
         })?;
         l.unwind()?;
-        let (time, features) = match *sample {
-            [time, features] => (time, features),
-            _ => (1, sample.iter().product()),
-        };
         let dx = l.gradient(&value);
-        let dx = dx.map(|dx| l.batch_major(dx, time, features)).transpose()?;
+        let dx = dx.map(|dx| l.outlet(dx, &sample)).transpose()?;
         let lowered = l.finish();
         let program = self.device.compile(lowered.ops)?;
-        let mut engine = self.device.engine();
-        engine.write(input, &x.data)?;
-        engine.write(dy_in, &dy.data)?;
-        drop(engine);
+        input.write(&self.device, &x.data)?;
+        dy_in.write(&self.device, &dy.data)?;
         self.device.run(&program, &[self.counters.inference(0)])?;
         let read = |slice| self.device.engine().read(slice);
         let zero = vec![0.0; x.data.len()];
-        let input = array(&x.shape, dx.map_or(Ok(zero), read)?);
+        let input = array(&x.shape, dx.map_or(Ok(zero), |dx| dx.read(&self.device))?);
         let mut states = Vec::new();
         for (index, traits) in self.recurrent_layers(|_| true) {
             let Some(slices) = lowered.start_state_gradients.get(&index) else { continue };
@@ -93,7 +87,7 @@ impl Model {
             });
         }
         Ok(Gradients {
-            output: array(&shape, read(output)?),
+            output: array(&shape, output.read(&self.device)?),
             input,
             weights: self.read_like_weights(grads)?,
             states,

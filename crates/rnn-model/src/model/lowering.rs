@@ -107,6 +107,11 @@ impl<'a> Lowering<'a> {
         self.training
     }
 
+    /// Batches change their axes on the way to and from the host.
+    pub fn swaps(&self) -> bool {
+        self.device.engine().swaps()
+    }
+
     pub fn seed(&self) -> u64 {
         self.seed
     }

@@ -3,7 +3,7 @@
 use super::dataset::{Dataset, TargetShape};
 use super::lowering::{Lowered, Lowering, StateSlices, Value};
 use super::{Counters, Model};
-use crate::device::{Buffer, Op, Program, Slice};
+use crate::device::{Buffer, Op, Port, Program, Slice};
 use crate::train::Loss;
 use crate::{HostArray, Result};
 use rnn_shaders::vocabulary::StepParams;
@@ -35,11 +35,11 @@ pub(super) struct Key {
 /// A recorded program and its buffers.
 pub(super) struct Plan {
     pub program: Program,
-    /// where a batch is written, batch-major, when it is handed over by itself
-    pub x: Slice,
-    pub y: Option<Slice>,
-    /// predictions, batch-major: of the batch, or of the whole data set
-    pub output: Option<Slice>,
+    /// where a batch goes in when it is handed over by itself
+    pub x: Port,
+    pub y: Option<Port>,
+    /// predictions: of the batch, or of the whole data set
+    pub output: Option<Port>,
     _buffers: Vec<Buffer>,
 }
 
@@ -144,7 +144,7 @@ impl Model {
         output: &Value,
         dataset: Option<&Dataset>,
         training: bool,
-    ) -> Result<Slice> {
+    ) -> Result<Port> {
         let compiled = self.compiled("training")?;
         let loss = compiled.config.loss;
         let classes = *output.shape.last().unwrap_or(&1);
@@ -203,52 +203,44 @@ impl Model {
         y: Option<&HostArray<'_>>,
         step: StepParams,
     ) -> Result<()> {
-        let mut engine = self.device.engine();
-        engine.write(plan.x, &x.data)?;
+        plan.x.write(&self.device, &x.data)?;
         if let (Some(to), Some(y)) = (plan.y, y) {
-            engine.write(to, &y.data)?;
+            to.write(&self.device, &y.data)?;
         }
-        drop(engine);
         self.device.run(&plan.program, &[step])
     }
 }
 
-/// Brings a batch of samples to where the layers want it, time-major: gathered from a data set, or from a buffer that
-/// is written batch-major. Gives that buffer (the data set's own if there is one) and the time-major values.
+/// Brings a batch of samples to where the layers want it, time-major: gathered from a data set, or handed over through
+/// the port. Without a data set the port is where to write.
 pub(super) fn feed(
     l: &mut Lowering<'_>,
     sample: &[usize],
     dataset: Option<(&Dataset, Slice)>,
-) -> Result<(Slice, Slice)> {
-    let batch = l.batch();
-    let (time, features) = match *sample {
-        [time, features] => (time, features),
-        _ => (1, sample.iter().product()),
-    };
+) -> Result<(Port, Slice)> {
+    let (batch, swaps) = (l.batch(), l.swaps());
+    let (time, features) = steps_and_features(sample);
     let len = batch * time * features;
     if let Some((dataset, values)) = dataset {
         let out = l.buffer(len)?;
         let indices = dataset.indices.all();
         l.emit(Op::GatherBatch { rows: batch, time, features, dataset: values, indices, out });
-        return Ok((values, out));
+        return Ok((Port::new(values, dataset.samples, time, features, false), out));
     }
     let written = l.buffer(len)?;
-    Ok((written, l.time_major(written, time, features)?))
+    let values = if swaps { written } else { l.swapped(written, batch, time, features)? };
+    Ok((Port::new(written, batch, time, features, swaps), values))
+}
+
+/// `(time, features)` of a sample; a vector is one step.
+fn steps_and_features(sample: &[usize]) -> (usize, usize) {
+    match *sample {
+        [time, features] => (time, features),
+        _ => (1, sample.iter().product()),
+    }
 }
 
 impl Lowering<'_> {
-    /// `[batch, time, features]` to `[time, batch, features]`.
-    pub(super) fn time_major(&mut self, x: Slice, time: usize, features: usize) -> Result<Slice> {
-        let batch = self.batch();
-        self.swapped(x, batch, time, features)
-    }
-
-    /// `[time, batch, features]` to `[batch, time, features]`.
-    pub(super) fn batch_major(&mut self, x: Slice, time: usize, features: usize) -> Result<Slice> {
-        let batch = self.batch();
-        self.swapped(x, time, batch, features)
-    }
-
     fn swapped(&mut self, x: Slice, a: usize, b: usize, f: usize) -> Result<Slice> {
         if a == 1 || b == 1 {
             return Ok(x);
@@ -258,17 +250,22 @@ impl Lowering<'_> {
         Ok(y)
     }
 
-    /// The output batch-major: of this batch, or stored among the outputs of all `samples`.
-    pub(super) fn collect_output(&mut self, y: &Value, samples: Option<usize>) -> Result<Slice> {
-        let (time, features) = match *y.shape {
-            [time, features] => (time, features),
-            _ => (1, y.shape.iter().product()),
-        };
-        let output = self.batch_major(y.data, time, features)?;
-        let Some(samples) = samples else { return Ok(output) };
+    /// Where values of `sample` shape per sample, time-major at `x`, come out.
+    pub(super) fn outlet(&mut self, x: Slice, sample: &[usize]) -> Result<Port> {
+        let (batch, swaps) = (self.batch(), self.swaps());
+        let (time, features) = steps_and_features(sample);
+        let slice = if swaps { x } else { self.swapped(x, time, batch, features)? };
+        Ok(Port::new(slice, batch, time, features, swaps))
+    }
+
+    /// Where the output comes out: of this batch, or stored among the outputs of all `samples`.
+    pub(super) fn collect_output(&mut self, y: &Value, samples: Option<usize>) -> Result<Port> {
+        let Some(samples) = samples else { return self.outlet(y.data, &y.shape) };
+        let (batch, (time, features)) = (self.batch(), steps_and_features(&y.shape));
+        let output = self.swapped(y.data, time, batch, features)?;
         let stride = time * features;
         let all = self.buffer(samples * stride)?;
         self.emit(Op::StoreStep { stride, x: output, seq: all });
-        Ok(all)
+        Ok(Port::new(all, samples, time, features, false))
     }
 }

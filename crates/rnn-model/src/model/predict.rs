@@ -70,7 +70,7 @@ impl Model {
             self.run_batch(&plan, x, None, self.counters.inference(0))?;
             self.states_are_fresh = false;
             let output = plan.output.expect("a prediction has an output");
-            let values = self.device.engine().read(output)?;
+            let values = output.read(&self.device)?;
             return Ok(array(&shape, values));
         }
         let dataset = Dataset::upload(self, x, None)?;
@@ -89,9 +89,9 @@ impl Model {
             self.device.run(&plan.program, &steps)?;
             self.states_are_fresh = false;
             let output = plan.output.expect("a prediction has an output");
-            let per_sample = output.len / dataset.samples;
+            let per_sample = output.len() / dataset.samples;
             let (from, count) = (steps[0].cursor as usize, batch * steps.len());
-            let part = output.part(from * per_sample, count * per_sample);
+            let part = output.slice().part(from * per_sample, count * per_sample);
             values.extend(self.device.engine().read(part)?);
         }
         Ok(values)
@@ -114,10 +114,10 @@ impl Model {
         self.ensure_states(samples)?;
         let plan = self.plan(Purpose::Predict, samples, &sample, None)?;
         let y = Tensor::zeros(&self.device, &shape)?;
-        self.device.copy(x.all(), plan.x)?;
+        plan.x.take(&self.device, x)?;
         self.device.run(&plan.program, &[self.counters.inference(0)])?;
         self.states_are_fresh = false;
-        self.device.copy(plan.output.expect("a prediction has an output"), y.all())?;
+        plan.output.expect("a prediction has an output").give(&self.device, &y)?;
         Ok(y)
     }
 
@@ -148,11 +148,11 @@ impl Model {
         let output = l.collect_output(&y, None)?;
         let lowered = l.finish();
         let program = self.device.compile(lowered.ops)?;
-        self.device.engine().write(input, &x.data)?;
+        input.write(&self.device, &x.data)?;
         self.device.run(&program, &[self.counters.inference(0)])?;
         let mut shape = vec![x.samples()];
         shape.extend(&y.shape);
-        let output = array(&shape, self.device.engine().read(output)?);
+        let output = array(&shape, output.read(&self.device)?);
         let mut states = set.read(self)?;
         let returned = self.recurrent_layers(|r| r.return_state);
         if !returned.is_empty() {
