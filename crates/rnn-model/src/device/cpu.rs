@@ -3,7 +3,7 @@
 use super::op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream};
 use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
 use crate::Result;
-use cpu_core::Real;
+use cpu_core::{AlignedVec, Real};
 use cpu_core::recurrent::{
     RecurrentGrads, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len, strategy,
 };
@@ -21,7 +21,7 @@ pub(super) struct CpuEngine<T: Real> {
 
 /// The float buffers. An operation takes its outputs out while it runs, so no output may share a buffer with an input.
 struct Floats<T> {
-    buffers: Slots<Vec<T>>,
+    buffers: Slots<AlignedVec<T>>,
     /// When each buffer's contents last changed as weights: packed copies are kept until then.
     versions: Vec<u64>,
     clock: u64,
@@ -108,7 +108,7 @@ impl<T: Real> Floats<T> {
 /// A buffer out of its place while an operation writes it.
 struct Taken<T> {
     slice: Slice,
-    data: Vec<T>,
+    data: AlignedVec<T>,
 }
 
 impl<T> Taken<T> {
@@ -337,7 +337,7 @@ impl<T: Real> CpuEngine<T> {
 
 impl<T: Real> Engine for CpuEngine<T> {
     fn alloc(&mut self, len: usize) -> Result<BufferId> {
-        let id = self.floats.buffers.insert(vec![T::from_f32(0.0); len]);
+        let id = self.floats.buffers.insert(AlignedVec::new(len));
         self.floats.versions.resize(self.floats.buffers.items.len(), 0);
         let memory = &mut self.floats.memory;
         memory.live += (len * size_of::<T>()) as u64;
