@@ -13,6 +13,7 @@ pub mod vocabulary;
 pub mod activation;
 pub mod canary;
 pub mod clip_by_norm;
+pub mod copy;
 pub mod dropout;
 pub mod elementwise;
 pub mod fill;
@@ -41,6 +42,7 @@ pub const ALL: &[&Kernel] = &[
     &activation::KERNEL,
     &canary::KERNEL,
     &clip_by_norm::KERNEL,
+    &copy::KERNEL,
     &dropout::KERNEL,
     &elementwise::KERNEL,
     &fill::KERNEL,

@@ -2,6 +2,7 @@
 use super::operands::{ELEMENT_GROUP, apart, elements, size};
 use crate::buffer::expect_len;
 use crate::{Call, Groups, Recorder, Result, Slice};
+use rnn_shaders::copy;
 use rnn_shaders::rearrange::{KERNEL, Params};
 
 /// The codes of the kernel's `OP`.
@@ -20,6 +21,18 @@ enum Op {
 /// [`ShapeMismatch`](crate::Error::ShapeMismatch) where the lengths differ.
 pub fn copy(rec: &mut Recorder, x: &Slice, y: &Slice) -> Result<()> {
     expect_len("copy", "x", x, y.len())?;
+    let by_four = [x.offset(), y.offset(), y.len()].iter().all(|n| n.is_multiple_of(4));
+    if by_four && !y.is_empty() && !x.same_buffer(y) {
+        let n = size("copy", y.len())?;
+        return rec.call(Call {
+            kernel: &copy::KERNEL,
+            overrides: &[],
+            buffers: &[x, y],
+            params: bytemuck::bytes_of(&copy::Params { n, ..Default::default() }),
+            groups: Groups::linear(y.len() / 4, ELEMENT_GROUP),
+            flops: y.len() as f64,
+        });
+    }
     record(rec, "copy", Op::Copy, (1, 1, y.len()), x, None, y)
 }
 
