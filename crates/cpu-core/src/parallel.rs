@@ -8,6 +8,10 @@ use crate::team;
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
+/// Copies, of states above all. Threads pay early here: each part is copied by the thread that has just computed it, or
+/// is about to read it, so that it does not cross from one core's cache to the other's.
+pub(crate) const COPY: Work = Work { threshold: 1 << 14 };
+
 /// Arithmetic that is bound by memory (add, copy, optimiser updates): the threshold is about 40 us on one core.
 pub(crate) const MEMORY: Work = Work { threshold: 1 << 18 };
 /// Exponentials, logarithms, random numbers: about 50 us on one core.

@@ -1,6 +1,7 @@
 //! Moves values without changing them: copy, repeat, reverse, transpose, shift.
 
 use crate::error::{check_len, volume};
+use crate::math::WIDEST;
 use crate::{Real, Result, parallel};
 
 /// `y[i] = x[i]`
@@ -9,7 +10,8 @@ use crate::{Real, Result, parallel};
 /// [`crate::Error::Length`] where `y` is not as long as `x`.
 pub fn copy<T: Real>(x: &[T], y: &mut [T]) -> Result<()> {
     check_len("copy", "y", x.len(), y.len())?;
-    y.copy_from_slice(x);
+    let chunk = parallel::COPY.chunk(x.len(), WIDEST);
+    parallel::share_out(x.chunks(chunk).zip(y.chunks_mut(chunk)), |(x, y)| y.copy_from_slice(x));
     Ok(())
 }
 

@@ -149,3 +149,14 @@ fn wrong_calls_are_errors() {
     assert!(gather_batch(1, 2, 1, &x, &[2], &at(0), &mut y[..3]).is_err());
     assert!(gather_batch(1, 4, 1, &x, &[0], &at(0), &mut y[..4]).is_err());
 }
+
+/// Copies are dealt to threads from 16,384 values on.
+#[test]
+fn long_copies() {
+    for n in [16_383, 16_384, 40_001] {
+        let x: Vec<f32> = (0..n).map(|i| i as f32).collect();
+        let mut y = vec![-1.0; n];
+        cpu_core::copy(&x, &mut y).unwrap();
+        assert_eq!(x, y);
+    }
+}

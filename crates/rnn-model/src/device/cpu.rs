@@ -3,10 +3,10 @@
 use super::op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream};
 use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
 use crate::Result;
-use cpu_core::{AlignedVec, Real};
 use cpu_core::recurrent::{
     RecurrentGrads, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len, strategy,
 };
+use cpu_core::{AlignedVec, Real};
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::{Cell, StepParams};
 use std::mem::take;
