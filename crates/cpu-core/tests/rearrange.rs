@@ -156,7 +156,7 @@ fn long_copies() {
     for n in [16_383, 16_384, 40_001] {
         let x: Vec<f32> = (0..n).map(|i| i as f32).collect();
         let mut y = vec![-1.0; n];
-        cpu_core::copy(&x, &mut y).unwrap();
+        copy(&x, &mut y).unwrap();
         assert_eq!(x, y);
     }
 }
