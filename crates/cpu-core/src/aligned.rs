@@ -1,8 +1,7 @@
 //! A buffer that begins on a cache line.
 //!
 //! A large `Vec<f32>` begins 16 bytes into a page, so that every vector of a row whose length is a multiple of a cache
-//! line lies across two lines, and a store of one costs two. Measured on AVX-512, the LSTM's forward pass of a training
-//! step takes 16 to 20 % longer on such buffers.
+//! line lies across two lines, and a store of one costs two. What that costs stands in `docs/PERFORMANCE.md`.
 
 use std::ops::{Deref, DerefMut};
 
