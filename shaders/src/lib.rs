@@ -27,6 +27,7 @@ pub mod random;
 pub mod rearrange;
 pub mod recurrent;
 pub mod reset_mask;
+pub mod row_weights;
 pub mod score_backward;
 pub mod score_forward;
 pub mod segment_sum;
@@ -65,6 +66,7 @@ pub const ALL: &[&Kernel] = &[
     &recurrent::simple_rnn_forward::KERNEL,
     &recurrent::simple_rnn_backward::KERNEL,
     &reset_mask::KERNEL,
+    &row_weights::KERNEL,
     &score_backward::KERNEL,
     &score_forward::KERNEL,
     &segment_sum::KERNEL,

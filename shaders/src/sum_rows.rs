@@ -12,8 +12,10 @@ crate::params! {
         pub rows: u32,
         /// columns
         pub cols: u32,
-        /// what `MODE` 2 adds to `out[1]`
+        /// what `MODE` 2 and 3 add to the count
         pub count: f32,
+        /// factor of the sums in `MODE` 3
+        pub scale: f32,
     }
 }
 
@@ -25,6 +27,6 @@ pub const KERNEL: Kernel = Kernel {
     params_size: size_of::<Params>(),
     params_fields: Params::FIELDS,
     step: false,
-    overrides: &[over("TILE", 32.0), over("MODE", 0.0)],
+    overrides: &[over("TILE", 32.0), over("MODE", 0.0), over("COUNTED", 0.0)],
     unchecked: true,
 };

@@ -10,8 +10,10 @@ struct Params {
     out_at: u32,
     rows: u32,
     cols: u32,
-    // MODE mean: what is added to out[1]
+    // MODE 2 and 3: what is added to the count
     count: f32,
+    // MODE 3: factor of the sums
+    scale: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -21,12 +23,39 @@ struct Params {
 // Columns of a workgroup: a power of two, 1 to 32.
 override TILE: u32 = 32u;
 // 0: out = sum, 1: out += sum, 2: out[0] += sum and out[1] += count (one column, one block)
+// 3 (one block): out [2, cols] += scale * sum, a running sum in two parts: what rounding took from the first is kept in the
+// second; with COUNTED out[2 cols ..] += count likewise.
 override MODE: u32 = 0u;
+override COUNTED: bool = false;
 
 const GROUP = 256u;
 const ROWS_PER_LANE = 16u;
 
 var<workgroup> partial: array<f32, 256>;
+
+// Adds to a number in two parts, the second `rest` elements after the first. The sum takes a way through workgroup
+// memory, past a barrier: where it is visible to the compiler, drivers fold `(a + b) - a` to b, and no error is found.
+// Every invocation must call this.
+fn add_in_two_parts(lane: u32, active_lane: bool, at: u32, rest: u32, value: f32) {
+    var old = 0.0;
+    if active_lane {
+        old = out[at];
+    }
+    partial[lane] = old + value;
+    workgroupBarrier();
+    let sum = partial[lane];
+    workgroupBarrier();
+    let value_is_larger = abs(value) > abs(old);
+    let larger = select(old, value, value_is_larger);
+    let smaller = select(value, old, value_is_larger);
+    if active_lane {
+        out[at] = sum;
+        // An infinite sum has no error; NaN it must not become.
+        if abs(sum) <= 3.4028234e38 {
+            out[at + rest] += smaller - (sum - larger);
+        }
+    }
+}
 
 @compute @workgroup_size(256)
 fn main(
@@ -56,7 +85,14 @@ fn main(
         workgroupBarrier();
     }
     // A group past the last block (the grid is rounded up) has an empty range of rows and must not write.
-    if lane < TILE && col < params.cols && block * lanes * ROWS_PER_LANE < params.rows {
+    let writes = lane < TILE && col < params.cols && block * lanes * ROWS_PER_LANE < params.rows;
+    if MODE == 3u {
+        let cols = params.cols;
+        add_in_two_parts(lane, writes, params.out_at + col, cols, params.scale * partial[lane]);
+        if COUNTED {
+            add_in_two_parts(lane, writes && col == 0u, params.out_at + 2u * cols, 1u, params.count);
+        }
+    } else if writes {
         let at = params.out_at + block * params.cols + col;
         if MODE == 0u {
             out[at] = partial[lane];

@@ -25,6 +25,7 @@ pub mod random;
 pub mod real;
 mod rearrange;
 pub mod recurrent;
+mod row_weights;
 mod score;
 mod score_backward;
 mod score_forward;
@@ -50,9 +51,10 @@ pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, transpose01
 pub use rnn_shaders::vocabulary::{
     Activation, Cell, OptimizerSpec, RESET, Score, StepParams, UpdateRule, VALID,
 };
+pub use row_weights::row_weights;
 pub use score_backward::score_backward;
 pub use score_forward::score_forward;
 pub use segment_sum::{accumulate_mean, segment_norms, sum_all};
 pub use softmax::{softmax_backward, softmax_forward};
 pub use store_step::store_step;
-pub use sum_rows::sum_rows;
+pub use sum_rows::{accumulate, sum_rows};

@@ -48,6 +48,58 @@ pub fn sum_rows<T: Real>(rows: usize, cols: usize, x: &[T], out: &mut [T], accum
     Ok(())
 }
 
+/// Running sums that stay exact over many batches: `acc[c] += scale * sum over r of x[r, c]` for `x [rows, cols]`, and
+/// `acc[cols + c]` gathers what the rounding of `acc[c]` lost, so that the two together are the sum. With a `count`,
+/// `acc[2 cols]` and `acc[2 cols + 1]` are one more such number, to which the count is added. Counts of whole numbers
+/// are exact up to `2^48` in `f32`.
+///
+/// # Errors
+/// [`crate::Error::Length`] where `x` is not `[rows, cols]`, or `acc` not `2 cols` elements, two more with a count.
+pub fn accumulate<T: Real>(
+    rows: usize,
+    cols: usize,
+    x: &[T],
+    scale: T,
+    count: Option<T>,
+    acc: &mut [T],
+) -> Result<()> {
+    let op = "accumulate";
+    check_len(op, "x", volume(op, &[rows, cols])?, x.len())?;
+    let places = volume(op, &[2, cols])? + if count.is_some() { 2 } else { 0 };
+    check_len(op, "acc", places, acc.len())?;
+    if x.is_empty() {
+        return Ok(());
+    }
+    let (sums, count_at) = acc.split_at_mut(2 * cols);
+    let (sums, rests) = sums.split_at_mut(cols);
+    let mut own = [T::ZERO; TILE];
+    let mut many = Vec::new();
+    let columns = match own.get_mut(..cols) {
+        Some(columns) => columns,
+        None => {
+            many.resize(cols, T::ZERO);
+            &mut many[..]
+        }
+    };
+    sum_rows(rows, cols, x, columns, false)?;
+    for ((sum, rest), &mut column) in sums.iter_mut().zip(rests).zip(columns) {
+        add_in_two_parts(sum, rest, scale * column);
+    }
+    if let (Some(count), [sum, rest]) = (count, count_at) {
+        add_in_two_parts(sum, rest, count);
+    }
+    Ok(())
+}
+
+/// `sum += value`, with the error of that addition (Dekker's fast two-sum) added to `rest`.
+fn add_in_two_parts<T: Real>(sum: &mut T, rest: &mut T, value: T) {
+    let (larger, smaller) = if value.abs() > sum.abs() { (value, *sum) } else { (*sum, value) };
+    *sum = larger + smaller;
+    if sum.is_finite() {
+        *rest += smaller - (*sum - larger);
+    }
+}
+
 /// Several rows side by side count as one wide row.
 fn narrow<T: Real>(rows: usize, cols: usize, x: &[T], out: &mut [T]) {
     let beside = TILE / cols;

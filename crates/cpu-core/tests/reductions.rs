@@ -3,7 +3,7 @@
 mod common;
 
 use common::{close, numbers, singles, with_threads};
-use cpu_core::{accumulate_mean, clip_by_norm, segment_norms, sum_all, sum_rows};
+use cpu_core::{accumulate, accumulate_mean, clip_by_norm, row_weights, segment_norms, sum_all, sum_rows};
 use proptest::prelude::*;
 
 fn check_sum_rows(rows: usize, cols: usize, seed: u64) {
@@ -143,4 +143,44 @@ fn wrong_calls_are_errors() {
     assert!(segment_norms(&[0, 3], &[0.0f32; 3], &mut [0.0; 2]).is_err());
     assert!(clip_by_norm(&[0, 4], &[1.0f32], 1.0, false, &mut [0.0; 3]).is_err());
     assert!(clip_by_norm(&[0, 3], &[1.0f32; 2], 1.0, false, &mut [0.0; 3]).is_err());
+}
+
+/// A count beyond 2^24, and small sums beside a large one.
+#[test]
+fn running_sums_keep_what_rounding_takes() {
+    for cols in [1, 3, 300] {
+        let mut acc = vec![0.0f32; 2 * cols + 2];
+        let large = vec![33_554_432.0; cols];
+        accumulate(1, cols, &large, 1.0, Some(33_554_432.0), &mut acc).unwrap();
+        for _ in 0..3 {
+            accumulate(2, cols, &vec![1.0; 2 * cols], 0.25, Some(1.0), &mut acc).unwrap();
+        }
+        for c in 0..cols {
+            assert_eq!(f64::from(acc[c]) + f64::from(acc[cols + c]), 33_554_433.5);
+        }
+        assert_eq!(f64::from(acc[2 * cols]) + f64::from(acc[2 * cols + 1]), 33_554_435.0);
+    }
+    let mut acc = [0.0f32; 2];
+    accumulate(2, 1, &[f32::INFINITY, 1.0], 1.0, None, &mut acc).unwrap();
+    assert_eq!(acc, [f32::INFINITY, 0.0]);
+    assert!(accumulate(2, 1, &[1.0, 1.0], 1.0, Some(1.0), &mut acc).is_err());
+}
+
+/// Weights per sample are repeated over the steps; a mask spreads its mean over the valid rows.
+#[test]
+fn weights_of_rows() {
+    let mut out = [f64::NAN; 6];
+    // Three steps of two samples; RESET alone is not VALID.
+    let flags = [1, 3, 0, 1, 2, 0];
+    row_weights(Some(&[2.0, 3.0]), Some(&flags), Some(&[3.0]), &mut out).unwrap();
+    assert_eq!(out, [4.0, 6.0, 0.0, 6.0, 0.0, 0.0]);
+    row_weights(None, Some(&flags), None, &mut out).unwrap();
+    assert_eq!(out, [1.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+    row_weights(Some(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), None, None, &mut out).unwrap();
+    assert_eq!(out, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    // All masked: no weight at all, and no NaN.
+    row_weights(Some(&[2.0, 3.0]), Some(&[0; 6]), Some(&[0.0]), &mut out).unwrap();
+    assert_eq!(out, [0.0; 6]);
+    assert!(row_weights(Some(&[1.0; 4]), None, None, &mut out).is_err());
+    assert!(row_weights(None, Some(&[1; 5]), None, &mut out).is_err());
 }

@@ -158,3 +158,83 @@ fn bad_arguments_are_refused() {
     let message = refused(&ctx, |rec| kernels::sum_rows(rec, 2, 3, &five, &two, false));
     assert_eq!(message, "sum_rows: x needs 6 elements, got 5");
 }
+
+#[test]
+fn running_sums_keep_what_rounding_takes() {
+    let Some(ctx) = testing::context() else { return };
+    for (rows, cols) in [(1, 1), (4097, 1), (300, 3), (5, 601)] {
+        let x = numbers(46, rows * cols, 0.0, 1.0);
+        let start = vec![0.0; 2 * cols + 2];
+        let (dx, acc) = (Guarded::new(&ctx, &x), Guarded::new(&ctx, &start));
+        // 2^25: one more is lost by f32 alone.
+        let large = vec![33_554_432.0f32; cols];
+        let dlarge = Guarded::new(&ctx, &large);
+        run(&ctx, |rec| {
+            kernels::accumulate(rec, 1, cols, &dlarge.slice, 1.0, Some(33_554_432.0), &acc.slice)?;
+            for _ in 0..3 {
+                kernels::accumulate(rec, rows, cols, &dx.slice, 0.5, Some(1.0), &acc.slice)?;
+            }
+            Ok(())
+        });
+        let got = acc.read(&ctx);
+        for c in 0..cols {
+            let batch: f64 = (0..rows).map(|r| f64::from(x[r * cols + c])).sum();
+            let want = 33_554_432.0 + 1.5 * batch;
+            let sum = f64::from(got[c]) + f64::from(got[cols + c]);
+            // The sum of a batch is off by ROUNDINGS of itself, and so is what stands in the second part.
+            assert!(
+                (sum - want).abs() <= 2.0 * ROUNDINGS * 1.5 * batch,
+                "{rows} {cols}: {sum}, must be {want}"
+            );
+        }
+        let count = f64::from(got[2 * cols]) + f64::from(got[2 * cols + 1]);
+        assert_eq!(count, 33_554_435.0);
+    }
+    let (dx, acc) = (Guarded::new(&ctx, &[f32::INFINITY, 1.0]), Guarded::new(&ctx, &[0.0; 2]));
+    run(&ctx, |rec| kernels::accumulate(rec, 2, 1, &dx.slice, 1.0, None, &acc.slice));
+    assert_eq!(acc.read(&ctx), [f32::INFINITY, 0.0]);
+    let five = ctx.alloc(5).unwrap().all();
+    let message = refused(&ctx, |rec| kernels::accumulate(rec, 5, 1, &five, 1.0, None, &five));
+    assert_eq!(message, "accumulate: acc needs 2 elements, got 5");
+}
+
+#[test]
+fn weights_of_rows() {
+    let Some(ctx) = testing::context() else { return };
+    for (steps, batch) in [(1, 1), (5, 3), (7, 64), (3, 401)] {
+        let rows = steps * batch;
+        for valid_share in [0.0f32, 0.6, 1.1] {
+            let flags: Vec<u32> = numbers(47, rows, 0.0, 1.0)
+                .iter()
+                .zip(0u32..)
+                .map(|(&x, i)| u32::from(x < valid_share) | ((i % 3 == 0) as u32) << 1)
+                .collect();
+            let (samples, each) = (numbers(48, batch, 0.1, 2.0), numbers(49, rows, 0.1, 2.0));
+            let count = flags.iter().filter(|&&f| f & 1 == 1).count() as f32;
+            let dflags = Guarded::words(&ctx, &flags);
+            let dcount = Guarded::new(&ctx, &[count]);
+            for weights in [None, Some(&samples), Some(&each)] {
+                let dweights = weights.map(|w| Guarded::new(&ctx, w));
+                let slice = dweights.as_ref().map(|w| &w.slice);
+                for (flagged, shared) in [(false, false), (true, false), (true, true)] {
+                    let out = Guarded::out(&ctx, rows);
+                    let dflags = flagged.then_some(&dflags.slice);
+                    let dcount = shared.then_some(&dcount.slice);
+                    run(&ctx, |rec| kernels::row_weights(rec, slice, dflags, dcount, &out.slice));
+                    let want: Vec<f64> = (0..rows)
+                        .map(|r| {
+                            let own = weights.map_or(1.0, |w| f64::from(w[r % w.len()]));
+                            let share = if shared { rows as f64 / f64::from(count) } else { 1.0 };
+                            if flagged && flags[r] & 1 == 0 { 0.0 } else { own * share }
+                        })
+                        .collect();
+                    // Two roundings.
+                    assert_close("weights", &out.read(&ctx), &want, 2.0 * 6e-8, 0.0);
+                }
+            }
+        }
+    }
+    let (five, two) = (ctx.alloc(5).unwrap().all(), ctx.alloc(2).unwrap().all());
+    let message = refused(&ctx, |rec| kernels::row_weights(rec, Some(&two), None, None, &five));
+    assert_eq!(message, "row_weights: 5 rows are no whole number of times 2 weights");
+}

@@ -12,6 +12,7 @@ mod optimizer_step;
 mod random;
 mod rearrange;
 mod recurrent;
+mod row_weights;
 mod score;
 mod softmax;
 mod store_step;
@@ -31,7 +32,8 @@ pub use recurrent::{
     RecurrentGrads, RecurrentShape, RecurrentStrategy, StrategyKind, recurrent_backward, recurrent_forward,
     recurrent_strategy, saved_len,
 };
+pub use row_weights::row_weights;
 pub use score::{score_backward, score_forward};
 pub use softmax::{softmax_backward, softmax_forward};
 pub use store_step::store_step;
-pub use sum_rows::{accumulate_mean, sum_all, sum_rows};
+pub use sum_rows::{accumulate, accumulate_mean, sum_all, sum_rows};

@@ -6,11 +6,12 @@ use crate::{Call, Groups, Recorder, Result, Slice};
 use rnn_shaders::sum_rows::{KERNEL, Params};
 
 /// What the last pass does with a sum: the codes of the kernel's `MODE`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Mode {
     Overwrite = 0,
     Accumulate = 1,
     Mean = 2,
+    Running = 3,
 }
 
 /// `out[c] = sum over r of x[r, c]`, or `+=` with `accumulate`: `x [rows, cols]`, `out [cols]`.
@@ -53,6 +54,32 @@ pub fn accumulate_mean(rec: &mut Recorder, x: &Slice, acc: &Slice) -> Result<()>
     record(rec, "accumulate_mean", x.len(), 1, x, acc, Mode::Mean)
 }
 
+/// Running sums that stay exact over many batches: `acc[c] += scale * sum over r of x[r, c]` for `x [rows, cols]`, and
+/// `acc[cols + c]` gathers what the rounding of `acc[c]` lost, so that the two together are the sum. With a `count`,
+/// `acc[2 cols]` and `acc[2 cols + 1]` are one more such number, to which the count is added. Counts of whole numbers
+/// are exact up to 2^48.
+///
+/// # Errors
+/// [`ShapeMismatch`](crate::Error::ShapeMismatch) where `x` is not `[rows, cols]`, or `acc` not `2 cols` elements, two
+/// more with a count.
+pub fn accumulate(
+    rec: &mut Recorder,
+    rows: usize,
+    cols: usize,
+    x: &Slice,
+    scale: f32,
+    count: Option<f32>,
+    acc: &Slice,
+) -> Result<()> {
+    const NAME: &str = "accumulate";
+    expect_len(NAME, "x", x, elements(&[rows, cols]))?;
+    expect_len(NAME, "acc", acc, elements(&[2, cols]).saturating_add(if count.is_some() { 2 } else { 0 }))?;
+    if x.is_empty() {
+        return Ok(());
+    }
+    reduce(rec, NAME, [rows, cols], x, acc, Mode::Running, scale, count)
+}
+
 fn record(
     rec: &mut Recorder,
     operation: &'static str,
@@ -63,8 +90,21 @@ fn record(
     mode: Mode,
 ) -> Result<()> {
     if x.is_empty() {
-        return if matches!(mode, Mode::Overwrite) { fill(rec, 0.0, out) } else { Ok(()) };
+        return if mode == Mode::Overwrite { fill(rec, 0.0, out) } else { Ok(()) };
     }
+    reduce(rec, operation, [rows, cols], x, out, mode, 1.0, Some(rows as f32))
+}
+
+fn reduce(
+    rec: &mut Recorder,
+    operation: &'static str,
+    [rows, cols]: [usize; 2],
+    x: &Slice,
+    out: &Slice,
+    mode: Mode,
+    scale: f32,
+    count: Option<f32>,
+) -> Result<()> {
     let tile = match cols {
         1 => 1,
         2..=8 => 8,
@@ -81,12 +121,17 @@ fn record(
         let mode = if last { mode } else { Mode::Overwrite };
         rec.call(Call {
             kernel: &KERNEL,
-            overrides: &[("TILE", tile as f64), ("MODE", mode as u32 as f64)],
+            overrides: &[
+                ("TILE", tile as f64),
+                ("MODE", mode as u32 as f64),
+                ("COUNTED", f64::from(u8::from(mode == Mode::Running && count.is_some()))),
+            ],
             buffers: &[&x, &target],
             params: bytemuck::bytes_of(&Params {
                 rows: size(operation, left)?,
                 cols: size(operation, cols)?,
-                count: rows as f32,
+                count: count.unwrap_or(0.0),
+                scale,
                 ..Default::default()
             }),
             groups: Groups::linear(blocks * cols.div_ceil(tile), 1),

@@ -280,6 +280,13 @@ impl<T: Real> CpuEngine<T> {
             &Op::AccumulateMean { x, acc } => {
                 floats.output(acc, |f, acc| cpu_core::accumulate_mean(f.get(x), acc))
             }
+            &Op::Accumulate { rows, cols, x, scale, count, acc } => floats.output(acc, |f, acc| {
+                let (scale, count) = (T::from_f32(scale), count.map(T::from_f32));
+                cpu_core::accumulate(rows, cols, f.get(x), scale, count, acc)
+            }),
+            &Op::RowWeights { weights, flags, valid, out } => floats.output(out, |f, out| {
+                cpu_core::row_weights(f.maybe(weights), flags.map(index), f.maybe(valid), out)
+            }),
             &Op::OptimizerStep { spec, params: weights, grads, m, v, x } => {
                 floats.changed(weights.buffer);
                 let (mut m, mut v, mut x) =

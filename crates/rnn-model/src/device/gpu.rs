@@ -95,6 +95,15 @@ impl GpuEngine {
             Op::AccumulateMean { x, acc } => {
                 kernels::accumulate_mean(rec, &self.get(x)?, &self.get(acc)?)?;
             }
+            Op::Accumulate { rows, cols, x, scale, count, acc } => {
+                kernels::accumulate(rec, rows, cols, &self.get(x)?, scale, count, &self.get(acc)?)?;
+            }
+            Op::RowWeights { weights, flags, valid, out } => {
+                let (weights, valid) = (self.maybe(weights)?, self.maybe(valid)?);
+                let flags = flags.map(|s| self.index(s)).transpose()?;
+                let (weights, flags, valid) = (weights.as_ref(), flags.as_ref(), valid.as_ref());
+                kernels::row_weights(rec, weights, flags, valid, &self.get(out)?)?;
+            }
             Op::OptimizerStep { spec, params, grads, m, v, x } => {
                 let (m, v, x) = (self.maybe(m)?, self.maybe(v)?, self.maybe(x)?);
                 let (weights, grads) = (self.get(params)?, self.get(grads)?);

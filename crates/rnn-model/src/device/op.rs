@@ -127,6 +127,20 @@ pub(crate) enum Op {
         x: Slice,
         acc: Slice,
     },
+    Accumulate {
+        rows: usize,
+        cols: usize,
+        x: Slice,
+        scale: f32,
+        count: Option<f32>,
+        acc: Slice,
+    },
+    RowWeights {
+        weights: Option<Slice>,
+        flags: Option<IndexSlice>,
+        valid: Option<Slice>,
+        out: Slice,
+    },
     OptimizerStep {
         spec: OptimizerSpec,
         params: Slice,
