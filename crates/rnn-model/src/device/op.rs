@@ -127,6 +127,7 @@ pub(crate) enum Op {
         x: Slice,
         acc: Slice,
     },
+    #[allow(dead_code, reason = "for outputs with sample weights or masks")]
     Accumulate {
         rows: usize,
         cols: usize,
@@ -135,6 +136,7 @@ pub(crate) enum Op {
         count: Option<f32>,
         acc: Slice,
     },
+    #[allow(dead_code, reason = "for outputs with sample weights or masks")]
     RowWeights {
         weights: Option<Slice>,
         flags: Option<IndexSlice>,
