@@ -18,6 +18,7 @@
 //! ```
 
 mod array;
+pub mod data;
 mod device;
 mod error;
 mod files;
