@@ -2,6 +2,7 @@
 
 mod callback;
 mod history;
+mod history_plot;
 mod loss;
 mod optimizer;
 mod verbose;
