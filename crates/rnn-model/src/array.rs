@@ -35,6 +35,65 @@ impl HostArray<'_> {
     }
 }
 
+/// One array, or several for a model of several inputs or outputs; made from `&array`, from a list of references, or from a
+/// slice of arrays.
+#[derive(Clone, Debug)]
+pub struct Arrays<'a>(pub(crate) Vec<HostArray<'a>>);
+
+impl<'a, S: Data<Elem = f32>, D: Dimension> From<&'a ArrayBase<S, D>> for Arrays<'a> {
+    fn from(array: &'a ArrayBase<S, D>) -> Self {
+        Arrays(vec![array.into()])
+    }
+}
+
+impl<'a, S: Data<Elem = f32>, D: Dimension, const N: usize> From<[&'a ArrayBase<S, D>; N]> for Arrays<'a> {
+    fn from(arrays: [&'a ArrayBase<S, D>; N]) -> Self {
+        Arrays(arrays.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<'a, S: Data<Elem = f32>, D: Dimension> From<&'a [ArrayBase<S, D>]> for Arrays<'a> {
+    fn from(arrays: &'a [ArrayBase<S, D>]) -> Self {
+        Arrays(arrays.iter().map(Into::into).collect())
+    }
+}
+
+impl<'a, S: Data<Elem = f32>, D: Dimension> From<&'a Vec<ArrayBase<S, D>>> for Arrays<'a> {
+    fn from(arrays: &'a Vec<ArrayBase<S, D>>) -> Self {
+        arrays.as_slice().into()
+    }
+}
+
+impl<'a> From<HostArray<'a>> for Arrays<'a> {
+    fn from(array: HostArray<'a>) -> Self {
+        Arrays(vec![array])
+    }
+}
+
+impl<'a> From<Vec<HostArray<'a>>> for Arrays<'a> {
+    fn from(arrays: Vec<HostArray<'a>>) -> Self {
+        Arrays(arrays)
+    }
+}
+
+impl<'a, const N: usize> From<[HostArray<'a>; N]> for Arrays<'a> {
+    fn from(arrays: [HostArray<'a>; N]) -> Self {
+        Arrays(arrays.into())
+    }
+}
+
+impl Arrays<'_> {
+    /// Samples of the first array.
+    pub(crate) fn samples(&self) -> usize {
+        self.0.first().map_or(0, HostArray::samples)
+    }
+
+    /// Samples `from..to` of each array.
+    pub(crate) fn rows(&self, from: usize, to: usize) -> Arrays<'_> {
+        Arrays(self.0.iter().map(|a| a.rows(from, to)).collect())
+    }
+}
+
 /// An array of `shape` from values in row order.
 pub(crate) fn array(shape: &[usize], data: Vec<f32>) -> ArrayD<f32> {
     ArrayD::from_shape_vec(IxDyn(shape), data).expect("as many values as the shape says")

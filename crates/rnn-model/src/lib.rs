@@ -27,12 +27,14 @@ mod model;
 pub mod series;
 mod train;
 
-pub use array::HostArray;
+pub use array::{Arrays, HostArray};
 pub use device::{AdapterChoice, AdapterReport, AdapterRequest, Device, DeviceKind, MemoryUse, Tensor};
 pub use error::{Error, Result};
 pub use files::write_atomically;
 pub use gpu_core::adapters;
-pub use model::{FitOptions, Gradients, Input, LayerState, LayerStrategy, Model, Sequential};
+pub use model::{
+    FitOptions, Goal, Gradients, Graph, Input, LayerState, LayerStrategy, Model, Sequential, Symbol, apply,
+};
 /// The arrays this crate takes and gives; from here, they have the version that fits.
 pub use ndarray;
 pub use rnn_shaders::vocabulary::Activation;

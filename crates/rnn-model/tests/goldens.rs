@@ -39,7 +39,7 @@ fn run_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut Rep
             report.close(&what(&format!("dw.{i}")), got, want, tolerance.gradient, TINY);
         }
         let dx = case.tensor(&format!("{call}/dx"));
-        report.close(&what("dx"), &gradients.input, dx, tolerance.gradient, TINY);
+        report.close(&what("dx"), &gradients.inputs[0], dx, tolerance.gradient, TINY);
         if case.flag("initial_state") {
             let got = gradients.states.iter().flat_map(arrays);
             compare_all(
@@ -53,7 +53,7 @@ fn run_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut Rep
         }
 
         let y = case.tensor(&format!("{call}/y"));
-        report.close(&what("y in training mode"), &gradients.output, y, tolerance.forward, 1.0);
+        report.close(&what("y in training mode"), &gradients.outputs[0], y, tolerance.forward, 1.0);
         let wanted_states = case.numbered(&format!("{call}/s"));
         if stateful {
             let got = model.predict_on_batch(x).expect("a prediction");
@@ -96,12 +96,11 @@ fn start_states(case: &Case, call: usize, model: &Model) -> Option<Vec<LayerStat
         let kept = model.get_states().expect("states");
         return (!kept.is_empty()).then_some(kept);
     }
-    let layer = String::new();
-    Some(vec![LayerState { layer, h: given[0].clone(), c: given.get(1).map(|&c| c.clone()) }])
+    Some(vec![LayerState { layer: String::new(), states: given.into_iter().cloned().collect() }])
 }
 
 fn arrays(state: &LayerState) -> impl Iterator<Item = &ArrayD<f32>> {
-    std::iter::once(&state.h).chain(&state.c)
+    state.states.iter()
 }
 
 fn compare_all<'a>(

@@ -108,7 +108,7 @@ fn a_wrong_batch_size_names_both_and_leaves_the_states() {
     assert_eq!(model.get_states().unwrap(), before);
     model.reset_states().unwrap();
     model.predict_on_batch(&Array3::<f32>::ones((7, 2, 1))).unwrap();
-    assert_eq!(model.get_states().unwrap()[0].h.shape(), [7, 3]);
+    assert_eq!(model.get_states().unwrap()[0].h().shape(), [7, 3]);
 }
 
 #[test]

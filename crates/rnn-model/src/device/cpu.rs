@@ -137,7 +137,7 @@ impl<T: Real> CpuEngine<T> {
     }
 
     fn index(&self, s: IndexSlice) -> &[u32] {
-        &self.indices.items[s.buffer][..s.len]
+        &self.indices.items[s.buffer][s.offset..s.offset + s.len]
     }
 
     fn execute(&mut self, step: &mut Step<T>, params: &StepParams) -> Result<()> {
@@ -246,7 +246,7 @@ impl<T: Real> CpuEngine<T> {
 
     fn simple(&mut self, op: &Op, params: &StepParams) -> Result<()> {
         let indices = &self.indices.items;
-        let index = |s: IndexSlice| &indices[s.buffer][..s.len];
+        let index = |s: IndexSlice| &indices[s.buffer][s.offset..s.offset + s.len];
         let floats = &mut self.floats;
         match op {
             Op::Matmul { .. } | Op::RecurrentForward { .. } | Op::RecurrentBackward { .. } => unreachable!(),
@@ -410,7 +410,7 @@ impl<T: Real> Engine for CpuEngine<T> {
     }
 
     fn write_index(&mut self, to: IndexSlice, data: &[u32]) -> Result<()> {
-        self.indices.items[to.buffer][..to.len].copy_from_slice(data);
+        self.indices.items[to.buffer][to.offset..to.offset + to.len].copy_from_slice(data);
         Ok(())
     }
 

@@ -46,7 +46,7 @@ impl GpuEngine {
     }
 
     fn index(&self, s: IndexSlice) -> Result<gpu_core::Slice> {
-        Ok(self.buffer(s.buffer).slice(0, s.len)?)
+        Ok(self.buffer(s.buffer).slice(s.offset, s.len)?)
     }
 
     fn record(&self, rec: &mut Recorder, op: &Op) -> Result<()> {

@@ -21,11 +21,20 @@ impl Slice {
     }
 }
 
-/// A whole buffer of `u32`: indices, step flags, segment tables.
+/// A range of a buffer of `u32`: indices, step flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IndexSlice {
     pub buffer: BufferId,
+    pub offset: usize,
     pub len: usize,
+}
+
+impl IndexSlice {
+    /// The part of `len` elements from `offset` on.
+    pub fn part(self, offset: usize, len: usize) -> IndexSlice {
+        assert!(offset + len <= self.len, "part {offset}+{len} of a slice of {}", self.len);
+        IndexSlice { buffer: self.buffer, offset: self.offset + offset, len }
+    }
 }
 
 /// Owner of a buffer of floats; freed when dropped.
@@ -66,7 +75,7 @@ impl IndexBuffer {
 
     /// All of it.
     pub fn all(&self) -> IndexSlice {
-        IndexSlice { buffer: self.id, len: self.len }
+        IndexSlice { buffer: self.id, offset: 0, len: self.len }
     }
 }
 

@@ -2,11 +2,12 @@
 //! couples the units of a gate, and those whose derivative needs the input). The same equations, many more dispatches.
 
 use super::Activate;
+use super::recurrent::Run;
 use super::simple::activate;
 use crate::Result;
-use crate::device::{Op, Slice};
+use crate::device::Slice;
 use crate::model::arithmetic::{BiasBlock, Block};
-use crate::model::lowering::{Lowering, Node, StateSlices, Value};
+use crate::model::lowering::{Lowering, Node, Value};
 
 /// A cell in terms of activations of any kind.
 #[derive(Clone, Copy, Debug)]
@@ -64,72 +65,53 @@ impl Weights<'_> {
     }
 }
 
-/// All steps of `x` `[time, batch, features]`; the outputs of all steps, or the last.
+/// All steps of `x` `[time, batch, features]` from the `start` states, or from zero.
 pub(super) fn lower(
     l: &mut Lowering<'_>,
     node: &Node,
     cell: Composite,
     units: usize,
     x: Value,
+    start: Option<Vec<Value>>,
     return_sequences: bool,
-) -> Result<Value> {
-    let (time, input, slot) = (x.shape[0], x.shape[1], l.batch() * units);
+) -> Result<Run> {
+    let (time, input) = (x.shape[0], x.shape[1]);
     let weights = Weights { node, input, units, gates: cell.gates() };
-    let state = l.state(node.index);
-    let has_c = matches!(cell, Composite::Lstm { .. });
-    let (mut h, mut c) = (start(l, state.map(|s| s.h), slot, units)?, None);
-    if has_c {
-        c = Some(start(l, state.and_then(|s| s.c), slot, units)?);
-    }
-    // On the tape before everything else, so it runs last: what has reached the start states goes out.
-    let (index, first_h, first_c) = (node.index, h.clone(), c.clone());
-    l.backward(move |l| {
-        let (to_h, to_c) = l.state_gradient(index, slot, has_c)?;
-        for (value, to) in [(Some(first_h), to_h), (first_c, to_c)] {
-            if let (Some(value), Some(to)) = (value, to)
-                && let Some(from) = l.gradient(&value)
-            {
-                l.emit(Op::Copy { x: from, y: to });
-            }
-        }
-        Ok(())
-    });
+    let count = if matches!(cell, Composite::Lstm { .. }) { 2 } else { 1 };
+    let start = start.unwrap_or_default();
+    let mut states: Vec<Value> = (0..count).map(|i| begin(l, start.get(i), units)).collect::<Result<_>>()?;
     let mut outputs = Vec::with_capacity(time);
     for t in 0..time {
         let x = l.step(&x, t);
-        h = match cell {
+        let h = &states[0];
+        states = match cell {
             Composite::Lstm { activation, recurrent_activation } => {
-                let before = c.take().expect("an LSTM has c");
-                let (next_h, next_c) = lstm(l, &weights, &x, &h, &before, activation, recurrent_activation)?;
-                c = Some(next_c);
-                next_h
+                let (h, c) = lstm(l, &weights, &x, h, &states[1], activation, recurrent_activation)?;
+                vec![h, c]
             }
             Composite::Gru { activation, recurrent_activation, reset_after } => {
-                gru(l, &weights, &x, &h, activation, recurrent_activation, reset_after)?
+                vec![gru(l, &weights, &x, h, activation, recurrent_activation, reset_after)?]
             }
             Composite::SimpleRnn { activation } => {
-                let z = weights.sum(l, &x, &h, 0)?;
-                activate(l, activation, z)?
+                let z = weights.sum(l, &x, h, 0)?;
+                vec![activate(l, activation, z)?]
             }
         };
-        outputs.push(h.clone());
+        outputs.push(states[0].clone());
     }
-    if let Some(StateSlices { h: to_h, c: to_c }) = state {
-        l.emit(Op::Copy { x: h.data, y: to_h });
-        if let (Some(c), Some(y)) = (c, to_c) {
-            l.emit(Op::Copy { x: c.data, y });
-        }
-    }
-    if return_sequences { l.stack(&outputs) } else { Ok(h) }
+    let outputs = if return_sequences { l.stack(&outputs)? } else { states[0].clone() };
+    Ok(Run { outputs, states })
 }
 
-/// A copy of the state that the layer starts from, or zeros.
-fn start(l: &mut Lowering<'_>, state: Option<Slice>, slot: usize, units: usize) -> Result<Value> {
-    let data = l.buffer(slot)?;
-    if let Some(x) = state {
-        l.emit(Op::Copy { x, y: data });
+/// A copy of a state that the layer starts from, which the last states may overwrite, or zeros.
+fn begin(l: &mut Lowering<'_>, state: Option<&Value>, units: usize) -> Result<Value> {
+    match state {
+        Some(state) => l.copy(state),
+        None => {
+            let data = l.buffer(l.batch() * units)?;
+            Ok(l.input(data, vec![units], false))
+        }
     }
-    Ok(l.value(data, vec![units]))
 }
 
 fn lstm(

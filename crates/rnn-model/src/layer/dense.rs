@@ -1,6 +1,6 @@
-//! Dense and TimeDistributed.
+//! Dense.
 
-use super::{Activate, Initializer, Layer, LayerKind, SampleShape, VariableSpec};
+use super::{Activate, Initializer, OneToOne, SampleShape, VariableSpec};
 use crate::device::Op;
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
@@ -56,9 +56,17 @@ impl Dense {
     }
 }
 
-impl LayerKind for Dense {
+impl OneToOne for Dense {
     fn class(&self) -> &'static str {
         "Dense"
+    }
+
+    fn is_stepwise(&self) -> bool {
+        true
+    }
+
+    fn kernels(&self) -> &'static str {
+        "one matmul over all steps, bias and activation in it"
     }
 
     fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
@@ -112,8 +120,10 @@ impl LayerKind for Dense {
                     dz
                 }
             };
-            let weights = Matmul::new(k, n, m).trans_a().accumulate();
-            l.emit(Op::Matmul { shape: weights, a: input.data, b: dz, bias: None, c: grads[0] });
+            if let Some(&dw) = grads.first() {
+                let weights = Matmul::new(k, n, m).trans_a().accumulate();
+                l.emit(Op::Matmul { shape: weights, a: input.data, b: dz, bias: None, c: dw });
+            }
             if let Some(&db) = grads.get(1) {
                 l.emit(Op::SumRows { rows, cols: units, x: dz, out: db, accumulate: true });
             }
@@ -128,46 +138,5 @@ impl LayerKind for Dense {
             Activate::Each(kind) if kind == fused => Ok(z),
             other => super::simple::activate(l, other, z),
         }
-    }
-}
-
-/// A layer applied to every step of `[batch, time, features]` alone. Dense, Activation and Dropout may stand in it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TimeDistributed {
-    layer: Box<Layer>,
-}
-
-impl TimeDistributed {
-    /// `layer` on every step.
-    pub fn new(layer: impl Into<Layer>) -> Self {
-        TimeDistributed { layer: Box::new(layer.into()) }
-    }
-}
-
-impl LayerKind for TimeDistributed {
-    fn class(&self) -> &'static str {
-        "TimeDistributed"
-    }
-
-    fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
-        let (time, features) = super::sequence_shape("TimeDistributed", input)?;
-        if !matches!(*self.layer, Layer::Dense(_) | Layer::Activation(_) | Layer::Dropout(_)) {
-            return Err(Error::invalid(
-                format!("TimeDistributed({})", self.layer.class()),
-                "only Dense, Activation and Dropout can be distributed over time",
-            ));
-        }
-        let mut shape = vec![time];
-        shape.extend(self.layer.kind().output_shape(&[Some(features)])?);
-        Ok(shape)
-    }
-
-    fn variables(&self, input: &[Option<usize>]) -> Vec<VariableSpec> {
-        self.layer.kind().variables(&input[1..])
-    }
-
-    /// The layers allowed inside act on the last axis alone, so all steps are one larger batch.
-    fn lower(&self, l: &mut Lowering<'_>, node: &Node, x: Value) -> Result<Value> {
-        self.layer.kind().lower(l, node, x)
     }
 }

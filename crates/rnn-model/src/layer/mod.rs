@@ -5,16 +5,21 @@ mod activate;
 mod composite;
 mod dense;
 mod initializer;
+mod merge;
 mod recurrent;
 mod shaping;
 mod simple;
+mod time_distributed;
 
+pub use crate::model::SharedLayer;
 pub use activate::{Activate, Softmax};
-pub use dense::{Dense, TimeDistributed};
+pub use dense::Dense;
 pub use initializer::Initializer;
+pub use merge::{Add, Average, Multiply, Subtract, add, average, multiply, subtract};
 pub use recurrent::{Gru, GruOptions, Lstm, LstmOptions, Recurrent, SimpleRnn, SimpleRnnOptions};
 pub use shaping::{Flatten, RepeatVector, Reshape};
 pub use simple::{ActivationLayer, Dropout};
+pub use time_distributed::TimeDistributed;
 
 use crate::Result;
 use crate::model::lowering::{Lowering, Node, Value};
@@ -39,13 +44,47 @@ impl VariableSpec {
         VariableSpec { name, shape, start: vec![(len, initializer)] }
     }
 
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
+    /// Values to start with. `stream` tells the variables of a model apart.
+    pub fn initial_values(&self, seed: u64, stream: u32) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.shape.iter().product());
+        for &(len, initializer) in &self.start {
+            // A matrix starts as a whole; a vector may start in parts.
+            let (rows, cols) = match self.shape.as_slice() {
+                &[rows, cols] if self.start.len() == 1 => (rows, cols),
+                _ => (1, len),
+            };
+            values.extend(initializer.values(rows, cols, seed, stream));
+        }
+        values
     }
 }
 
-/// What every layer says of itself.
+/// What every layer says of itself. A layer of one input and one output implements [`OneToOne`] in place of this.
 pub(crate) trait LayerKind {
+    /// Keras's class name.
+    fn class(&self) -> &'static str;
+    /// Shapes of one sample of each output; refuses inputs and options that can not work.
+    fn output_shapes(&self, inputs: &[SampleShape]) -> Result<Vec<SampleShape>>;
+    /// The weights, in Keras's order.
+    fn variables(&self, _inputs: &[SampleShape]) -> Vec<VariableSpec> {
+        Vec::new()
+    }
+    /// The parts of the layer that have states, in Keras's order.
+    fn recurrent_parts(&self) -> Vec<RecurrentTraits> {
+        Vec::new()
+    }
+    /// Whether the layer treats every step alike and alone, so that a sequence can be given step by step.
+    fn is_stepwise(&self) -> bool {
+        false
+    }
+    /// Which kernels run the layer, where no recurrent part says it.
+    fn kernels(&self) -> &'static str;
+    /// Emits the forward operations and leaves the backward ones on the tape.
+    fn lower(&self, l: &mut Lowering<'_>, node: &Node, inputs: &[Value]) -> Result<Vec<Value>>;
+}
+
+/// What a layer of one input and one output says of itself.
+pub(crate) trait OneToOne {
     /// Keras's class name.
     fn class(&self) -> &'static str;
     /// Shape of one output sample; refuses inputs and options that can not work.
@@ -54,8 +93,54 @@ pub(crate) trait LayerKind {
     fn variables(&self, _input: &[Option<usize>]) -> Vec<VariableSpec> {
         Vec::new()
     }
+    /// Whether the layer treats every step alike and alone.
+    fn is_stepwise(&self) -> bool {
+        false
+    }
+    /// Whether the mask of the input is the mask of the output too.
+    fn passes_mask(&self) -> bool {
+        true
+    }
+    /// Which kernels run the layer.
+    fn kernels(&self) -> &'static str;
     /// Emits the forward operations and leaves the backward ones on the tape.
     fn lower(&self, l: &mut Lowering<'_>, node: &Node, x: Value) -> Result<Value>;
+}
+
+impl<T: OneToOne> LayerKind for T {
+    fn class(&self) -> &'static str {
+        OneToOne::class(self)
+    }
+
+    fn output_shapes(&self, inputs: &[SampleShape]) -> Result<Vec<SampleShape>> {
+        let [input] = inputs else { return Err(arity(OneToOne::class(self), "one input", inputs.len())) };
+        Ok(vec![self.output_shape(input)?])
+    }
+
+    fn variables(&self, inputs: &[SampleShape]) -> Vec<VariableSpec> {
+        OneToOne::variables(self, &inputs[0])
+    }
+
+    fn is_stepwise(&self) -> bool {
+        OneToOne::is_stepwise(self)
+    }
+
+    fn kernels(&self) -> &'static str {
+        OneToOne::kernels(self)
+    }
+
+    fn lower(&self, l: &mut Lowering<'_>, node: &Node, inputs: &[Value]) -> Result<Vec<Value>> {
+        let x = inputs[0].clone();
+        let mask = x.mask.filter(|_| self.passes_mask());
+        let mut y = OneToOne::lower(self, l, node, x)?;
+        y.mask = mask;
+        Ok(vec![y])
+    }
+}
+
+/// The error of a layer that was given another number of inputs.
+pub(crate) fn arity(class: &str, expected: &str, got: usize) -> crate::Error {
+    crate::Error::invalid(class, format!("takes {expected}, got {got}"))
 }
 
 macro_rules! layers {
@@ -95,16 +180,21 @@ layers! {
     Dropout(Dropout) "Random zeros while training.",
     Flatten(Flatten) "Steps and features in one vector.",
     Reshape(Reshape) "The same values in another shape.",
+    Add(Add) "Sum of several inputs.",
+    Subtract(Subtract) "Difference of two inputs.",
+    Multiply(Multiply) "Product of several inputs.",
+    Average(Average) "Mean of several inputs.",
 }
 
-/// What a model needs to know of a recurrent layer.
-#[derive(Clone, Copy, Debug)]
+/// What a model needs to know of a part of a layer that has states.
+#[derive(Clone, Debug)]
 pub(crate) struct RecurrentTraits {
-    /// `None` where the layer is made of plain operations
+    /// name within the layer, `forward`; empty when the layer has one part
+    pub part: &'static str,
+    /// `None` where the part is made of plain operations
     pub fused: Option<Cell>,
-    /// states per sample: h, or h and c
-    pub states: usize,
-    pub units: usize,
+    /// values per sample of each state: h, or h and c
+    pub states: Vec<usize>,
     pub stateful: bool,
     pub return_state: bool,
 }
@@ -113,30 +203,6 @@ impl Layer {
     /// Keras's class name: `LSTM`, `Dense`.
     pub fn class(&self) -> &'static str {
         self.kind().class()
-    }
-
-    /// Of recurrent layers.
-    pub(crate) fn recurrent(&self) -> Option<RecurrentTraits> {
-        match self {
-            Layer::LSTM(layer) => Some(layer.traits()),
-            Layer::GRU(layer) => Some(layer.traits()),
-            Layer::SimpleRNN(layer) => Some(layer.traits()),
-            _ => None,
-        }
-    }
-
-    /// Whether the layer treats every step alike and alone, so that a sequence can be given step by step.
-    pub(crate) fn is_stepwise(&self) -> bool {
-        matches!(
-            self,
-            Layer::LSTM(_)
-                | Layer::GRU(_)
-                | Layer::SimpleRNN(_)
-                | Layer::Dense(_)
-                | Layer::TimeDistributed(_)
-                | Layer::Activation(_)
-                | Layer::Dropout(_)
-        )
     }
 }
 

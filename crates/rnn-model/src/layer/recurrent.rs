@@ -1,8 +1,10 @@
 //! LSTM, GRU and SimpleRNN. One set of options and one lowering; what differs is the cell.
 
 use super::composite::{self, Composite};
-use super::{Activate, Initializer, LayerKind, RecurrentTraits, SampleShape, VariableSpec, sequence_shape};
-use crate::device::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream};
+use super::{
+    Activate, Initializer, LayerKind, RecurrentTraits, SampleShape, VariableSpec, arity, sequence_shape,
+};
+use crate::device::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Slice};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
 use rnn_shaders::shape::RecurrentShape;
@@ -244,7 +246,9 @@ impl<C> Recurrent<C> {
         self
     }
 
-    /// Give the last states too, to [`Model::predict_with_states`](crate::Model::predict_with_states); false.
+    /// Give the last states too, as further outputs behind the first (h, and c of an LSTM); false. In a
+    /// [`Sequential`](crate::Sequential) they go to
+    /// [`Model::predict_with_states`](crate::Model::predict_with_states).
     pub fn return_state(mut self, on: bool) -> Self {
         self.return_state = on;
         self
@@ -264,14 +268,9 @@ impl<C> Recurrent<C> {
 }
 
 impl<C: CellOptions> Recurrent<C> {
-    pub(crate) fn traits(&self) -> RecurrentTraits {
-        RecurrentTraits {
-            fused: self.cell.fused(),
-            states: if matches!(self.cell.composite(), Composite::Lstm { .. }) { 2 } else { 1 },
-            units: self.units,
-            stateful: self.stateful,
-            return_state: self.return_state,
-        }
+    /// Sizes of h, and of c of an LSTM.
+    fn state_sizes(&self) -> Vec<usize> {
+        vec![self.units; if matches!(self.cell.composite(), Composite::Lstm { .. }) { 2 } else { 1 }]
     }
 
     fn gates(&self) -> usize {
@@ -298,22 +297,42 @@ impl<C: CellOptions> Recurrent<C> {
     }
 }
 
+/// What a recurrent layer gives: the outputs of all steps or of the last, and the last states.
+pub(super) struct Run {
+    pub outputs: Value,
+    pub states: Vec<Value>,
+}
+
 impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
     fn class(&self) -> &'static str {
         C::CLASS
     }
 
-    fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
-        let (time, _) = sequence_shape(C::CLASS, input)?;
+    fn output_shapes(&self, inputs: &[SampleShape]) -> Result<Vec<SampleShape>> {
+        let Some((x, given)) = inputs.split_first() else { return Err(arity(C::CLASS, "a sequence", 0)) };
+        let (time, _) = sequence_shape(C::CLASS, x)?;
         if self.units == 0 {
             return Err(Error::invalid(C::CLASS, "units must be at least 1"));
         }
+        let states: Vec<SampleShape> = self.state_sizes().iter().map(|&n| vec![Some(n)]).collect();
+        if !given.is_empty() && given.len() != states.len() {
+            let expected = format!("a sequence, or a sequence and {} initial states", states.len());
+            return Err(arity(C::CLASS, &expected, inputs.len()));
+        }
+        if let Some((given, state)) = given.iter().zip(&states).find(|(given, state)| given != state) {
+            let expected = crate::error::AsShape::text(&state.as_slice());
+            return Err(Error::shape(format!("initial state of {}", C::CLASS), expected, given.as_slice()));
+        }
         let units = Some(self.units);
-        Ok(if self.return_sequences { vec![time, units] } else { vec![units] })
+        let mut outputs = vec![if self.return_sequences { vec![time, units] } else { vec![units] }];
+        if self.return_state {
+            outputs.extend(states);
+        }
+        Ok(outputs)
     }
 
-    fn variables(&self, input: &[Option<usize>]) -> Vec<VariableSpec> {
-        let features = input[1].unwrap_or(0);
+    fn variables(&self, inputs: &[SampleShape]) -> Vec<VariableSpec> {
+        let features = inputs[0][1].unwrap_or(0);
         let cols = self.gates() * self.units;
         let mut variables = vec![
             VariableSpec::new("kernel", vec![features, cols], self.kernel_initializer),
@@ -325,64 +344,124 @@ impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
         variables
     }
 
-    fn lower(&self, l: &mut Lowering<'_>, node: &Node, x: Value) -> Result<Value> {
-        let x = if self.go_backwards { super::shaping::reverse_time(l, x)? } else { x };
-        let Some(cell) = self.cell.fused() else {
-            return composite::lower(l, node, self.cell.composite(), self.units, x, self.return_sequences);
-        };
-        let (time, units) = (x.shape[0], self.units);
-        let shape = RecurrentShape { time, batch: l.batch(), input: x.shape[1], units };
-        let slot = shape.batch * units;
-        let h = l.buffer((time + 1) * slot)?;
-        let c = if cell.states() == 2 { Some(l.buffer((time + 1) * slot)?) } else { None };
-        let saved = match l.training() {
-            true => Some(l.buffer(l.saved_len(cell, shape))?),
-            false => None,
-        };
-        let state = l.state(node.index);
-        if let Some(state) = state {
-            l.emit(Op::Copy { x: state.h, y: h.part(0, slot) });
-            if let (Some(from), Some(c)) = (state.c, c) {
-                l.emit(Op::Copy { x: from, y: c.part(0, slot) });
-            }
-        }
-        let io = RecurrentInputs {
-            x: x.data,
-            kernel: node.weights[0],
-            recurrent: node.weights[1],
-            bias: node.weights.get(2).copied(),
-            flags: None,
-            h,
-            c,
-            saved,
-        };
-        l.emit(Op::RecurrentForward { cell, shape, io });
-        if let Some(state) = state {
-            l.emit(Op::Copy { x: h.part(time * slot, slot), y: state.h });
-            if let (Some(to), Some(c)) = (state.c, c) {
-                l.emit(Op::Copy { x: c.part(time * slot, slot), y: to });
-            }
-        }
-        let y = if self.return_sequences {
-            l.value(h.part(slot, time * slot), vec![time, units])
-        } else {
-            l.value(h.part(time * slot, slot), vec![units])
-        };
-        let (output, sequences, index) = (y.clone(), self.return_sequences, node.index);
-        let grads = node.gradients.clone();
-        l.backward(move |l| {
-            let Some(dy) = l.gradient(&output) else { return Ok(()) };
-            let up = match sequences {
-                true => RecurrentUpstream { dy: Some(dy), dh_last: None, dc_last: None },
-                false => RecurrentUpstream { dy: None, dh_last: Some(dy), dc_last: None },
-            };
-            let (h0, c0) = l.state_gradient(index, slot, cell.states() == 2)?;
-            let (kernel, recurrent, bias) = (grads[0], grads[1], grads.get(2).copied());
-            l.propagate(&x, |l, dx| {
-                let out = RecurrentGradients { kernel, recurrent, bias, x: dx, h0, c0 };
-                l.emit(Op::RecurrentBackward { cell, shape, io, up, out });
-            })
-        });
-        Ok(y)
+    fn recurrent_parts(&self) -> Vec<RecurrentTraits> {
+        vec![RecurrentTraits {
+            part: "",
+            fused: self.cell.fused(),
+            states: self.state_sizes(),
+            stateful: self.stateful,
+            return_state: self.return_state,
+        }]
     }
+
+    fn is_stepwise(&self) -> bool {
+        !self.go_backwards
+    }
+
+    fn kernels(&self) -> &'static str {
+        "see its recurrent parts"
+    }
+
+    fn lower(&self, l: &mut Lowering<'_>, node: &Node, inputs: &[Value]) -> Result<Vec<Value>> {
+        let (x, given) = (inputs[0].clone(), &inputs[1..]);
+        let x = if self.go_backwards { super::shaping::reverse_time(l, x)? } else { x };
+        // Initial states handed over go before kept ones.
+        let start = match given {
+            [] => l.start_states(node.part, &self.state_sizes()),
+            given => Some(given.to_vec()),
+        };
+        let mask = x.mask;
+        let run = match self.cell.fused() {
+            Some(cell) => fused(l, node, cell, self.units, x, start, self.return_sequences)?,
+            None => {
+                let cell = self.cell.composite();
+                composite::lower(l, node, cell, self.units, x, start, self.return_sequences)?
+            }
+        };
+        for (state, to) in run.states.iter().zip(l.states(node.part).unwrap_or_default()) {
+            l.emit(Op::Copy { x: state.data, y: to });
+        }
+        let mut outputs = vec![run.outputs];
+        outputs[0].mask = mask.filter(|_| self.return_sequences);
+        if self.return_state {
+            outputs.extend(run.states);
+        }
+        Ok(outputs)
+    }
+}
+
+/// All steps in one operation of the device.
+fn fused(
+    l: &mut Lowering<'_>,
+    node: &Node,
+    cell: Cell,
+    units: usize,
+    x: Value,
+    start: Option<Vec<Value>>,
+    return_sequences: bool,
+) -> Result<Run> {
+    let time = x.shape[0];
+    let shape = RecurrentShape { time, batch: l.batch(), input: x.shape[1], units };
+    let slot = shape.batch * units;
+    let sequences: Vec<Slice> =
+        (0..cell.states()).map(|_| l.buffer((time + 1) * slot)).collect::<Result<_>>()?;
+    let saved = if l.recording() { Some(l.buffer(l.saved_len(cell, shape))?) } else { None };
+    for (from, to) in start.iter().flatten().zip(&sequences) {
+        l.emit(Op::Copy { x: from.data, y: to.part(0, slot) });
+    }
+    let (h, c) = (sequences[0], sequences.get(1).copied());
+    let io = RecurrentInputs {
+        x: x.data,
+        kernel: node.weights[0],
+        recurrent: node.weights[1],
+        bias: node.weights.get(2).copied(),
+        flags: x.mask,
+        h,
+        c,
+        saved,
+    };
+    l.emit(Op::RecurrentForward { cell, shape, io });
+    let last = |l: &mut Lowering<'_>, s: &Slice| l.value(s.part(time * slot, slot), vec![units]);
+    let states: Vec<Value> = sequences.iter().map(|s| last(l, s)).collect();
+    let outputs = match return_sequences {
+        true => l.value(h.part(slot, time * slot), vec![time, units]),
+        false => states[0].clone(),
+    };
+    let (all, ends) = (return_sequences.then(|| outputs.clone()), states.clone());
+    let grads = node.gradients.clone();
+    l.backward(move |l| {
+        let up = RecurrentUpstream {
+            dy: all.as_ref().and_then(|y| l.gradient(y)),
+            dh_last: l.gradient(&ends[0]),
+            dc_last: ends.get(1).and_then(|c| l.gradient(c)),
+        };
+        if up.dy.is_none() && up.dh_last.is_none() && up.dc_last.is_none() {
+            return Ok(());
+        }
+        let from = start.unwrap_or_default();
+        let starts: Vec<Option<Slice>> = from.iter().map(|s| l.wanted(s)).collect::<Result<_>>()?;
+        let dx = l.wanted(&x)?;
+        let weights = match grads.is_empty() {
+            true => l.unused_gradients(node_lens(&io))?,
+            false => grads,
+        };
+        let out = RecurrentGradients {
+            kernel: weights[0],
+            recurrent: weights[1],
+            bias: weights.get(2).copied(),
+            x: dx,
+            h0: starts.first().copied().flatten(),
+            c0: starts.get(1).copied().flatten(),
+        };
+        l.emit(Op::RecurrentBackward { cell, shape, io, up, out });
+        l.arrived(&x, dx);
+        from.iter().zip(starts).for_each(|(value, at)| l.arrived(value, at));
+        Ok(())
+    });
+    Ok(Run { outputs, states })
+}
+
+/// Lengths of the weights, for the gradients of a layer that is not trained: the operation makes them all the same.
+fn node_lens(io: &RecurrentInputs) -> Vec<usize> {
+    [Some(io.kernel), Some(io.recurrent), io.bias].into_iter().flatten().map(|s| s.len).collect()
 }

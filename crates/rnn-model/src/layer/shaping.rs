@@ -1,10 +1,12 @@
 //! Layers that move values and have no weights: RepeatVector, Flatten, Reshape.
 
-use super::{LayerKind, SampleShape};
+use super::{OneToOne, SampleShape};
 use crate::device::Op;
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+
+const TRANSPOSE: &str = "a transpose where the steps are more than one, else nothing";
 
 /// `[batch, features]` to `[batch, n, features]`: the same vector at each of `n` steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,9 +21,13 @@ impl RepeatVector {
     }
 }
 
-impl LayerKind for RepeatVector {
+impl OneToOne for RepeatVector {
     fn class(&self) -> &'static str {
         "RepeatVector"
+    }
+
+    fn kernels(&self) -> &'static str {
+        "one copy"
     }
 
     fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
@@ -65,9 +71,17 @@ impl Flatten {
     }
 }
 
-impl LayerKind for Flatten {
+impl OneToOne for Flatten {
     fn class(&self) -> &'static str {
         "Flatten"
+    }
+
+    fn passes_mask(&self) -> bool {
+        false
+    }
+
+    fn kernels(&self) -> &'static str {
+        TRANSPOSE
     }
 
     fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
@@ -85,69 +99,101 @@ impl LayerKind for Flatten {
     }
 }
 
-/// The values of a sample, in row order, in another shape of one or two axes.
+/// The values of a sample, in row order, in another shape of any number of axes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reshape {
-    target: Vec<usize>,
+    target: Vec<i64>,
 }
 
 impl Reshape {
-    /// `target` is the shape of one sample: `[features]` or `[time, features]`.
-    pub fn new(target: impl Into<Vec<usize>>) -> Self {
+    /// `target` is the shape of one sample: `[features]`, `[time, features]` or longer; one axis may be -1 and takes what
+    /// is left.
+    pub fn new(target: impl Into<Vec<i64>>) -> Self {
         Reshape { target: target.into() }
+    }
+
+    /// The shape with -1 replaced, for samples of `size` values.
+    fn resolved(&self, size: usize) -> Option<Vec<usize>> {
+        let known = self.target.iter().filter(|&&n| n != -1).try_fold(1usize, |product, &n| {
+            product.checked_mul(usize::try_from(n).ok().filter(|&n| n > 0)?)
+        })?;
+        let open = self.target.iter().filter(|&&n| n == -1).count();
+        let fits = if open == 0 { known == size } else { open == 1 && size % known == 0 };
+        let axis = |&n: &i64| if n == -1 { size / known } else { n as usize };
+        (fits && !self.target.is_empty()).then(|| self.target.iter().map(axis).collect())
     }
 }
 
-impl LayerKind for Reshape {
+impl OneToOne for Reshape {
     fn class(&self) -> &'static str {
         "Reshape"
     }
 
+    fn passes_mask(&self) -> bool {
+        false
+    }
+
+    fn kernels(&self) -> &'static str {
+        TRANSPOSE
+    }
+
     fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
-        if !matches!(self.target.len(), 1 | 2) || self.target.contains(&0) {
-            return Err(Error::invalid(
-                "Reshape",
-                format!("the target must be [features] or [time, features] with no 0, got {:?}", self.target),
-            ));
-        }
-        let size = self.target.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
         let given = input.iter().try_fold(1usize, |a, &b| a.checked_mul(b?));
-        if given.is_none() || given != size {
-            let expected = format!("a sample of as many values as {:?}", self.target);
-            return Err(Error::shape("input of Reshape", expected, input));
-        }
-        Ok(self.target.iter().map(|&n| Some(n)).collect())
+        let target = given.and_then(|size| self.resolved(size));
+        let target = target.ok_or_else(|| {
+            let expected = format!(
+                "a sample of known size that {:?} (axes of 1 or more, at most one -1) divides up",
+                self.target
+            );
+            Error::shape("input of Reshape", expected, input)
+        })?;
+        Ok(target.into_iter().map(Some).collect())
     }
 
     fn lower(&self, l: &mut Lowering<'_>, _: &Node, x: Value) -> Result<Value> {
-        reshape(l, x, self.target.clone())
+        let size = x.shape.iter().product();
+        let target = self.resolved(size).expect("checked with the shapes");
+        reshape(l, x, target)
     }
 }
 
 /// A sequence stands time-major on the device, but a sample's values are in order only batch-major: so by way of that.
 fn reshape(l: &mut Lowering<'_>, x: Value, shape: Vec<usize>) -> Result<Value> {
-    let flat_shape = vec![x.shape.iter().product()];
-    let flat = match *x.shape.as_slice() {
-        [time, features] if time > 1 => swap_axes(l, x, time, false, features, flat_shape)?,
-        _ => l.alias(&x, flat_shape),
-    };
-    match *shape.as_slice() {
-        [time, features] if time > 1 => swap_axes(l, flat, time, true, features, shape),
-        _ => Ok(l.alias(&flat, shape)),
+    let flat = batch_major(l, x)?;
+    time_major(l, flat, shape)
+}
+
+/// A value in the order of the host, a sample's values together.
+pub(super) fn batch_major(l: &mut Lowering<'_>, x: Value) -> Result<Value> {
+    let (shape, batch) = (vec![x.shape.iter().product()], l.batch());
+    match x.shape.clone().as_slice() {
+        [time, rest @ ..] if !rest.is_empty() && *time > 1 && batch > 1 => {
+            swap_axes(l, x, *time, batch, rest.iter().product(), shape)
+        }
+        _ => Ok(l.alias(&x, shape)),
     }
 }
 
-/// `[time, batch, f]` to `[batch, time, f]`, or back when `to_time_major`.
-fn swap_axes(
+/// The other way, in the given shape.
+pub(super) fn time_major(l: &mut Lowering<'_>, x: Value, shape: Vec<usize>) -> Result<Value> {
+    let batch = l.batch();
+    match shape.clone().as_slice() {
+        [time, rest @ ..] if !rest.is_empty() && *time > 1 && batch > 1 => {
+            swap_axes(l, x, batch, *time, rest.iter().product(), shape)
+        }
+        _ => Ok(l.alias(&x, shape)),
+    }
+}
+
+/// `[a, b, f]` to `[b, a, f]`, as a value of `shape`.
+pub(super) fn swap_axes(
     l: &mut Lowering<'_>,
     x: Value,
-    time: usize,
-    to_time_major: bool,
+    a: usize,
+    b: usize,
     f: usize,
     shape: Vec<usize>,
 ) -> Result<Value> {
-    let batch = l.batch();
-    let (a, b) = if to_time_major { (batch, time) } else { (time, batch) };
     let data = l.buffer(x.data.len)?;
     let y = l.value(data, shape);
     l.emit(Op::Transpose01 { a, b, f, x: x.data, y: data });

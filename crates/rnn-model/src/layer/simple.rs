@@ -1,6 +1,6 @@
 //! Activation and Dropout.
 
-use super::{Activate, LayerKind, SampleShape};
+use super::{Activate, OneToOne, SampleShape};
 use crate::device::Op;
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
@@ -19,9 +19,17 @@ impl ActivationLayer {
     }
 }
 
-impl LayerKind for ActivationLayer {
+impl OneToOne for ActivationLayer {
     fn class(&self) -> &'static str {
         "Activation"
+    }
+
+    fn is_stepwise(&self) -> bool {
+        true
+    }
+
+    fn kernels(&self) -> &'static str {
+        "one element-wise pass"
     }
 
     fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
@@ -84,9 +92,17 @@ impl Dropout {
     }
 }
 
-impl LayerKind for Dropout {
+impl OneToOne for Dropout {
     fn class(&self) -> &'static str {
         "Dropout"
+    }
+
+    fn is_stepwise(&self) -> bool {
+        true
+    }
+
+    fn kernels(&self) -> &'static str {
+        "one element-wise pass while training, nothing otherwise"
     }
 
     fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
@@ -99,11 +115,11 @@ impl LayerKind for Dropout {
         Ok(input.to_vec())
     }
 
-    fn lower(&self, l: &mut Lowering<'_>, node: &Node, x: Value) -> Result<Value> {
+    fn lower(&self, l: &mut Lowering<'_>, _: &Node, x: Value) -> Result<Value> {
         if !l.training() || self.rate == 0.0 {
             return Ok(x);
         }
-        let (rate, seed, stream) = (self.rate, l.seed(), node.index as u32);
+        let (rate, seed, stream) = (self.rate, l.seed(), l.stream());
         let data = l.buffer(x.data.len)?;
         let y = l.value(data, x.shape.clone());
         l.emit(Op::Dropout { rate, seed, stream, x: x.data, y: data });

@@ -97,6 +97,22 @@ impl Lowering<'_> {
         Ok(y)
     }
 
+    /// `factor x`
+    pub fn scale(&mut self, x: &Value, factor: f32) -> Result<Value> {
+        let y = self.like(x)?;
+        self.emit(Op::Scale { factor, x: x.data, y: y.data });
+        let (x, output) = (x.clone(), y.clone());
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            l.propagate(&x, |l, dx| {
+                if let Some(y) = dx {
+                    l.emit(Op::Scale { factor, x: dy, y });
+                }
+            })
+        });
+        Ok(y)
+    }
+
     /// `x W + b` for `x [m, rows]` and columns of a weight matrix.
     pub fn product(&mut self, x: &Value, block: Block, bias: Option<BiasBlock>) -> Result<Value> {
         let Block { rows, cols, stride, weight, gradient } = block;
@@ -161,6 +177,22 @@ impl Lowering<'_> {
                 })?;
             }
             Ok(())
+        });
+        Ok(y)
+    }
+
+    /// A copy of `x`.
+    pub fn copy(&mut self, x: &Value) -> Result<Value> {
+        let y = self.like(x)?;
+        self.emit(Op::Copy { x: x.data, y: y.data });
+        let (x, output) = (x.clone(), y.clone());
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            l.propagate(&x, |l, dx| {
+                if let Some(y) = dx {
+                    l.emit(Op::Copy { x: dy, y });
+                }
+            })
         });
         Ok(y)
     }

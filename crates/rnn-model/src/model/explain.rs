@@ -1,6 +1,7 @@
 //! Which kernels run a model, and why.
 
-use super::Model;
+use super::graph::Edge;
+use super::{Model, Part};
 use rnn_shaders::shape::RecurrentShape;
 
 /// How the device runs one recurrent layer.
@@ -19,51 +20,50 @@ impl Model {
     /// The schedule each recurrent layer runs by, for batches of `batch` samples of `time` steps.
     pub fn strategies(&self, batch: usize, time: usize, training: bool) -> Vec<LayerStrategy> {
         let engine = self.device.engine();
-        let layers = self.nodes.iter().enumerate().filter_map(|(i, n)| Some((i, n, n.layer.recurrent()?)));
-        layers
-            .map(|(i, node, traits)| {
-                let input = if i == 0 { self.input_shape() } else { &self.nodes[i - 1].output };
-                let input = input.last().copied().flatten().unwrap_or(1);
-                let shape = RecurrentShape { time, batch, input, units: traits.units };
-                let (strategy, why) = match traits.fused {
-                    Some(cell) => engine.strategy(cell, shape, training),
-                    None => (
-                        "plain operations step by step".to_owned(),
-                        "an activation of the cell needs more than its own output, so no kernel fuses it"
-                            .to_owned(),
-                    ),
-                };
-                LayerStrategy { layer: node.name.clone(), strategy, why }
-            })
-            .collect()
+        let strategy = |part: &Part| {
+            let (strategy, why) = match (part.traits.fused, part.traits.states.first()) {
+                (Some(cell), Some(&units)) => {
+                    let shape = RecurrentShape { time, batch, input: self.features(part.layer), units };
+                    engine.strategy(cell, shape, training)
+                }
+                _ => (
+                    "plain operations step by step".to_owned(),
+                    "the cell needs more than the fused kernels do".to_owned(),
+                ),
+            };
+            LayerStrategy { layer: part.name.clone(), strategy, why }
+        };
+        self.parts.iter().map(strategy).collect()
+    }
+
+    /// Features that come into a layer.
+    fn features(&self, layer: usize) -> usize {
+        let call = self.graph.calls.iter().find(|c| c.layer == layer);
+        let shape = call.and_then(|call| match *call.inputs.first()? {
+            Edge::Input(i) => Some(&self.graph.inputs[i].input.sample),
+            Edge::Output { call, output } => self.shapes[call].get(output),
+        });
+        shape.and_then(|s| s.last().copied().flatten()).unwrap_or(1)
     }
 
     /// In words: the device, and for each layer which kernels run it and why, for batches of 32 samples (or the fixed
     /// batch size) of 32 steps (or the fixed number).
     pub fn explain(&self) -> String {
-        let batch = self.architecture.input.batch.unwrap_or(32);
-        let time = self.input_shape().first().copied().flatten().filter(|_| self.input_shape().len() == 2);
+        let batch = self.graph.batch().unwrap_or(32);
+        let time = self.input_shape().first().copied().flatten().filter(|_| self.input_shape().len() > 1);
         let time = time.unwrap_or(32);
         let mut text = format!("device: {} ({:?})\n", self.device.name(), self.device.kind());
         let strategies = self.strategies(batch, time, false);
-        for node in &self.nodes {
-            let line = match strategies.iter().find(|s| s.layer == node.name) {
-                Some(s) => format!("{}: {} ({})\n", node.name, s.strategy, s.why),
-                None => format!("{}: {}\n", node.name, other_kernels(node.layer.class())),
-            };
-            text.push_str(&line);
+        for (at, node) in self.nodes.iter().enumerate() {
+            let mut parts = self.parts.iter().zip(&strategies).filter(|(p, _)| p.layer == at).peekable();
+            if parts.peek().is_none() {
+                text.push_str(&format!("{}: {}\n", node.name, node.layer.kind().kernels()));
+            }
+            for (part, s) in parts {
+                text.push_str(&format!("{}: {} ({})\n", part.name, s.strategy, s.why));
+            }
         }
         text.push_str(&format!("for batches of {batch} samples of {time} steps\n"));
         text
-    }
-}
-
-fn other_kernels(class: &str) -> &'static str {
-    match class {
-        "Dense" | "TimeDistributed" => "one matmul over all steps, bias and activation in it",
-        "Activation" => "one element-wise pass",
-        "Dropout" => "one element-wise pass while training, nothing otherwise",
-        "RepeatVector" => "one copy",
-        _ => "a transpose where the steps are more than one, else nothing",
     }
 }

@@ -3,8 +3,9 @@
 use super::dataset::Dataset;
 use super::plan::{Plan, Purpose};
 use super::{Model, predict::batches};
+use crate::array::Arrays;
 use crate::train::{Callback, EpochLines, Flow, History, Logs, Progress};
-use crate::{Error, HostArray, Result};
+use crate::{Error, Result};
 use rnn_shaders::vocabulary::StepParams;
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ enum Validation<'a> {
     #[default]
     None,
     Split(f64),
-    Data(HostArray<'a>, HostArray<'a>),
+    Data(Arrays<'a>, Arrays<'a>),
 }
 
 impl<'a> FitOptions<'a> {
@@ -66,7 +67,7 @@ impl<'a> FitOptions<'a> {
     }
 
     /// Evaluate on these samples after each epoch.
-    pub fn validation_data(mut self, x: impl Into<HostArray<'a>>, y: impl Into<HostArray<'a>>) -> Self {
+    pub fn validation_data(mut self, x: impl Into<Arrays<'a>>, y: impl Into<Arrays<'a>>) -> Self {
         self.validation = Validation::Data(x.into(), y.into());
         self
     }
@@ -91,7 +92,8 @@ struct Group {
 }
 
 impl Model {
-    /// Trains on `x` `[samples, ...]` and `y`, shaped as the outputs (a last axis of 1 may be left out).
+    /// Trains on `x` `[samples, ...]` and `y`, shaped as the outputs (a last axis of 1 may be left out); a model of several
+    /// inputs or outputs takes a list of arrays: `[&a, &b]`.
     ///
     /// Stateful layers carry their states from batch to batch and from epoch to epoch.
     ///
@@ -113,15 +115,15 @@ impl Model {
     /// loss becomes NaN or infinite ([`Error::Diverged`]), a callback fails, or the device fails.
     pub fn fit<'a>(
         &mut self,
-        x: impl Into<HostArray<'a>>,
-        y: impl Into<HostArray<'a>>,
+        x: impl Into<Arrays<'a>>,
+        y: impl Into<Arrays<'a>>,
         mut options: FitOptions<'_>,
     ) -> Result<History> {
         let (x, y) = (x.into(), y.into());
-        let loss = self.compiled("fit")?.config.loss;
-        let sample = self.check_input("x", &x.shape)?;
-        self.check_target(&y, x.samples(), &sample, loss)?;
-        let batch_size = options.batch_size.or(self.architecture.input.batch).unwrap_or(32);
+        self.compiled("fit")?;
+        let shapes = self.check_inputs("x", &x)?;
+        self.check_targets(&y, x.samples(), &shapes)?;
+        let batch_size = options.batch_size.or(self.graph.batch()).unwrap_or(32);
         if batch_size == 0 {
             return Err(Error::invalid("batch_size", "must be at least 1"));
         }
@@ -144,8 +146,8 @@ impl Model {
                 Some(Dataset::upload(self, &vx, Some(&vy))?)
             }
             Validation::Data(vx, vy) => {
-                let sample = self.check_input("validation x", &vx.shape)?;
-                self.check_target(&vy, vx.samples(), &sample, loss)?;
+                let shapes = self.check_inputs("validation x", &vx)?;
+                self.check_targets(&vy, vx.samples(), &shapes)?;
                 Some(Dataset::upload(self, &vx, Some(&vy))?)
             }
         };
@@ -170,9 +172,9 @@ impl Model {
     }
 
     /// The data set kept from the last `fit` if it has the same shapes, else a new one.
-    fn resident(&mut self, x: &HostArray<'_>, y: &HostArray<'_>) -> Result<Dataset> {
+    fn resident(&mut self, x: &Arrays<'_>, y: &Arrays<'_>) -> Result<Dataset> {
         if let Some(kept) = self.resident.take() {
-            if kept.fits(x, Some(y)) {
+            if kept.fits(x, y) {
                 kept.write(self, x, Some(y))?;
                 return Ok(kept);
             }
@@ -256,7 +258,7 @@ impl Model {
         let mut groups = Vec::new();
         for (batch, starts) in batches(train.samples, batch_size) {
             self.ensure_states(batch)?;
-            let plan = self.plan(Purpose::Train, batch, &train.sample, Some(train))?;
+            let plan = self.plan(Purpose::Train, batch, &train.shapes, Some(train))?;
             groups.push(Group { plan, starts: starts.collect() });
         }
         let mut size = 8;
@@ -305,8 +307,7 @@ impl Model {
         order.iter_mut().enumerate().for_each(|(i, o)| *o = i as u32);
         let step = StepParams { rng_step: epoch as u32, ..StepParams::default() };
         let mut draws = vec![0.0f64; order.len()];
-        cpu_core::random_uniform(self.architecture.seed, u32::MAX, &step, &mut draws)
-            .expect("any length fits");
+        cpu_core::random_uniform(self.graph.seed, u32::MAX, &step, &mut draws).expect("any length fits");
         for i in (1..order.len()).rev() {
             let j = (draws[i] * (i + 1) as f64) as usize;
             order.swap(i, j.min(i));
@@ -317,17 +318,13 @@ impl Model {
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
-    pub fn train_on_batch<'a>(
-        &mut self,
-        x: impl Into<HostArray<'a>>,
-        y: impl Into<HostArray<'a>>,
-    ) -> Result<Logs> {
+    pub fn train_on_batch<'a>(&mut self, x: impl Into<Arrays<'a>>, y: impl Into<Arrays<'a>>) -> Result<Logs> {
         let (x, y) = (x.into(), y.into());
-        let loss = self.compiled("train_on_batch")?.config.loss;
-        let sample = self.check_input("x", &x.shape)?;
-        self.check_target(&y, x.samples(), &sample, loss)?;
+        self.compiled("train_on_batch")?;
+        let shapes = self.check_inputs("x", &x)?;
+        self.check_targets(&y, x.samples(), &shapes)?;
         self.ensure_states(x.samples())?;
-        let plan = self.plan(Purpose::Train, x.samples(), &sample, None)?;
+        let plan = self.plan(Purpose::Train, x.samples(), &shapes, None)?;
         self.clear_sums()?;
         let step = self.next_step(0);
         self.run_batch(&plan, &x, Some(&y), step)?;

@@ -23,7 +23,7 @@ impl Model {
     pub fn forecast<'a>(&mut self, known: impl Into<HostArray<'a>>, steps: usize) -> Result<ArrayD<f32>> {
         let known = known.into();
         let features = self.feedback_features(steps)?;
-        if let Some(node) = self.nodes.iter().find(|n| !n.layer.is_stepwise()) {
+        if let Some(node) = self.nodes.iter().find(|n| !n.layer.kind().is_stepwise()) {
             let problem =
                 "it needs whole sequences, so the model can not go on step by step; use forecast_window";
             return Err(Error::invalid(format!("forecast by state: layer {}", node.name), problem));
@@ -35,9 +35,9 @@ impl Model {
             return Err(Error::shape("known sequence", expected, known.shape.as_slice()));
         }
         let (batch, time) = (known.shape[0], known.shape[1]);
-        let set = StateSet::zeros(&self.device, batch, &self.recurrent_layers(|_| true))?;
+        let set = StateSet::zeros(&self.device, batch, &self.parts, |_| true)?;
         let slices = set.slices();
-        let seed = self.architecture.seed;
+        let seed = self.graph.seed;
         let (n, device) = (batch * features, self.device.clone());
         let next = device.alloc(n)?;
         let results = device.alloc(steps * n)?;
@@ -46,7 +46,7 @@ impl Model {
         let mut l = Lowering::new(&device, batch, false, seed, &slices);
         let (input, values) = feed(&mut l, &known.shape[1..], None)?;
         let x = l.input(values, vec![time, features], false);
-        let y = l.forward(&self.nodes, x)?;
+        let y = l.forward(&self.graph, &self.nodes, vec![x])?.swap_remove(0);
         let last = y.data.part(y.data.len - n, n);
         l.emit(Op::Copy { x: last, y: next.all() });
         l.emit(Op::StoreStep { stride: n, x: last, seq: results.all() });
@@ -56,7 +56,7 @@ impl Model {
         let fed = l.buffer(n)?;
         l.emit(Op::Copy { x: next.all(), y: fed });
         let x = l.input(fed, vec![1, features], false);
-        let y = l.forward(&self.nodes, x)?;
+        let y = l.forward(&self.graph, &self.nodes, vec![x])?.swap_remove(0);
         l.emit(Op::Copy { x: y.data, y: next.all() });
         l.emit(Op::StoreStep { stride: n, x: y.data, seq: results.all() });
         let one_step = l.finish();
@@ -82,7 +82,7 @@ impl Model {
     ) -> Result<ArrayD<f32>> {
         let known = known.into();
         let features = self.feedback_features(steps)?;
-        let sample = self.check_input("known sequence", &known.shape)?;
+        let sample = self.check_shapes("known sequence", &[&known.shape])?.swap_remove(0);
         let (batch, time) = (known.samples(), sample[0]);
         let empty = Default::default();
         let device = self.device.clone();
@@ -90,13 +90,13 @@ impl Model {
         let window = device.alloc(time * n)?;
         let results = device.alloc(steps * n)?;
 
-        let mut l = Lowering::new(&device, batch, false, self.architecture.seed, &empty);
+        let mut l = Lowering::new(&device, batch, false, self.graph.seed, &empty);
         let (input, values) = feed(&mut l, &sample, None)?;
         l.emit(Op::Copy { x: values, y: window.all() });
         let start = l.finish();
-        let mut l = Lowering::new(&device, batch, false, self.architecture.seed, &empty);
+        let mut l = Lowering::new(&device, batch, false, self.graph.seed, &empty);
         let x = l.input(window.all(), sample.clone(), false);
-        let y = l.forward(&self.nodes, x)?;
+        let y = l.forward(&self.graph, &self.nodes, vec![x])?.swap_remove(0);
         let last = y.data.part(y.data.len - n, n);
         let shifted = l.buffer(time * n)?;
         l.emit(Op::StoreStep { stride: n, x: last, seq: results.all() });
@@ -129,6 +129,9 @@ impl Model {
     /// Features of input and output, which must be as many.
     fn feedback_features(&self, steps: usize) -> Result<usize> {
         let (input, output) = (self.input_shape(), self.output_shape());
+        if self.graph.inputs.len() != 1 || self.graph.outputs.len() != 1 {
+            return Err(Error::invalid("forecast", "the model must have one input and one output"));
+        }
         let features = input.last().copied().flatten();
         if input.len() != 2 || features != output.last().copied().flatten() {
             return Err(Error::invalid(
@@ -137,7 +140,7 @@ impl Model {
                     "outputs become inputs, so the model must give as many features as it takes: it takes {} and \
                      gives {}",
                     crate::error::AsShape::text(&input),
-                    crate::error::AsShape::text(&output)
+                    crate::error::AsShape::text(&output.as_slice())
                 ),
             ));
         }

@@ -1,29 +1,44 @@
 //! From layers to device operations: the forward pass is emitted as the layers are walked, each layer leaves on a tape
 //! how its gradient is computed, and the tape is emitted last to first.
 
+use super::graph::{Edge, Graph};
 use crate::Result;
-use crate::device::{Buffer, Device, Op, Slice};
+use crate::device::{Buffer, Device, IndexBuffer, IndexSlice, Op, Slice};
 use crate::layer::Layer;
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::Cell;
 use std::collections::HashMap;
 
-/// A layer in its place in a model.
+/// A layer in its place in a model, or a part of a layer that is itself one.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// place in the model, from 0; tells random streams and states apart
-    pub index: usize,
     pub name: String,
     pub layer: Layer,
-    /// shape of one output sample
-    pub output: Vec<Option<usize>>,
-    /// where the weights stand, and their gradients, in the layer's order
+    /// where the weights stand, and their gradients, in the layer's order; no gradients where it is not trained
     pub weights: Vec<Slice>,
     pub gradients: Vec<Slice>,
+    /// index of the first recurrent part among those of the model; `None` where nothing keeps states for it
+    pub part: Option<usize>,
 }
 
-/// A value between layers: `[features]` per sample as `[batch, features]`, `[time, features]` as
-/// `[time, batch, features]`.
+impl Node {
+    /// A part of the layer with `weights` of its weights and its recurrent parts from `part` on.
+    pub fn part(&self, weights: std::ops::Range<usize>, part: usize) -> Node {
+        Node {
+            name: self.name.clone(),
+            layer: self.layer.clone(),
+            gradients: if self.gradients.is_empty() {
+                Vec::new()
+            } else {
+                self.gradients[weights.clone()].to_vec()
+            },
+            weights: self.weights[weights].to_vec(),
+            part: self.part.map(|first| first + part),
+        }
+    }
+}
+
+/// A value between layers: `[features]` per sample as `[batch, features]`, `[time, ...]` as `[time, batch, ...]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     /// values with the same id share one gradient
@@ -34,14 +49,13 @@ pub(crate) struct Value {
     needs_gradient: bool,
     /// what a softmax made this value from: a cross-entropy is computed from there
     pub logits: Option<Box<Value>>,
+    /// step flags `[time, batch]`: which steps of which samples are there, and where a state starts anew
+    pub mask: Option<IndexSlice>,
 }
 
-/// The states that one recurrent layer starts from and leaves its last states in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StateSlices {
-    pub h: Slice,
-    pub c: Option<Slice>,
-}
+/// Where the states of the recurrent parts of a model stand, by part: the states that a run starts from and leaves its
+/// last ones in.
+pub(crate) type StateSlices = HashMap<usize, Vec<Slice>>;
 
 type Backward<'a> = Box<dyn FnOnce(&mut Lowering<'a>) -> Result<()> + 'a>;
 
@@ -49,47 +63,52 @@ type Backward<'a> = Box<dyn FnOnce(&mut Lowering<'a>) -> Result<()> + 'a>;
 pub(crate) struct Lowering<'a> {
     device: &'a Device,
     batch: usize,
+    /// dropout drops
     training: bool,
+    /// what is emitted now has a backward pass
+    recording: bool,
     seed: u64,
-    states: &'a HashMap<usize, StateSlices>,
+    states: &'a StateSlices,
     /// gradients of the start states are wanted
     state_gradients: bool,
     ops: Vec<Op>,
     buffers: Vec<Buffer>,
+    index_buffers: Vec<IndexBuffer>,
     tape: Vec<Backward<'a>>,
     gradients: HashMap<usize, Slice>,
-    start_state_gradients: HashMap<usize, StateSlices>,
+    /// the resident states that a run started from, as values
+    starts: HashMap<usize, Vec<Value>>,
     values: usize,
+    streams: u32,
 }
 
 /// A finished list of operations with the buffers it lives in.
 pub(crate) struct Lowered {
     pub ops: Vec<Op>,
     pub buffers: Vec<Buffer>,
-    pub start_state_gradients: HashMap<usize, StateSlices>,
+    pub index_buffers: Vec<IndexBuffer>,
+    /// by part and state, where any gradient has reached it
+    pub start_state_gradients: HashMap<usize, Vec<Option<Slice>>>,
 }
 
 impl<'a> Lowering<'a> {
-    pub fn new(
-        device: &'a Device,
-        batch: usize,
-        training: bool,
-        seed: u64,
-        states: &'a HashMap<usize, StateSlices>,
-    ) -> Self {
+    pub fn new(device: &'a Device, batch: usize, training: bool, seed: u64, states: &'a StateSlices) -> Self {
         Lowering {
             device,
             batch,
             training,
+            recording: training,
             seed,
             states,
             state_gradients: false,
             ops: Vec::new(),
             buffers: Vec::new(),
+            index_buffers: Vec::new(),
             tape: Vec::new(),
             gradients: HashMap::new(),
-            start_state_gradients: HashMap::new(),
+            starts: HashMap::new(),
             values: 0,
+            streams: 0,
         }
     }
 
@@ -102,9 +121,28 @@ impl<'a> Lowering<'a> {
         self.batch
     }
 
-    /// The backward pass will run, and dropout drops.
+    /// Runs `f` as if the batch had `batch` samples.
+    pub fn with_batch<R>(&mut self, batch: usize, f: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = std::mem::replace(&mut self.batch, batch);
+        let result = f(self);
+        self.batch = outer;
+        result
+    }
+
+    /// Dropout drops.
     pub fn training(&self) -> bool {
         self.training
+    }
+
+    /// What is emitted now has a backward pass.
+    pub fn recording(&self) -> bool {
+        self.recording
+    }
+
+    /// A stream of random numbers of its own, the same at each lowering of a model.
+    pub fn stream(&mut self) -> u32 {
+        self.streams += 1;
+        self.streams - 1
     }
 
     /// Batches change their axes on the way to and from the host.
@@ -116,9 +154,19 @@ impl<'a> Lowering<'a> {
         self.seed
     }
 
-    /// States that the layer at `index` carries on from, if any.
-    pub fn state(&self, index: usize) -> Option<StateSlices> {
-        self.states.get(&index).copied()
+    /// Where the states of a part stand that it starts from and leaves its last states in, if they are kept.
+    pub fn states(&self, part: Option<usize>) -> Option<Vec<Slice>> {
+        self.states.get(&part?).cloned()
+    }
+
+    /// The kept states of a part as values that a run starts from, `sizes` values per sample each.
+    pub fn start_states(&mut self, part: Option<usize>, sizes: &[usize]) -> Option<Vec<Value>> {
+        let slices = self.states(part)?;
+        let wanted = self.state_gradients;
+        let values: Vec<Value> =
+            slices.iter().zip(sizes).map(|(&s, &n)| self.input(s, vec![n], wanted)).collect();
+        self.starts.insert(part?, values.clone());
+        Some(values)
     }
 
     pub fn saved_len(&self, cell: Cell, shape: RecurrentShape) -> usize {
@@ -137,20 +185,40 @@ impl<'a> Lowering<'a> {
         Ok(slice)
     }
 
+    /// A buffer of step flags or indices that lives as long as the program.
+    pub fn index_buffer(&mut self, len: usize) -> Result<IndexSlice> {
+        let buffer = self.device.alloc_index(len)?;
+        let slice = buffer.all();
+        self.index_buffers.push(buffer);
+        Ok(slice)
+    }
+
     /// A buffer used within the backward pass only.
     pub fn scratch(&mut self, len: usize) -> Result<Slice> {
         self.buffer(len)
     }
 
+    /// Room for weight gradients that nobody reads, as disjoint parts of one buffer.
+    pub fn unused_gradients(&mut self, lens: Vec<usize>) -> Result<Vec<Slice>> {
+        let room = |len: usize| len.next_multiple_of(super::weights::ALIGN);
+        let all = self.scratch(lens.iter().map(|&len| room(len)).sum())?;
+        let mut at = 0;
+        let part = |len: usize| {
+            at += room(len);
+            all.part(at - room(len), len)
+        };
+        Ok(lens.into_iter().map(part).collect())
+    }
+
     /// A new value standing at `data`.
     pub fn value(&mut self, data: Slice, shape: Vec<usize>) -> Value {
         self.values += 1;
-        Value { id: self.values, data, shape, needs_gradient: self.training, logits: None }
+        Value { id: self.values, data, shape, needs_gradient: self.recording, logits: None, mask: None }
     }
 
     /// A value from outside, whose gradient may not be wanted.
     pub fn input(&mut self, data: Slice, shape: Vec<usize>, needs_gradient: bool) -> Value {
-        Value { needs_gradient: needs_gradient && self.training, ..self.value(data, shape) }
+        Value { needs_gradient: needs_gradient && self.recording, ..self.value(data, shape) }
     }
 
     /// The same value, seen in another shape.
@@ -160,7 +228,7 @@ impl<'a> Lowering<'a> {
 
     /// Puts `f` on the tape.
     pub fn backward(&mut self, f: impl FnOnce(&mut Lowering<'a>) -> Result<()> + 'a) {
-        if self.training {
+        if self.recording {
             self.tape.push(Box::new(f));
         }
     }
@@ -170,21 +238,29 @@ impl<'a> Lowering<'a> {
         self.gradients.get(&value.id).copied()
     }
 
+    /// Where to write the gradient of `x`; `None` where it is not wanted. What is written there counts once
+    /// [`arrived`](Self::arrived) is called.
+    pub fn wanted(&mut self, x: &Value) -> Result<Option<Slice>> {
+        if x.needs_gradient { Ok(Some(self.scratch(x.data.len)?)) } else { Ok(None) }
+    }
+
+    /// The gradient of `x` stands at `at`: it is added to what has come before.
+    pub fn arrived(&mut self, x: &Value, at: Option<Slice>) {
+        let Some(at) = at else { return };
+        match self.gradients.get(&x.id).copied() {
+            Some(sum) => self.emit(Op::AddAssign { x: at, y: sum }),
+            None => {
+                self.gradients.insert(x.id, at);
+            }
+        }
+    }
+
     /// Lets `f` write the gradient of `x` into the slice it is given (`None` where it is not wanted), and adds it to
     /// what has come there before.
     pub fn propagate(&mut self, x: &Value, f: impl FnOnce(&mut Self, Option<Slice>)) -> Result<()> {
-        if !x.needs_gradient {
-            f(self, None);
-            return Ok(());
-        }
-        let to = self.scratch(x.data.len)?;
-        f(self, Some(to));
-        match self.gradients.get(&x.id).copied() {
-            Some(sum) => self.emit(Op::AddAssign { x: to, y: sum }),
-            None => {
-                self.gradients.insert(x.id, to);
-            }
-        }
+        let to = self.wanted(x)?;
+        f(self, to);
+        self.arrived(x, to);
         Ok(())
     }
 
@@ -202,25 +278,25 @@ impl<'a> Lowering<'a> {
         Ok(Some(sum))
     }
 
-    /// Where the gradients of a layer's start states go, if they are wanted.
-    pub fn state_gradient(
-        &mut self,
-        index: usize,
-        len: usize,
-        has_c: bool,
-    ) -> Result<(Option<Slice>, Option<Slice>)> {
-        if !self.state_gradients {
-            return Ok((None, None));
+    /// Walks the layers forward and gives the outputs.
+    pub fn forward(&mut self, graph: &Graph, nodes: &[Node], inputs: Vec<Value>) -> Result<Vec<Value>> {
+        let mut made: Vec<Vec<Value>> = Vec::with_capacity(graph.calls.len());
+        let at = |made: &[Vec<Value>], edge: &Edge| match *edge {
+            Edge::Input(i) => inputs[i].clone(),
+            Edge::Output { call, output } => made[call][output].clone(),
+        };
+        for call in &graph.calls {
+            let node = &nodes[call.layer];
+            let args: Vec<Value> = call.inputs.iter().map(|edge| at(&made, edge)).collect();
+            // Nothing behind this call is trained: no backward pass, and nothing saved for it.
+            let idle = node.gradients.is_empty() && !args.iter().any(|x| x.needs_gradient);
+            let outer = self.recording;
+            self.recording &= !idle || self.state_gradients;
+            let outputs = node.layer.kind().lower(self, node, &args);
+            self.recording = outer;
+            made.push(outputs?);
         }
-        let h = self.buffer(len)?;
-        let c = if has_c { Some(self.buffer(len)?) } else { None };
-        self.start_state_gradients.insert(index, StateSlices { h, c });
-        Ok((Some(h), c))
-    }
-
-    /// Walks the layers forward.
-    pub fn forward(&mut self, nodes: &[Node], input: Value) -> Result<Value> {
-        nodes.iter().try_fold(input, |x, node| node.layer.kind().lower(self, node, x))
+        Ok(graph.outputs.iter().map(|edge| at(&made, edge)).collect())
     }
 
     /// Emits the backward pass.
@@ -232,6 +308,16 @@ impl<'a> Lowering<'a> {
     }
 
     pub fn finish(self) -> Lowered {
-        Lowered { ops: self.ops, buffers: self.buffers, start_state_gradients: self.start_state_gradients }
+        let gradient = |value: &Value| self.gradients.get(&value.id).copied();
+        let start_state_gradients = self.starts.iter();
+        let start_state_gradients = start_state_gradients
+            .map(|(&part, values)| (part, values.iter().map(gradient).collect()))
+            .collect();
+        Lowered {
+            ops: self.ops,
+            buffers: self.buffers,
+            index_buffers: self.index_buffers,
+            start_state_gradients,
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! Programs recorded for a model, one per purpose and shape, kept for the next batch of that shape.
 
-use super::dataset::{Dataset, TargetShape};
+use super::dataset::Dataset;
 use super::lowering::{Lowered, Lowering, StateSlices, Value};
 use super::{Counters, Model};
-use crate::device::{Buffer, Op, Port, Program, Slice};
-use crate::train::Loss;
-use crate::{HostArray, Result};
+use crate::Result;
+use crate::array::Arrays;
+use crate::device::{Buffer, IndexBuffer, Op, Port, Program, Slice};
 use rnn_shaders::vocabulary::StepParams;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What a program does with a batch.
@@ -26,8 +25,8 @@ pub(super) enum Purpose {
 pub(super) struct Key {
     pub purpose: Purpose,
     pub batch: usize,
-    /// shape of one input sample
-    pub sample: Vec<usize>,
+    /// shape of one sample of each input
+    pub samples: Vec<Vec<usize>>,
     /// the data set batches are gathered from; `None` when each batch is handed over by itself
     pub dataset: Option<u64>,
 }
@@ -35,12 +34,12 @@ pub(super) struct Key {
 /// A recorded program and its buffers.
 pub(super) struct Plan {
     pub program: Program,
-    /// where a batch goes in when it is handed over by itself
-    pub x: Port,
-    pub y: Option<Port>,
-    /// predictions: of the batch, or of the whole data set
-    pub output: Option<Port>,
-    _buffers: Vec<Buffer>,
+    /// where a batch goes in when it is handed over by itself: one for each input, and for each output's target
+    pub x: Vec<Port>,
+    pub y: Vec<Port>,
+    /// predictions of each output: of the batch, or of the whole data set
+    pub outputs: Vec<Port>,
+    _buffers: (Vec<Buffer>, Vec<IndexBuffer>),
 }
 
 /// The most recently used plans.
@@ -95,10 +94,10 @@ impl Model {
         &mut self,
         purpose: Purpose,
         batch: usize,
-        sample: &[usize],
+        samples: &[Vec<usize>],
         dataset: Option<&Dataset>,
     ) -> Result<Arc<Plan>> {
-        let key = Key { purpose, batch, sample: sample.to_vec(), dataset: dataset.map(|d| d.id) };
+        let key = Key { purpose, batch, samples: samples.to_vec(), dataset: dataset.map(|d| d.id) };
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan);
         }
@@ -107,105 +106,45 @@ impl Model {
         Ok(self.plans.insert(key, plan))
     }
 
-    fn record(
-        &self,
-        key: &Key,
-        dataset: Option<&Dataset>,
-        states: &HashMap<usize, StateSlices>,
-    ) -> Result<Plan> {
+    fn record(&self, key: &Key, dataset: Option<&Dataset>, states: &StateSlices) -> Result<Plan> {
         let training = key.purpose == Purpose::Train;
-        let mut l = Lowering::new(&self.device, key.batch, training, self.architecture.seed, states);
+        let mut l = Lowering::new(&self.device, key.batch, training, self.graph.seed, states);
         if let (true, Some(grads)) = (training, &self.grads) {
             l.emit(Op::Fill { value: 0.0, y: grads.all() });
         }
-        let (x_in, x) = feed(&mut l, &key.sample, dataset.map(|d| (d, d.x.all())))?;
-        let x = l.input(x, key.sample.clone(), false);
-        let y = l.forward(&self.nodes, x)?;
-        let (mut target, mut output) = (None, None);
+        let (mut x, mut inputs) = (Vec::new(), Vec::new());
+        for (i, sample) in key.samples.iter().enumerate() {
+            let (port, data) = feed(&mut l, sample, dataset.map(|d| (d, d.x[i].all())))?;
+            x.push(port);
+            inputs.push(l.input(data, sample.clone(), false));
+        }
+        let values = l.forward(&self.graph, &self.nodes, inputs)?;
+        let (mut y, mut outputs) = (Vec::new(), Vec::new());
         if key.purpose == Purpose::Predict {
-            output = Some(l.collect_output(&y, dataset.map(|d| d.samples))?);
+            let samples = dataset.map(|d| d.samples);
+            outputs = values.iter().map(|v| l.collect_output(v, samples)).collect::<Result<_>>()?;
         } else {
-            target = Some(self.lower_scores(&mut l, &y, dataset, training)?);
+            y = self.lower_scores(&mut l, &values, dataset, training)?;
         }
         if training {
             l.unwind()?;
-            if let (Some(training), Some(grads)) = (&self.training, &self.grads) {
-                training.update_ops(self.params.all(), grads.all()).into_iter().for_each(|op| l.emit(op));
-            }
+            self.update_ops()?.into_iter().for_each(|op| l.emit(op));
         }
-        let Lowered { ops, buffers, .. } = l.finish();
-        Ok(Plan { program: self.device.compile(ops)?, x: x_in, y: target, output, _buffers: buffers })
-    }
-
-    /// Loss and metrics of the output, added to the running sums; the loss's gradient when training.
-    fn lower_scores(
-        &self,
-        l: &mut Lowering<'_>,
-        output: &Value,
-        dataset: Option<&Dataset>,
-        training: bool,
-    ) -> Result<Port> {
-        let compiled = self.compiled("training")?;
-        let loss = compiled.config.loss;
-        let classes = *output.shape.last().unwrap_or(&1);
-        let target_shape = TargetShape::new(&output.shape, loss);
-        let target_sample = match output.shape.len() {
-            2 => vec![target_shape.rows, target_shape.cols],
-            _ => vec![target_shape.cols],
-        };
-        let source = dataset.and_then(|d| Some((d, d.y.as_ref()?.all())));
-        let (target_in, target) = feed(l, &target_sample, source)?;
-        let rows = output.data.len / classes;
-        // Cross-entropy of a softmax is computed from the softmax's input: exact where probabilities round to 0.
-        let (pred, loss) = match (&output.logits, loss) {
-            (Some(logits), Loss::CategoricalCrossentropy { from_logits: false }) => {
-                (logits.as_ref(), Loss::CategoricalCrossentropy { from_logits: true })
-            }
-            (Some(logits), Loss::SparseCategoricalCrossentropy { from_logits: false }) => {
-                (logits.as_ref(), Loss::SparseCategoricalCrossentropy { from_logits: true })
-            }
-            _ => (output, loss),
-        };
-        let scores = l.buffer(rows)?;
-        let sums = compiled.sums.all();
-        let metrics = compiled.config.metrics.iter().map(|m| (output.data, m.score(loss, classes)));
-        for (i, (pred, score)) in std::iter::once((pred.data, loss.score())).chain(metrics).enumerate() {
-            l.emit(Op::ScoreForward { score, rows, cols: classes, pred, target, weights: None, out: scores });
-            l.emit(Op::AccumulateMean { x: scores, acc: sums.part(2 * i, 2) });
-        }
-        if training {
-            let (data, scale) = (pred.data, 1.0 / rows as f32);
-            l.propagate(pred, |l, to| {
-                if let Some(dpred) = to {
-                    let score = loss.score();
-                    let (cols, pred) = (classes, data);
-                    l.emit(Op::ScoreBackward {
-                        score,
-                        rows,
-                        cols,
-                        pred,
-                        target,
-                        weights: None,
-                        scale,
-                        dpred,
-                    });
-                }
-            })?;
-        }
-        Ok(target_in)
+        let Lowered { ops, buffers, index_buffers, .. } = l.finish();
+        Ok(Plan { program: self.device.compile(ops)?, x, y, outputs, _buffers: (buffers, index_buffers) })
     }
 
     /// Writes a batch to where its plan takes it from, and runs the plan.
     pub(super) fn run_batch(
         &self,
         plan: &Plan,
-        x: &HostArray<'_>,
-        y: Option<&HostArray<'_>>,
+        x: &Arrays<'_>,
+        y: Option<&Arrays<'_>>,
         step: StepParams,
     ) -> Result<()> {
-        plan.x.write(&self.device, &x.data)?;
-        if let (Some(to), Some(y)) = (plan.y, y) {
-            to.write(&self.device, &y.data)?;
+        let targets = plan.y.iter().zip(y.map_or(&[][..], |y| &y.0));
+        for (to, array) in plan.x.iter().zip(&x.0).chain(targets) {
+            to.write(&self.device, &array.data)?;
         }
         self.device.run(&plan.program, &[step])
     }
@@ -232,15 +171,30 @@ pub(super) fn feed(
     Ok((Port::new(written, batch, time, features, swaps), values))
 }
 
-/// `(time, features)` of a sample; a vector is one step.
+/// `(time, values per step)` of a sample; a vector is one step.
 fn steps_and_features(sample: &[usize]) -> (usize, usize) {
-    match *sample {
-        [time, features] => (time, features),
+    match sample {
+        [time, rest @ ..] if !rest.is_empty() => (*time, rest.iter().product()),
         _ => (1, sample.iter().product()),
     }
 }
 
 impl Lowering<'_> {
+    /// Ports and values of a batch's inputs, handed over by themselves.
+    pub(super) fn feed_inputs(
+        &mut self,
+        samples: &[Vec<usize>],
+        needs_gradient: bool,
+    ) -> Result<(Vec<Port>, Vec<Value>)> {
+        let (mut ports, mut values) = (Vec::new(), Vec::new());
+        for sample in samples {
+            let (port, data) = feed(self, sample, None)?;
+            ports.push(port);
+            values.push(self.input(data, sample.clone(), needs_gradient));
+        }
+        Ok((ports, values))
+    }
+
     fn swapped(&mut self, x: Slice, a: usize, b: usize, f: usize) -> Result<Slice> {
         if a == 1 || b == 1 {
             return Ok(x);

@@ -4,8 +4,8 @@ use super::dataset::Dataset;
 use super::plan::Purpose;
 use super::state::{LayerState, StateSet};
 use super::{Model, lowering::Lowering};
-use crate::array::array;
-use crate::{Error, HostArray, Result, Tensor};
+use crate::array::{Arrays, array};
+use crate::{Error, Result, Tensor};
 use ndarray::ArrayD;
 
 /// Full batches and the rest: (batch size, first sample of each batch).
@@ -20,13 +20,23 @@ pub(super) fn batches(
 }
 
 impl Model {
-    /// Outputs for `x`, `[samples, ...]`, in batches of 32 (of the fixed batch size if the model has one).
+    /// Output for `x`, `[samples, ...]`, in batches of 32 (of the fixed batch size if the model has one).
     ///
     /// Stateful layers carry their states from batch to batch and on into the next call.
     ///
     /// # Errors
-    /// When the shape does not fit, the batch size is not the one whose states are kept, or the device fails.
-    pub fn predict<'a>(&mut self, x: impl Into<HostArray<'a>>) -> Result<ArrayD<f32>> {
+    /// When the shape does not fit, the batch size is not the one whose states are kept, the model has several outputs
+    /// ([`predict_outputs`](Self::predict_outputs) gives them all), or the device fails.
+    pub fn predict<'a>(&mut self, x: impl Into<Arrays<'a>>) -> Result<ArrayD<f32>> {
+        self.one_output("predict", "predict_outputs")?;
+        Ok(self.predict_outputs(x)?.swap_remove(0))
+    }
+
+    /// All outputs for `x`, in batches as [`predict`](Self::predict) does it.
+    ///
+    /// # Errors
+    /// As `predict`.
+    pub fn predict_outputs<'a>(&mut self, x: impl Into<Arrays<'a>>) -> Result<Vec<ArrayD<f32>>> {
         let x = x.into();
         let batch = self.default_batch(x.samples());
         self.predict_batched(&x, batch)
@@ -38,61 +48,75 @@ impl Model {
     /// As `predict`.
     pub fn predict_with_batch_size<'a>(
         &mut self,
-        x: impl Into<HostArray<'a>>,
+        x: impl Into<Arrays<'a>>,
         batch_size: usize,
     ) -> Result<ArrayD<f32>> {
-        let x = x.into();
         if batch_size == 0 {
             return Err(Error::invalid("batch_size", "must be at least 1"));
         }
-        self.predict_batched(&x, batch_size)
+        self.one_output("predict", "predict_outputs")?;
+        Ok(self.predict_batched(&x.into(), batch_size)?.swap_remove(0))
     }
 
     /// All of `x` as one batch.
     ///
     /// # Errors
     /// As `predict`.
-    pub fn predict_on_batch<'a>(&mut self, x: impl Into<HostArray<'a>>) -> Result<ArrayD<f32>> {
+    pub fn predict_on_batch<'a>(&mut self, x: impl Into<Arrays<'a>>) -> Result<ArrayD<f32>> {
+        self.one_output("predict_on_batch", "predict_outputs")?;
         let x = x.into();
         let samples = x.samples().max(1);
-        self.predict_batched(&x, samples)
+        Ok(self.predict_batched(&x, samples)?.swap_remove(0))
     }
 
-    fn predict_batched(&mut self, x: &HostArray<'_>, batch_size: usize) -> Result<ArrayD<f32>> {
-        let sample = self.check_input("x", &x.shape)?;
+    fn predict_batched(&mut self, x: &Arrays<'_>, batch_size: usize) -> Result<Vec<ArrayD<f32>>> {
+        let shapes = self.check_inputs("x", x)?;
         let samples = x.samples();
-        let mut shape = vec![samples];
-        shape.extend(self.concrete_output(&sample));
+        let outputs = self.concrete_outputs(&shapes)?;
         self.check_whole_batches("x", samples, batch_size)?;
+        let shaped = |(sample, values): (&Vec<usize>, Vec<f32>)| {
+            let mut shape = vec![samples];
+            shape.extend(sample);
+            array(&shape, values)
+        };
         if samples <= batch_size {
             self.ensure_states(samples)?;
-            let plan = self.plan(Purpose::Predict, samples, &sample, None)?;
+            let plan = self.plan(Purpose::Predict, samples, &shapes, None)?;
             self.run_batch(&plan, x, None, self.counters.inference(0))?;
             self.states_are_fresh = false;
-            let output = plan.output.expect("a prediction has an output");
-            let values = output.read(&self.device)?;
-            return Ok(array(&shape, values));
+            let values = plan.outputs.iter().map(|output| output.read(&self.device));
+            return outputs
+                .iter()
+                .zip(values)
+                .map(|(sample, values)| Ok(shaped((sample, values?))))
+                .collect();
         }
         let dataset = Dataset::upload(self, x, None)?;
-        let values = self.predict_dataset(&dataset, batch_size);
+        let values = self.predict_dataset(&dataset, batch_size, outputs.len());
         self.plans.forget(dataset.id);
-        Ok(array(&shape, values?))
+        Ok(outputs.iter().zip(values?).map(shaped).collect())
     }
 
-    /// One read-back for each of the two batch sizes.
-    fn predict_dataset(&mut self, dataset: &Dataset, batch_size: usize) -> Result<Vec<f32>> {
-        let mut values: Vec<f32> = Vec::new();
+    /// One read-back of each output for each of the two batch sizes.
+    fn predict_dataset(
+        &mut self,
+        dataset: &Dataset,
+        batch_size: usize,
+        outputs: usize,
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut values: Vec<Vec<f32>> = vec![Vec::new(); outputs];
         for (batch, starts) in batches(dataset.samples, batch_size) {
             self.ensure_states(batch)?;
-            let plan = self.plan(Purpose::Predict, batch, &dataset.sample, Some(dataset))?;
+            let plan = self.plan(Purpose::Predict, batch, &dataset.shapes, Some(dataset))?;
             let steps: Vec<_> = starts.map(|start| self.counters.inference(start)).collect();
             self.device.run(&plan.program, &steps)?;
             self.states_are_fresh = false;
-            let output = plan.output.expect("a prediction has an output");
-            let per_sample = output.len() / dataset.samples;
-            let (from, count) = (steps[0].cursor as usize, batch * steps.len());
-            let part = output.slice().part(from * per_sample, count * per_sample);
-            values.extend(self.device.engine().read(part)?);
+            for (output, values) in plan.outputs.iter().zip(&mut values) {
+                let per_sample = output.len() / dataset.samples;
+                let (from, count) = (steps[0].cursor as usize, batch * steps.len());
+                let part = output.slice().part(from * per_sample, count * per_sample);
+                values.extend(self.device.engine().read(part)?);
+            }
         }
         Ok(values)
     }
@@ -103,22 +127,38 @@ impl Model {
     /// # Errors
     /// As `predict`; also when `x` lives on another device.
     pub fn predict_tensor(&mut self, x: &Tensor) -> Result<Tensor> {
-        if !x.device().is_same(&self.device) {
+        self.one_output("predict_tensor", "predict_tensors")?;
+        Ok(self.predict_tensors(&[x])?.swap_remove(0))
+    }
+
+    /// As [`predict_tensor`](Self::predict_tensor), of several inputs and outputs.
+    ///
+    /// # Errors
+    /// As `predict_tensor`.
+    pub fn predict_tensors(&mut self, x: &[&Tensor]) -> Result<Vec<Tensor>> {
+        if let Some(x) = x.iter().find(|x| !x.device().is_same(&self.device)) {
             let problem = format!("it lives on another device than the model ({})", self.device.name());
             return Err(Error::invalid(format!("{x:?}"), problem));
         }
-        let sample = self.check_input("x", x.shape())?;
-        let samples = x.shape()[0];
-        let mut shape = vec![samples];
-        shape.extend(self.concrete_output(&sample));
+        let inputs: Vec<&[usize]> = x.iter().map(|x| x.shape()).collect();
+        let shapes = self.check_shapes("x", &inputs)?;
+        let samples = inputs[0][0];
         self.ensure_states(samples)?;
-        let plan = self.plan(Purpose::Predict, samples, &sample, None)?;
-        let y = Tensor::zeros(&self.device, &shape)?;
-        plan.x.take(&self.device, x)?;
+        let plan = self.plan(Purpose::Predict, samples, &shapes, None)?;
+        for (port, x) in plan.x.iter().zip(x) {
+            port.take(&self.device, x)?;
+        }
         self.device.run(&plan.program, &[self.counters.inference(0)])?;
         self.states_are_fresh = false;
-        plan.output.expect("a prediction has an output").give(&self.device, &y)?;
-        Ok(y)
+        let mut outputs = Vec::new();
+        for (port, sample) in plan.outputs.iter().zip(self.concrete_outputs(&shapes)?) {
+            let mut shape = vec![samples];
+            shape.extend(sample);
+            let y = Tensor::zeros(&self.device, &shape)?;
+            port.give(&self.device, &y)?;
+            outputs.push(y);
+        }
+        Ok(outputs)
     }
 
     /// Outputs and last states of all recurrent layers, started from `initial` states or from zero.
@@ -130,33 +170,35 @@ impl Model {
     /// When a shape does not fit or the device fails.
     pub fn predict_with_states<'a>(
         &mut self,
-        x: impl Into<HostArray<'a>>,
+        x: impl Into<Arrays<'a>>,
         initial: Option<&[LayerState]>,
     ) -> Result<(ArrayD<f32>, Vec<LayerState>)> {
+        self.one_output("predict_with_states", "a graph whose outputs are the states")?;
         let x = x.into();
-        let sample = self.check_input("x", &x.shape)?;
+        let shapes = self.check_inputs("x", &x)?;
         self.check_batch(x.samples())?;
-        let set = StateSet::zeros(&self.device, x.samples(), &self.recurrent_layers(|_| true))?;
+        let set = StateSet::zeros(&self.device, x.samples(), &self.parts, |_| true)?;
         if let Some(initial) = initial {
             set.write(self, initial)?;
         }
         let slices = set.slices();
-        let mut l = Lowering::new(&self.device, x.samples(), false, self.architecture.seed, &slices);
-        let (input, values) = super::plan::feed(&mut l, &sample, None)?;
-        let value = l.input(values, sample, false);
-        let y = l.forward(&self.nodes, value)?;
+        let mut l = Lowering::new(&self.device, x.samples(), false, self.graph.seed, &slices);
+        let (ports, values) = l.feed_inputs(&shapes, false)?;
+        let y = l.forward(&self.graph, &self.nodes, values)?.swap_remove(0);
         let output = l.collect_output(&y, None)?;
         let lowered = l.finish();
         let program = self.device.compile(lowered.ops)?;
-        input.write(&self.device, &x.data)?;
+        for (port, x) in ports.iter().zip(&x.0) {
+            port.write(&self.device, &x.data)?;
+        }
         self.device.run(&program, &[self.counters.inference(0)])?;
         let mut shape = vec![x.samples()];
         shape.extend(&y.shape);
         let output = array(&shape, output.read(&self.device)?);
         let mut states = set.read(self)?;
-        let returned = self.recurrent_layers(|r| r.return_state);
-        if !returned.is_empty() {
-            states.retain(|s| returned.iter().any(|(i, _)| self.nodes[*i].name == s.layer));
+        let returned = |name: &str| self.parts.iter().any(|p| p.traits.return_state && p.name == name);
+        if self.parts.iter().any(|p| p.traits.return_state) {
+            states.retain(|s| returned(&s.layer));
         }
         Ok((output, states))
     }

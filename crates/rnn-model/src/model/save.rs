@@ -4,7 +4,7 @@
 
 use super::compile::TrainingConfig;
 use super::state::LayerState;
-use super::{Counters, Model, Sequential, weights};
+use super::{Counters, Graph, Model, weights};
 use crate::array::array;
 use crate::device::{Buffer, Slice};
 use crate::files::write_atomically;
@@ -16,14 +16,16 @@ use std::collections::HashMap;
 use std::path::Path;
 
 const KEY: &str = "tidegate";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const SLOTS: [&str; 3] = ["m", "v", "x"];
+/// Names of a layer's states, in order.
+const STATES: [&str; 2] = ["h", "c"];
 
 /// What stands beside the tensors.
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: u32,
-    architecture: Sequential,
+    graph: Graph,
     training: Option<TrainingConfig>,
     counters: Counters,
     transform: Option<SeriesTransform>,
@@ -79,16 +81,15 @@ impl Model {
         let states = self.states.as_ref().filter(|_| with_states && !self.states_are_fresh);
         if let Some(states) = states {
             for state in states.read(self)? {
-                let name = |which: &str| format!("states/{}/{which}", state.layer);
-                let arrays = std::iter::once(("h", &state.h)).chain(state.c.as_ref().map(|c| ("c", c)));
-                tensors.extend(
-                    arrays.map(|(which, a)| Tensor::new(name(which), a.shape(), &HostArray::from(a).data)),
-                );
+                let arrays = state.states.iter().enumerate();
+                tensors.extend(arrays.map(|(i, a)| {
+                    Tensor::new(state_name(&state.layer, i), a.shape(), &HostArray::from(a).data)
+                }));
             }
         }
         let header = Header {
             format: FORMAT,
-            architecture: self.architecture.clone(),
+            graph: self.graph.clone(),
             training: self.training.as_ref().map(|t| t.config.clone()),
             counters: self.counters,
             transform: self.transform.clone(),
@@ -106,7 +107,7 @@ impl Model {
     fn tensors(&self, prefix: &str, whole: Slice) -> Result<Vec<Tensor>> {
         let all = self.device.engine().read(whole)?;
         let tensor = |v: &weights::Variable| {
-            Tensor::new(format!("{prefix}/{}", v.name), &v.shape, &all[v.offset..v.offset + v.len])
+            Tensor::new(format!("{prefix}/{}", v.name), &v.spec.shape, &all[v.offset..v.offset + v.len])
         };
         Ok(self.variables.iter().map(tensor).collect())
     }
@@ -156,10 +157,11 @@ impl Model {
         }
         let header: Header = serde_json::from_str(json)
             .map_err(|e| wrong(format!("damaged description of the model ({e})")))?;
-        let shapes = header.architecture.shapes()?;
-        let (variables, len) = weights::layout(&header.architecture, &shapes)?;
+        let shapes = header.graph.check()?;
+        let (variables, len) = weights::layout(&header.graph, &shapes)?;
         let read = |prefix: &str| -> Result<Vec<f32>> {
-            let parts = variables.iter().map(|v| tensor(&file, &format!("{prefix}/{}", v.name), &v.shape));
+            let parts =
+                variables.iter().map(|v| tensor(&file, &format!("{prefix}/{}", v.name), &v.spec.shape));
             let parts: Vec<&[u8]> = parts.collect::<Result<_>>()?;
             let mut all = vec![0.0; len];
             for (v, bytes) in variables.iter().zip(parts) {
@@ -168,11 +170,11 @@ impl Model {
             Ok(all)
         };
         let values = read("weights")?;
-        let mut model = Model::without_weights(header.architecture.clone(), shapes, device)?;
+        let mut model = Model::without_weights(header.graph, device)?;
         device.engine().write(model.params.all(), &values)?;
         if let Some(config) = header.training {
             config.check()?;
-            model.compile(config.optimizer, config.loss, &config.metrics)?;
+            model.compile_outputs(config.optimizer, &config.goals)?;
             let slots =
                 model.training.as_ref().map(|t| t.slots.each_ref().map(|s| s.as_ref().map(Buffer::all)));
             for (slot, name) in slots.into_iter().flatten().zip(SLOTS) {
@@ -192,18 +194,24 @@ impl Model {
 
     fn read_states(&mut self, file: &SafeTensors<'_>, batch: usize) -> Result<()> {
         let mut states = Vec::new();
-        for (index, traits) in self.recurrent_layers(|r| r.stateful) {
-            let layer = self.nodes[index].name.clone();
-            let shape = [batch, traits.units];
-            let read = |which: &str| -> Result<_> {
-                let bytes = tensor(file, &format!("states/{layer}/{which}"), &shape)?;
+        for part in self.parts.iter().filter(|p| p.traits.stateful) {
+            let read = |(i, &units): (usize, &usize)| -> Result<_> {
+                let shape = [batch, units];
+                let bytes = tensor(file, &state_name(&part.name, i), &shape)?;
                 Ok(array(&shape, floats(bytes)))
             };
-            let h = read("h")?;
-            let c = if traits.states == 2 { Some(read("c")?) } else { None };
-            states.push(LayerState { layer, h, c });
+            let arrays = part.traits.states.iter().enumerate().map(read).collect::<Result<_>>()?;
+            states.push(LayerState { layer: part.name.clone(), states: arrays });
         }
         self.set_states(&states)
+    }
+}
+
+/// `states/lstm/h`
+fn state_name(layer: &str, index: usize) -> String {
+    match STATES.get(index) {
+        Some(name) => format!("states/{layer}/{name}"),
+        None => format!("states/{layer}/{index}"),
     }
 }
 

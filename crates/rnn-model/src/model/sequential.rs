@@ -1,13 +1,17 @@
-//! The architecture of a model: an input shape and a chain of layers. Data only, written into the model file.
+//! The simplest graph: one input and a chain of layers.
 
 use super::Model;
-use crate::layer::{Layer, SampleShape};
-use crate::{Device, Error, Result};
+use super::graph::{Call, Edge, Graph};
+use super::symbol::{SharedLayer, named_inputs, named_layers};
+use crate::layer::SampleShape;
+use crate::{Device, Result};
 use serde::{Deserialize, Serialize};
 
-/// The shape of a model's input: `[batch, time, features]` or `[batch, features]`.
+/// The shape of a model's input: `[batch, time, features]`, `[batch, features]` or another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Input {
+    #[serde(skip)]
+    pub(crate) name: Option<String>,
     pub(crate) batch: Option<usize>,
     pub(crate) sample: SampleShape,
 }
@@ -21,12 +25,29 @@ impl Input {
     /// let any_length = Input::sequence(None, 1).batch(32);
     /// ```
     pub fn sequence(time: impl Into<Option<usize>>, features: usize) -> Self {
-        Input { batch: None, sample: vec![time.into(), Some(features)] }
+        Self::shape(vec![time.into(), Some(features)])
     }
 
     /// Vectors of `features` values.
     pub fn vector(features: usize) -> Self {
-        Input { batch: None, sample: vec![Some(features)] }
+        Self::shape(vec![Some(features)])
+    }
+
+    /// Sequences of `time` whole numbers, any number of them when `None`: token indices for an
+    /// [`Embedding`](crate::layer::Embedding).
+    pub fn tokens(time: impl Into<Option<usize>>) -> Self {
+        Self::shape(vec![time.into()])
+    }
+
+    /// Samples of any shape, `None` where any size does.
+    pub fn shape(sample: impl Into<Vec<Option<usize>>>) -> Self {
+        Input { name: None, batch: None, sample: sample.into() }
+    }
+
+    /// The input's name in a graph of several.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     /// Only batches of `batch` samples.
@@ -48,11 +69,11 @@ impl Input {
 /// assert_eq!(model.count_params(), 4 * (4 + 16 + 4) + 5);
 /// # Ok::<(), rnn_model::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Sequential {
-    pub(crate) input: Input,
-    pub(crate) layers: Vec<Layer>,
-    pub(crate) seed: u64,
+    input: Input,
+    layers: Vec<SharedLayer>,
+    seed: u64,
 }
 
 impl Sequential {
@@ -61,8 +82,8 @@ impl Sequential {
         Sequential { input, layers: Vec::new(), seed: 0 }
     }
 
-    /// Adds a layer at the end.
-    pub fn layer(mut self, layer: impl Into<Layer>) -> Self {
+    /// Adds a layer at the end. A [`SharedLayer`] may give it a name, or keep its weights from being trained.
+    pub fn layer(mut self, layer: impl Into<SharedLayer>) -> Self {
         self.layers.push(layer.into());
         self
     }
@@ -78,28 +99,33 @@ impl Sequential {
     /// # Errors
     /// When a layer does not fit the one before it, an option can not work, or the device lacks memory.
     pub fn build(&self, device: &Device) -> Result<Model> {
-        Model::build(self.clone(), device)
+        self.graph()?.build(device)
     }
 
-    /// Shape of each layer's output sample; the last is the model's.
-    pub(crate) fn shapes(&self) -> Result<Vec<SampleShape>> {
-        if self.layers.is_empty() {
-            return Err(Error::invalid("Sequential", "the model has no layers; add one with layer(...)"));
+    /// The chain as a graph, which can be part of another.
+    ///
+    /// # Errors
+    /// When a layer does not fit the one before it, or an option can not work.
+    pub fn graph(&self) -> Result<Graph> {
+        let mut layers: Vec<SharedLayer> = Vec::new();
+        let mut calls = Vec::new();
+        let mut before = Edge::Input(0);
+        for layer in &self.layers {
+            let at = layers.iter().position(|l| l.id == layer.id).unwrap_or_else(|| {
+                layers.push(layer.clone());
+                layers.len() - 1
+            });
+            calls.push(Call { layer: at, inputs: vec![before] });
+            before = Edge::Output { call: calls.len() - 1, output: 0 };
         }
-        if self.input.batch == Some(0) || self.input.sample.contains(&Some(0)) {
-            return Err(Error::shape(
-                "input of the model",
-                "no axis of size 0",
-                self.input.sample.as_slice(),
-            ));
-        }
-        let mut shape = self.input.sample.clone();
-        self.layers
-            .iter()
-            .map(|layer| {
-                shape = layer.kind().output_shape(&shape)?;
-                Ok(shape.clone())
-            })
-            .collect()
+        let graph = Graph {
+            inputs: named_inputs(vec![self.input.clone()]),
+            layers: named_layers(layers),
+            calls,
+            outputs: vec![before],
+            seed: self.seed,
+        };
+        graph.check()?;
+        Ok(graph)
     }
 }

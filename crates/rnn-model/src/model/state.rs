@@ -1,104 +1,104 @@
 //! States that stay on the device between calls.
 
-use super::{Model, lowering::StateSlices};
+use super::{Model, Part, lowering::StateSlices};
 use crate::array::array;
-use crate::device::{Buffer, Device};
+use crate::device::{Buffer, Device, Slice};
 use crate::layer::RecurrentTraits;
 use crate::{Error, HostArray, Result};
 use ndarray::ArrayD;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-/// The states of one recurrent layer, `[batch, units]` each, as copied to or from the host.
+/// The states of one recurrent layer, or of one direction of a bidirectional one, as copied to or from the host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerState {
-    /// name of the layer
+    /// name of the layer: `lstm`, `bidirectional/forward`
     pub layer: String,
-    /// hidden state
-    pub h: ArrayD<f32>,
-    /// cell state of an LSTM
-    pub c: Option<ArrayD<f32>>,
+    /// `[batch, units]` each: h, and c of an LSTM
+    pub states: Vec<ArrayD<f32>>,
 }
 
-/// The resident states of some layers for one batch size.
+impl LayerState {
+    /// The hidden state.
+    pub fn h(&self) -> &ArrayD<f32> {
+        &self.states[0]
+    }
+
+    /// The cell state of an LSTM.
+    pub fn c(&self) -> Option<&ArrayD<f32>> {
+        self.states.get(1)
+    }
+}
+
+/// The resident states of some recurrent parts for one batch size.
 pub(crate) struct StateSet {
     pub batch: usize,
-    pub layers: BTreeMap<usize, ResidentState>,
-}
-
-pub(crate) struct ResidentState {
-    units: usize,
-    h: Buffer,
-    c: Option<Buffer>,
+    /// by part
+    parts: BTreeMap<usize, Vec<Buffer>>,
 }
 
 impl StateSet {
-    /// Zero states for the given layers.
-    pub fn zeros(device: &Device, batch: usize, layers: &[(usize, RecurrentTraits)]) -> Result<Self> {
-        let resident = |&(index, traits): &(usize, RecurrentTraits)| {
-            let len = batch * traits.units;
-            let h = device.alloc(len)?;
-            let c = if traits.states == 2 { Some(device.alloc(len)?) } else { None };
-            Ok((index, ResidentState { units: traits.units, h, c }))
-        };
-        Ok(StateSet { batch, layers: layers.iter().map(resident).collect::<Result<_>>()? })
+    /// Zero states for the wanted parts.
+    pub fn zeros(
+        device: &Device,
+        batch: usize,
+        parts: &[Part],
+        wanted: impl Fn(&RecurrentTraits) -> bool,
+    ) -> Result<Self> {
+        let mut resident = BTreeMap::new();
+        for (index, part) in parts.iter().enumerate().filter(|(_, p)| wanted(&p.traits)) {
+            let states = part.traits.states.iter().map(|units| device.alloc(batch * units));
+            resident.insert(index, states.collect::<Result<_>>()?);
+        }
+        Ok(StateSet { batch, parts: resident })
     }
 
-    pub fn slices(&self) -> HashMap<usize, StateSlices> {
-        let slices = |s: &ResidentState| StateSlices { h: s.h.all(), c: s.c.as_ref().map(Buffer::all) };
-        self.layers.iter().map(|(&i, s)| (i, slices(s))).collect()
+    pub fn slices(&self) -> StateSlices {
+        self.parts.iter().map(|(&part, states)| (part, states.iter().map(Buffer::all).collect())).collect()
     }
 
     pub fn reset(&self, device: &Device) -> Result<()> {
-        for state in self.layers.values() {
-            for buffer in std::iter::once(&state.h).chain(&state.c) {
-                let all = buffer.all();
-                device.engine().write(all, &vec![0.0; all.len])?;
-            }
+        for state in self.parts.values().flatten() {
+            let all = state.all();
+            device.engine().write(all, &vec![0.0; all.len])?;
         }
         Ok(())
     }
 
     pub fn read(&self, model: &Model) -> Result<Vec<LayerState>> {
-        let read = |buffer: &Buffer, units: usize| -> Result<ArrayD<f32>> {
-            Ok(array(&[self.batch, units], model.device.engine().read(buffer.all())?))
+        let read = |buffer: &Buffer| -> Result<ArrayD<f32>> {
+            let all = buffer.all();
+            Ok(array(&[self.batch, all.len / self.batch], model.device.engine().read(all)?))
         };
-        self.layers
-            .iter()
-            .map(|(&index, state)| {
-                Ok(LayerState {
-                    layer: model.nodes[index].name.clone(),
-                    h: read(&state.h, state.units)?,
-                    c: state.c.as_ref().map(|c| read(c, state.units)).transpose()?,
-                })
-            })
-            .collect()
+        let state = |(&part, states): (&usize, &Vec<Buffer>)| {
+            let layer = model.parts[part].name.clone();
+            Ok(LayerState { layer, states: states.iter().map(read).collect::<Result<_>>()? })
+        };
+        self.parts.iter().map(state).collect()
     }
 
     /// Writes all states; checks every one before the first is written.
     pub fn write(&self, model: &Model, states: &[LayerState]) -> Result<()> {
-        if states.len() != self.layers.len() {
+        if states.len() != self.parts.len() {
+            let names: Vec<&str> = self.parts.keys().map(|&p| model.parts[p].name.as_str()).collect();
             return Err(Error::Shape {
                 what: "states".into(),
-                expected: format!("those of {} layers", self.layers.len()),
+                expected: format!("those of {} layers ({})", names.len(), names.join(", ")),
                 got: format!("{}", states.len()),
             });
         }
-        let mut writes = Vec::new();
-        for (given, (&index, own)) in states.iter().zip(&self.layers) {
-            let name = &model.nodes[index].name;
-            let expected = [self.batch, own.units];
-            if given.c.is_some() != own.c.is_some() {
-                let problem = if own.c.is_some() { "an LSTM needs h and c" } else { "this layer has no c" };
+        let mut writes: Vec<(Slice, HostArray<'_>)> = Vec::new();
+        for (given, (&part, own)) in states.iter().zip(&self.parts) {
+            let name = &model.parts[part].name;
+            if given.states.len() != own.len() {
+                let problem =
+                    format!("it has {} states (h, and c of an LSTM), got {}", own.len(), given.states.len());
                 return Err(Error::invalid(format!("state of {name}"), problem));
             }
-            let arrays = std::iter::once((&given.h, &own.h)).chain(given.c.as_ref().zip(own.c.as_ref()));
-            for (array, buffer) in arrays {
+            for (array, buffer) in given.states.iter().zip(own) {
+                let expected = [self.batch, buffer.all().len / self.batch];
                 if array.shape() != expected {
-                    return Err(Error::shape(
-                        format!("state of {name}"),
-                        format!("{expected:?}"),
-                        array.shape(),
-                    ));
+                    let what = format!("state of {name}");
+                    return Err(Error::shape(what, format!("{expected:?}"), array.shape()));
                 }
                 writes.push((buffer.all(), HostArray::from(array)));
             }
@@ -111,14 +111,6 @@ impl StateSet {
 }
 
 impl Model {
-    pub(super) fn recurrent_layers(
-        &self,
-        wanted: impl Fn(&RecurrentTraits) -> bool,
-    ) -> Vec<(usize, RecurrentTraits)> {
-        let layers = self.nodes.iter().filter_map(|n| Some((n.index, n.layer.recurrent()?)));
-        layers.filter(|(_, traits)| wanted(traits)).collect()
-    }
-
     /// Makes sure the stateful layers have states for `batch` samples, zero when they are new.
     pub(super) fn ensure_states(&mut self, batch: usize) -> Result<()> {
         self.check_batch(batch)?;
@@ -131,13 +123,12 @@ impl Model {
                 return Err(Error::BatchSize {
                     expected: set.batch,
                     got: batch,
-                    fixed: self.architecture.input.batch.is_some(),
+                    fixed: self.graph.batch().is_some(),
                 });
             }
             _ => {}
         }
-        let layers = self.recurrent_layers(|r| r.stateful);
-        let states = StateSet::zeros(&self.device, batch, &layers)?;
+        let states = StateSet::zeros(&self.device, batch, &self.parts, |part| part.stateful)?;
         self.replace_states(Some(states));
         Ok(())
     }
@@ -189,7 +180,7 @@ impl Model {
                 "no layer of this model is stateful; build it with stateful(true)",
             ));
         }
-        let Some(batch) = states.first().and_then(|s| s.h.shape().first().copied()) else {
+        let Some(batch) = states.first().and_then(|s| s.states.first()?.shape().first().copied()) else {
             return Err(Error::invalid("set_states", "no states were given"));
         };
         self.check_batch(batch)?;
@@ -199,7 +190,7 @@ impl Model {
             self.states_are_fresh = false;
             return Ok(());
         }
-        let set = StateSet::zeros(&self.device, batch, &self.recurrent_layers(|r| r.stateful))?;
+        let set = StateSet::zeros(&self.device, batch, &self.parts, |part| part.stateful)?;
         set.write(self, states)?;
         self.replace_states(Some(set));
         self.states_are_fresh = false;

@@ -1,60 +1,58 @@
 //! The table of layers.
 
 use super::Model;
+use super::graph::Edge;
 use crate::error::AsShape;
-use crate::layer::Layer;
-use std::collections::HashMap;
-
-/// Keras's automatic names: the class in snake case, with `_1`, `_2` behind repeated ones.
-pub(super) fn layer_names(layers: &[Layer]) -> Vec<String> {
-    let mut seen: HashMap<&str, usize> = HashMap::new();
-    let name = |layer: &Layer| {
-        let class = layer.class();
-        let base = match class {
-            "LSTM" | "GRU" => class.to_lowercase(),
-            "SimpleRNN" => "simple_rnn".to_owned(),
-            _ => snake_case(class),
-        };
-        let count = seen.entry(class).or_default();
-        *count += 1;
-        if *count == 1 { base } else { format!("{base}_{}", *count - 1) }
-    };
-    layers.iter().map(name).collect()
-}
-
-fn snake_case(class: &str) -> String {
-    let mut out = String::new();
-    for (i, c) in class.chars().enumerate() {
-        if c.is_uppercase() && i > 0 {
-            out.push('_');
-        }
-        out.extend(c.to_lowercase());
-    }
-    out
-}
+use crate::layer::SampleShape;
 
 impl Model {
-    /// A table of the layers with output shapes and numbers of weights.
+    /// A table of the layers with output shapes and numbers of weights; of a graph that is no chain, with what each layer is
+    /// applied to.
     pub fn summary(&self) -> String {
-        let batch = self.architecture.input.batch;
-        let with_batch = |sample: &[Option<usize>]| {
-            let mut shape = vec![batch];
+        let graph = &self.graph;
+        let with_batch = |sample: &SampleShape| {
+            let mut shape = vec![graph.batch()];
             shape.extend_from_slice(sample);
             shape.as_slice().text()
         };
-        let mut rows = vec![[String::from("Layer (type)"), "Output shape".into(), "Param #".into()]];
-        rows.push(["input".into(), with_batch(self.input_shape()), "0".into()]);
-        for node in &self.nodes {
-            let params: usize = self.variables.iter().filter(|v| v.layer == node.index).map(|v| v.len).sum();
-            let title = format!("{} ({})", node.name, node.layer.class());
-            rows.push([title, with_batch(&node.output), thousands(params)]);
+        let name = |edge: &Edge| match *edge {
+            Edge::Input(i) => graph.inputs[i].name.clone(),
+            Edge::Output { call, output } => {
+                let layer = &graph.layers[graph.calls[call].layer].name;
+                if output == 0 { layer.clone() } else { format!("{layer}[{output}]") }
+            }
+        };
+        let chain = graph.inputs.len() == 1
+            && graph.calls.iter().enumerate().all(|(i, call)| match call.inputs.as_slice() {
+                [Edge::Input(0)] => i == 0,
+                [Edge::Output { call, output: 0 }] => call + 1 == i,
+                _ => false,
+            });
+        let mut rows = vec![["Layer (type)", "Output shape", "Param #", "Applied to"].map(String::from)];
+        for input in &graph.inputs {
+            rows.push([input.name.clone(), with_batch(&input.input.sample), "0".into(), String::new()]);
+        }
+        for (i, (call, shapes)) in graph.calls.iter().zip(&self.shapes).enumerate() {
+            let layer = &graph.layers[call.layer];
+            let again = graph.calls[..i].iter().any(|c| c.layer == call.layer);
+            let params: usize = self.variables.iter().filter(|v| v.layer == call.layer).map(|v| v.len).sum();
+            let frozen = if layer.trainable || params == 0 { "" } else { ", not trained" };
+            let title = format!("{} ({}{frozen})", layer.name, layer.layer.class());
+            let params = if again { "shared".into() } else { thousands(params) };
+            let shapes: Vec<String> = shapes.iter().map(with_batch).collect();
+            let from: Vec<String> = call.inputs.iter().map(name).collect();
+            rows.push([title, shapes.join(" "), params, from.join(", ")]);
+        }
+        if chain {
+            rows.iter_mut().for_each(|row| row[3].clear());
         }
         let width = |column: usize| rows.iter().map(|r| r[column].len()).max().unwrap_or(0);
         let (a, b, c) = (width(0), width(1), width(2));
-        let line = "-".repeat(a + b + c + 4);
+        let line = "-".repeat(a + b + c + 4 + if chain { 0 } else { 2 + width(3) });
         let mut text = String::new();
-        for (i, [name, shape, params]) in rows.iter().enumerate() {
-            text.push_str(&format!("{name:<a$}  {shape:<b$}  {params:>c$}\n"));
+        for (i, [name, shape, params, from]) in rows.iter().enumerate() {
+            let row = format!("{name:<a$}  {shape:<b$}  {params:>c$}  {from}");
+            text.push_str(&format!("{}\n", row.trim_end()));
             if i == 0 {
                 text.push_str(&format!("{line}\n"));
             }

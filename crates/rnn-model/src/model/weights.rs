@@ -1,14 +1,14 @@
 //! Weights: all variables of a model stand in one device buffer, each from a multiple of 64 values on (256 bytes, the
 //! strictest alignment a GPU asks of a binding). Gradients and optimizer slots have the same layout.
 
-use super::{Model, Sequential};
+use super::{Graph, Model};
 use crate::array::array;
 use crate::device::Slice;
-use crate::layer::SampleShape;
+use crate::layer::{SampleShape, VariableSpec};
 use crate::{Error, HostArray, Result};
 use ndarray::ArrayD;
 
-const ALIGN: usize = 64;
+pub(crate) const ALIGN: usize = 64;
 
 /// A weight in its place.
 #[derive(Clone, Debug)]
@@ -16,7 +16,9 @@ pub(crate) struct Variable {
     /// layer and weight, `lstm/kernel`
     pub name: String,
     pub layer: usize,
-    pub shape: Vec<usize>,
+    /// place among the weights of its layer
+    pub within: usize,
+    pub spec: VariableSpec,
     pub offset: usize,
     pub len: usize,
 }
@@ -28,21 +30,20 @@ impl Variable {
 }
 
 /// The variables of a model and the length of the buffer that holds them.
-pub(super) fn layout(architecture: &Sequential, shapes: &[SampleShape]) -> Result<(Vec<Variable>, usize)> {
-    let names = super::summary::layer_names(&architecture.layers);
+pub(super) fn layout(graph: &Graph, shapes: &[Vec<SampleShape>]) -> Result<(Vec<Variable>, usize)> {
     let mut variables = Vec::new();
     let mut end = 0usize;
-    for (i, layer) in architecture.layers.iter().enumerate() {
-        let input = if i == 0 { &architecture.input.sample } else { &shapes[i - 1] };
-        for spec in layer.kind().variables(input) {
+    for (layer, specs) in graph.variables(shapes)?.into_iter().enumerate() {
+        let layer_name = &graph.layers[layer].name;
+        for (within, spec) in specs.into_iter().enumerate() {
             let len = spec.shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
             let next = len.and_then(|len| end.checked_add(len)?.checked_next_multiple_of(ALIGN));
             let (Some(len), Some(next)) = (len, next.filter(|&n| n < u32::MAX as usize / 4)) else {
-                let what = format!("{} of {}", spec.name, names[i]);
+                let what = format!("{} of {layer_name}", spec.name);
                 return Err(Error::invalid(what, "the model has more weights than a buffer can hold"));
             };
-            let name = format!("{}/{}", names[i], spec.name);
-            variables.push(Variable { name, layer: i, shape: spec.shape, offset: end, len });
+            let name = format!("{layer_name}/{}", spec.name);
+            variables.push(Variable { name, layer, within, spec, offset: end, len });
             end = next;
         }
     }
@@ -57,24 +58,9 @@ pub(super) fn slices(variables: &[Variable], index: usize, whole: Slice) -> Vec<
 impl Model {
     /// Gives every weight its initial value.
     pub(super) fn initialize(&self) -> Result<()> {
-        let seed = self.architecture.seed;
-        let mut variables = self.variables.iter().enumerate();
-        for (i, layer) in self.architecture.layers.iter().enumerate() {
-            let input = if i == 0 { self.input_shape() } else { &self.nodes[i - 1].output };
-            for spec in layer.kind().variables(input) {
-                let (stream, variable) = variables.next().expect("laid out from the same list");
-                let mut data = Vec::with_capacity(spec.len());
-                for &(len, initializer) in &spec.start {
-                    // A matrix starts as a whole; a vector may start in parts.
-                    let (rows, cols) = if spec.start.len() == 1 && spec.shape.len() == 2 {
-                        (spec.shape[0], spec.shape[1])
-                    } else {
-                        (1, len)
-                    };
-                    data.extend(initializer.values(rows, cols, seed, stream as u32));
-                }
-                self.device.engine().write(variable.slice(self.params.all()), &data)?;
-            }
+        for (stream, variable) in self.variables.iter().enumerate() {
+            let data = variable.spec.initial_values(self.graph.seed, stream as u32);
+            self.device.engine().write(variable.slice(self.params.all()), &data)?;
         }
         Ok(())
     }
@@ -95,7 +81,7 @@ impl Model {
     /// A buffer laid out as the weights, as one array per weight.
     pub(super) fn read_like_weights(&self, whole: Slice) -> Result<Vec<ArrayD<f32>>> {
         let all = self.device.engine().read(whole)?;
-        let part = |v: &Variable| array(&v.shape, all[v.offset..v.offset + v.len].to_vec());
+        let part = |v: &Variable| array(&v.spec.shape, all[v.offset..v.offset + v.len].to_vec());
         Ok(self.variables.iter().map(part).collect())
     }
 
@@ -110,8 +96,8 @@ impl Model {
         }
         let mut all = vec![0.0; whole.len];
         for (variable, array) in self.variables.iter().zip(arrays) {
-            if array.shape != variable.shape {
-                let expected = format!("{:?}", variable.shape);
+            if array.shape != variable.spec.shape {
+                let expected = format!("{:?}", variable.spec.shape);
                 return Err(Error::shape(variable.name.clone(), expected, array.shape.as_slice()));
             }
             all[variable.offset..variable.offset + variable.len].copy_from_slice(&array.data);

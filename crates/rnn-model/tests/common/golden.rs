@@ -101,7 +101,7 @@ fn layer(spec: &Value) -> Layer {
         "RepeatVector" => return RepeatVector::new(size("n")).into(),
         "Flatten" => return Flatten::new().into(),
         "Reshape" => {
-            let target: Vec<usize> = serde_json::from_value(config["target_shape"].clone()).expect("a shape");
+            let target: Vec<i64> = serde_json::from_value(config["target_shape"].clone()).expect("a shape");
             return Reshape::new(target).into();
         }
         other => panic!("no layer for {other}"),

@@ -28,7 +28,7 @@ pub fn run(args: &Inspect, console: &Console) -> Outcome {
         "params": model.count_params(),
         "input_shape": model.input_shape(),
         "output_shape": model.output_shape(),
-        "architecture": model.architecture(),
+        "graph": model.graph(),
         "transform": transform,
         "columns": columns,
         "training": training,

@@ -1,0 +1,261 @@
+//! The architecture of a model: inputs, layers, and which layer is applied to what. Data only, written into the model file.
+
+use super::Model;
+use super::sequential::Input;
+use crate::layer::{Layer, SampleShape, VariableSpec};
+use crate::{Device, Error, Result};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A directed graph of layers between inputs and outputs, to be built on a device: made from symbols by
+/// [`Graph::new`](Graph::new), or from a chain of layers by [`Sequential`](crate::Sequential).
+///
+/// ```
+/// use rnn_model::{Device, Graph, Input, layer::{Dense, Lstm, add}};
+/// let words = Input::sequence(None, 8).symbol();
+/// let facts = Input::vector(16).symbol();
+/// let read = words.layer(Lstm::new(16))?;
+/// let both = add(&[&read, &facts])?;
+/// let y = both.layer(Dense::new(1))?;
+/// let model = Graph::new(&[&words, &facts], &[&y])?.seed(7).build(&Device::cpu())?;
+/// assert_eq!(model.input_shapes().len(), 2);
+/// # Ok::<(), rnn_model::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    pub(crate) inputs: Vec<GraphInput>,
+    pub(crate) layers: Vec<GraphLayer>,
+    /// in an order in which each needs only those before it
+    pub(crate) calls: Vec<Call>,
+    pub(crate) outputs: Vec<Edge>,
+    pub(crate) seed: u64,
+}
+
+/// An input of a graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GraphInput {
+    pub name: String,
+    #[serde(flatten)]
+    pub input: Input,
+}
+
+/// A layer of a graph; every call of it uses the same weights.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct GraphLayer {
+    pub name: String,
+    #[serde(flatten)]
+    pub layer: Layer,
+    #[serde(default = "yes")]
+    pub trainable: bool,
+    /// tells layers of this process apart; a layer read from a file is a new one
+    #[serde(skip, default = "next_id")]
+    pub id: u64,
+}
+
+impl PartialEq for GraphLayer {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.layer, self.trainable) == (&other.name, &other.layer, other.trainable)
+    }
+}
+
+/// A layer applied to something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Call {
+    pub layer: usize,
+    pub inputs: Vec<Edge>,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Edge {
+    Input(usize),
+    Output { call: usize, output: usize },
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A number that no other layer of this process has.
+pub(crate) fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Graph {
+    /// Decides the initial weights, the shuffling and the dropout; 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Makes the model on a device, with initial weights.
+    ///
+    /// # Errors
+    /// When a layer does not fit what it is applied to, an option can not work, or the device lacks memory.
+    pub fn build(&self, device: &Device) -> Result<Model> {
+        Model::build(self.clone(), device)
+    }
+
+    /// Makes a model whose layers share their weights with the same layers of `model`: training either trains both.
+    ///
+    /// The two graphs must have been made from the same [`SharedLayer`](crate::layer::SharedLayer)s, or from the same
+    /// sub-graph. This is how an encoder, or one step of a decoder, is used alone.
+    ///
+    /// ```
+    /// use rnn_model::{Device, Graph, Input, layer::Dense};
+    /// let x = Input::vector(8).symbol();
+    /// let code = x.layer(Dense::new(2))?;
+    /// let encoder = Graph::new(&[&x], &[&code])?;
+    /// let decoded = code.layer(Dense::new(8))?;
+    /// let whole = Graph::new(&[&x], &[&decoded])?.build(&Device::cpu())?;
+    /// let encoder = encoder.build_sharing(&whole)?;
+    /// assert_eq!(encoder.output_shape(), [Some(2)]);
+    /// # Ok::<(), rnn_model::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a layer with weights is not one of `model`'s, or the device lacks memory.
+    pub fn build_sharing(&self, model: &Model) -> Result<Model> {
+        Model::build_sharing(self.clone(), model)
+    }
+
+    /// Names of the layers, in the order of their weights.
+    pub fn layer_names(&self) -> Vec<&str> {
+        self.layers.iter().map(|l| l.name.as_str()).collect()
+    }
+
+    /// Shape of one sample of each input.
+    pub(crate) fn input_shapes(&self) -> Vec<SampleShape> {
+        self.inputs.iter().map(|i| i.input.sample.clone()).collect()
+    }
+
+    /// The batch size that the inputs ask for, if they do.
+    pub(crate) fn batch(&self) -> Option<usize> {
+        self.inputs.iter().find_map(|i| i.input.batch)
+    }
+
+    /// Shapes of one sample of each output of each call, for inputs of the given shapes. Checks the graph on the way,
+    /// so that one that was read from a file can be trusted afterwards.
+    pub(crate) fn shapes(&self, inputs: &[SampleShape]) -> Result<Vec<Vec<SampleShape>>> {
+        let mut made: Vec<Vec<SampleShape>> = Vec::with_capacity(self.calls.len());
+        for call in &self.calls {
+            let Some(layer) = self.layers.get(call.layer) else {
+                return Err(Error::invalid("model", format!("there is no layer {}", call.layer)));
+            };
+            let args: Vec<SampleShape> =
+                call.inputs.iter().map(|edge| shape_at(inputs, &made, edge)).collect::<Result<_>>()?;
+            made.push(layer.layer.kind().output_shapes(&args)?);
+        }
+        Ok(made)
+    }
+
+    /// Checks what does not depend on the layers, then the shapes: those of the given inputs.
+    pub(crate) fn check(&self) -> Result<Vec<Vec<SampleShape>>> {
+        if self.inputs.is_empty() {
+            return Err(Error::invalid("model", "it has no inputs"));
+        }
+        if self.layers.is_empty() {
+            return Err(Error::invalid("model", "it has no layers; add one with layer(...)"));
+        }
+        let mut batch = None;
+        for GraphInput { name, input } in &self.inputs {
+            let sample = input.sample.as_slice();
+            if input.batch == Some(0) || sample.is_empty() || sample.contains(&Some(0)) {
+                return Err(Error::shape(
+                    format!("input {name}"),
+                    "at least one axis, none of size 0",
+                    sample,
+                ));
+            }
+            if let (Some(a), Some(b)) = (batch, input.batch)
+                && a != b
+            {
+                return Err(Error::invalid(
+                    format!("input {name}"),
+                    format!("a batch of {b}, but another input has {a}"),
+                ));
+            }
+            batch = batch.or(input.batch);
+        }
+        let names = self.inputs.iter().map(|i| &i.name).chain(self.layers.iter().map(|l| &l.name));
+        let mut seen = std::collections::HashSet::new();
+        if let Some(twice) = names.clone().find(|name| !seen.insert(name.as_str())) {
+            let problem = "two layers or inputs have this name; give each its own";
+            return Err(Error::invalid(format!("layer {twice}"), problem));
+        }
+        if let Some(bad) = names.clone().find(|name| name.is_empty() || name.contains("//")) {
+            return Err(Error::invalid("layer name", format!("{bad:?} can not be a name")));
+        }
+        let inputs = self.input_shapes();
+        let shapes = self.shapes(&inputs)?;
+        if self.outputs.is_empty() {
+            return Err(Error::invalid("model", "it has no outputs"));
+        }
+        for edge in &self.outputs {
+            shape_at(&inputs, &shapes, edge)?;
+        }
+        for (at, layer) in self.layers.iter().enumerate() {
+            if !self.calls.iter().any(|c| c.layer == at) {
+                return Err(Error::invalid(format!("layer {}", layer.name), "it is applied to nothing"));
+            }
+        }
+        Ok(shapes)
+    }
+
+    /// Shapes at the outputs, from those of all calls.
+    pub(crate) fn output_shapes(
+        &self,
+        inputs: &[SampleShape],
+        calls: &[Vec<SampleShape>],
+    ) -> Vec<SampleShape> {
+        let at = |edge| shape_at(inputs, calls, edge).expect("checked when the graph was made");
+        self.outputs.iter().map(at).collect()
+    }
+
+    /// The weights of each layer, which every call of it must agree on.
+    pub(crate) fn variables(&self, shapes: &[Vec<SampleShape>]) -> Result<Vec<Vec<VariableSpec>>> {
+        let inputs = self.input_shapes();
+        let mut found: Vec<Option<Vec<VariableSpec>>> = vec![None; self.layers.len()];
+        for call in &self.calls {
+            let layer = &self.layers[call.layer];
+            let args: Vec<SampleShape> =
+                call.inputs.iter().map(|edge| shape_at(&inputs, shapes, edge)).collect::<Result<_>>()?;
+            let variables = layer.layer.kind().variables(&args);
+            match &found[call.layer] {
+                Some(first) if *first != variables => {
+                    let problem = "it is applied to inputs that need weights of different shapes";
+                    return Err(Error::invalid(format!("layer {}", layer.name), problem));
+                }
+                _ => found[call.layer] = Some(variables),
+            }
+        }
+        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// Name of an output: that of the layer that gives it, with a number where it gives several.
+    pub(crate) fn output_names(&self) -> Vec<String> {
+        let name = |edge: &Edge| match *edge {
+            Edge::Input(i) => self.inputs[i].name.clone(),
+            Edge::Output { call, output: 0 } => self.layers[self.calls[call].layer].name.clone(),
+            Edge::Output { call, output } => format!("{}_{output}", self.layers[self.calls[call].layer].name),
+        };
+        let names: Vec<String> = self.outputs.iter().map(name).collect();
+        let unique = |(i, name): (usize, &String)| match names[..i].contains(name) {
+            true => format!("{name}_{i}"),
+            false => name.clone(),
+        };
+        names.iter().enumerate().map(unique).collect()
+    }
+}
+
+fn shape_at(inputs: &[SampleShape], calls: &[Vec<SampleShape>], edge: &Edge) -> Result<SampleShape> {
+    let found = match *edge {
+        Edge::Input(i) => inputs.get(i),
+        Edge::Output { call, output } => calls.get(call).and_then(|c| c.get(output)),
+    };
+    found.cloned().ok_or_else(|| {
+        Error::invalid("model", format!("{edge:?} is used, but nothing before it makes such a value"))
+    })
+}
