@@ -30,6 +30,12 @@ crate::params! {
         pub decay_rest: f32,
         /// of the denominator
         pub epsilon: f32,
+        /// Ftrl's l1
+        pub l1: f32,
+        /// twice Ftrl's l2
+        pub l2: f32,
+        /// twice Ftrl's shrinkage
+        pub shrinkage: f32,
     }
 }
 

@@ -1,6 +1,6 @@
 // optimizer_step: one pass over all parameters: clip the gradient's value, decay the weight, update. The rules and their
 // formulas are those of UpdateRule in vocabulary.rs; lr and alpha come from the step record. Slots that a rule does not
-// use are bound to a dummy and left alone. One invocation per parameter, linear grid, i < n.
+// use are bound to a dummy and left alone. In a step on HOLD nothing is written. One invocation per parameter, linear grid, i < n.
 
 struct Params {
     weights_at: u32,
@@ -19,6 +19,10 @@ struct Params {
     decay: f32,
     decay_rest: f32,
     epsilon: f32,
+    // Ftrl: l1, 2 l2, 2 l2_shrinkage; momentum is -learning_rate_power, epsilon is beta
+    l1: f32,
+    l2: f32,
+    shrinkage: f32,
 }
 
 @group(0) @binding(0) var<storage, read_write> weights: array<f32>;
@@ -30,13 +34,28 @@ struct Params {
 @group(1) @binding(0) var<uniform> step: StepParams;
 
 override WORKGROUP: u32 = 64u;
-// 0 SGD, 1 RMSprop, 2 Adam
+// 0 SGD, 1 RMSprop, 2 Adam, 3 Nadam, 4 Adagrad, 5 Adadelta, 6 Adamax, 7 Lion, 8 Lamb, 9 Ftrl
 override RULE: u32 = 0u;
 override CLIP: bool = false;
 override MOMENTUM: bool = false;
 override NESTEROV: bool = false;
 override CENTERED: bool = false;
 override AMSGRAD: bool = false;
+
+// The running mean of the gradient and of its square, stored.
+fn mean(i: u32, g: f32) -> f32 {
+    let old = m[params.m_at + i];
+    let new_m = old + (g - old) * params.momentum_rest;
+    m[params.m_at + i] = new_m;
+    return new_m;
+}
+
+fn mean_square(i: u32, g: f32) -> f32 {
+    let old = v[params.v_at + i];
+    let new_v = old + (g * g - old) * params.decay_rest;
+    v[params.v_at + i] = new_v;
+    return new_v;
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -45,7 +64,8 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = linear_group(group, groups) * WORKGROUP + lane;
-    if i >= params.n {
+    // Gradients are being gathered: nothing moves.
+    if i >= params.n || (step.phase & HOLD) != 0u {
         return;
     }
     var g = grads[params.grads_at + i];
@@ -84,19 +104,57 @@ fn main(
             }
             w -= increment;
         }
-        default: {
-            let old_m = m[params.m_at + i];
-            let old_v = v[params.v_at + i];
-            let new_m = old_m + (g - old_m) * params.momentum_rest;
-            let new_v = old_v + (g * g - old_v) * params.decay_rest;
-            m[params.m_at + i] = new_m;
-            v[params.v_at + i] = new_v;
-            var scale = new_v;
+        case 2u: {
+            let new_m = mean(i, g);
+            var scale = mean_square(i, g);
             if AMSGRAD {
-                scale = keep_nan(new_v, max(x[params.x_at + i], new_v));
+                scale = keep_nan(scale, max(x[params.x_at + i], scale));
                 x[params.x_at + i] = scale;
             }
             w -= step.alpha * new_m / (sqrt(scale) + params.epsilon);
+        }
+        case 3u: {
+            let ahead = step.alpha * mean(i, g) + step.beta * g;
+            w -= ahead / (sqrt(mean_square(i, g) * step.gamma) + params.epsilon);
+        }
+        case 4u: {
+            let squares = v[params.v_at + i] + g * g;
+            v[params.v_at + i] = squares;
+            w -= step.lr * g / sqrt(squares + params.epsilon);
+        }
+        case 5u: {
+            let squares = params.decay * v[params.v_at + i] + params.decay_rest * g * g;
+            let moves = x[params.x_at + i];
+            let d = g * sqrt(moves + params.epsilon) / sqrt(squares + params.epsilon);
+            v[params.v_at + i] = squares;
+            x[params.x_at + i] = params.decay * moves + params.decay_rest * d * d;
+            w -= step.lr * d;
+        }
+        case 6u: {
+            let largest = keep_nan(g, max(params.decay * v[params.v_at + i], abs(g)));
+            v[params.v_at + i] = largest;
+            w -= step.alpha * mean(i, g) / (largest + params.epsilon);
+        }
+        case 7u: {
+            let old = m[params.m_at + i];
+            let d = params.momentum * old + params.momentum_rest * g;
+            m[params.m_at + i] = params.decay * old + params.decay_rest * g;
+            w -= step.lr * keep_nan(d, sign(d));
+        }
+        case 8u: {
+            let new_m = mean(i, g);
+            x[params.x_at + i] = step.alpha * new_m / (sqrt(step.beta * mean_square(i, g)) + params.epsilon);
+        }
+        default: {
+            let old = v[params.v_at + i];
+            let squares = old + g * g;
+            let grown = pow(squares, params.momentum);
+            let growth = (grown - pow(old, params.momentum)) / step.lr;
+            let linear = x[params.x_at + i] + (g + params.shrinkage * w - growth * w);
+            v[params.v_at + i] = squares;
+            x[params.x_at + i] = linear;
+            let cut = clamp(linear, -params.l1, params.l1) - linear;
+            w = keep_nan(linear, cut / ((grown + params.epsilon) / step.lr + params.l2));
         }
     }
     weights[params.weights_at + i] = w;

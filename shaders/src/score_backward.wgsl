@@ -1,5 +1,5 @@
 // score_backward: dpred[r, c] = scale * weight[r] * d score(truth[r, :], pred[r, :]) / d pred[r, c], for the scores of
-// vocabulary.rs that are losses. Shapes as in score_forward; weight 1 where not WEIGHTED. The gradient is 0 where a
+// vocabulary/score.rs that are losses. Shapes as in score_forward; weight 1 where not WEIGHTED. The gradient is 0 where a
 // clip is active. LANES invocations per row (rows.wgsl).
 //
 // Categorical from probabilities, with S = sum p, q = p / S, a_c = 1 where q_c is not clipped, else 0:
@@ -13,7 +13,14 @@ struct Params {
     dpred_at: u32,
     rows: u32,
     cols: u32,
-    delta: f32,
+    // delta, quantile, gamma, threshold or k
+    shape: f32,
+    // alpha of a truth of 1 and of 0
+    on: f32,
+    off: f32,
+    // a truth y counts as keep y + lift
+    keep: f32,
+    lift: f32,
     scale: f32,
 }
 
@@ -26,30 +33,12 @@ struct Params {
 
 override WEIGHTED: bool = false;
 
-// x where low <= p <= high, 0 where the clip is active, NaN where p is NaN.
-fn unclipped(p: f32, low: f32, high: f32, x: f32) -> f32 {
-    return keep_nan(p, select(0.0, x, p >= low && p <= high));
-}
-
-// The derivative of one element's term.
-fn term_grad(p: f32, y: f32) -> f32 {
-    let e = p - y;
-    switch SCORE {
-        case MEAN_SQUARED_ERROR: { return 2.0 * e; }
-        case MEAN_ABSOLUTE_ERROR: { return keep_nan(e, sign(e)); }
-        case HUBER: { return keep_nan(e, select(params.delta * sign(e), e, abs(e) <= params.delta)); }
-        case BINARY_CROSSENTROPY: { return unclipped(p, TINY, ALMOST_ONE, (1.0 - y) / (1.0 - p) - y / p); }
-        case BINARY_CROSSENTROPY_LOGITS: { return sigmoid(p) - y; }
-        default: { return unclipped(p, TINY, 1.0, -keep_nan(y, clamp(y, TINY, 1.0)) / p); }
-    }
-}
-
 // The truth of one class.
 fn class_truth(row_at: u32, index: f32, c: u32) -> f32 {
     if truth_is_index() {
         return select(0.0, 1.0, u32(index) == c);
     }
-    return truth[row_at + c];
+    return smooth_truth(truth[row_at + c]);
 }
 
 @compute @workgroup_size(256)
@@ -99,7 +88,7 @@ fn main(
             }
         }
         case CATEGORICAL_CROSSENTROPY_LOGITS, SPARSE_CROSSENTROPY_LOGITS: {
-            var largest = -3.4028234e38;
+            var largest = LOWEST;
             for (var c = column; c < end; c += LANES) {
                 largest = max(largest, pred[pred_row + c]);
             }
@@ -119,8 +108,46 @@ fn main(
                 dpred[dpred_row + c] = factor * (dpred[dpred_row + c] * softmax_scale - y);
             }
         }
+        case COSINE_SIMILARITY: {
+            let cosine = row_cosine(lane, column, end, pred_row, truth_row);
+            for (var c = column; c < end; c += LANES) {
+                // y / |y| - cos p / |p|, over |p|
+                let across = truth[truth_row + c] * cosine.z - cosine.w * pred[pred_row + c];
+                dpred[dpred_row + c] = -factor * cosine.y * across;
+            }
+        }
+        case CATEGORICAL_HINGE: {
+            let margin = row_margin(lane, column, end, pred_row, truth_row);
+            // Equals share the gradient of the largest.
+            var part = 0.0;
+            for (var c = column; c < end; c += LANES) {
+                part += select(0.0, 1.0, (1.0 - truth[truth_row + c]) * pred[pred_row + c] == margin.y);
+            }
+            let equals = row_sum(lane, part);
+            for (var c = column; c < end; c += LANES) {
+                let y = truth[truth_row + c];
+                let largest = select(0.0, (1.0 - y) / equals, (1.0 - y) * pred[pred_row + c] == margin.y);
+                dpred[dpred_row + c] = keep_nan(margin.x, select(0.0, factor * (largest - y), margin.x > 0.0));
+            }
+        }
+        case CATEGORICAL_FOCAL, CATEGORICAL_FOCAL_LOGITS: {
+            let norm = row_norm(lane, column, end, pred_row);
+            var part = 0.0;
+            for (var c = column; c < end; c += LANES) {
+                let q = row_share(norm, pred[pred_row + c]);
+                let slope = focal_slope(q, smooth_truth(truth[truth_row + c]));
+                dpred[dpred_row + c] = slope;
+                part += slope * q;
+            }
+            let mean_slope = row_sum(lane, part);
+            for (var c = column; c < end; c += LANES) {
+                let q = row_share(norm, pred[pred_row + c]);
+                let through = select(1.0 / norm.y, q, SCORE == CATEGORICAL_FOCAL_LOGITS);
+                dpred[dpred_row + c] = factor * through * (dpred[dpred_row + c] - mean_slope);
+            }
+        }
         default: {
-            let per_element = select(factor / f32(cols), factor, SCORE == KL_DIVERGENCE);
+            let per_element = select(factor / f32(cols), factor, sums_the_row());
             for (var c = column; c < end; c += LANES) {
                 dpred[dpred_row + c] = per_element * term_grad(pred[pred_row + c], truth[truth_row + c]);
             }

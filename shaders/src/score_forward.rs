@@ -16,8 +16,16 @@ crate::params! {
         pub rows: u32,
         /// columns
         pub cols: u32,
-        /// where Huber turns into a line
-        pub delta: f32,
+        /// `delta`, `quantile`, `gamma`, `threshold` or `k`
+        pub shape: f32,
+        /// weight of a truth of 1
+        pub on: f32,
+        /// weight of a truth of 0
+        pub off: f32,
+        /// a truth `y` counts as `keep y + lift`
+        pub keep: f32,
+        /// see `keep`
+        pub lift: f32,
     }
 }
 
@@ -28,6 +36,8 @@ pub const KERNEL: Kernel = Kernel {
         include_str!("math.wgsl"),
         include_str!("rows.wgsl"),
         include_str!("score.wgsl"),
+        include_str!("score_terms.wgsl"),
+        include_str!("score_rows.wgsl"),
         include_str!("score_forward.wgsl")
     ),
     bindings: &[read("pred"), read("truth"), read("weights"), write("out")],

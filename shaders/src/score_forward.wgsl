@@ -1,5 +1,5 @@
 // score_forward: out[r] = weight[r] * score(truth[r, :], pred[r, :]), the scores and their formulas as in
-// vocabulary.rs (Score). pred [rows, cols]; truth [rows, cols], or [rows] class indices; weight 1 where not WEIGHTED.
+// vocabulary/score.rs (Score). pred [rows, cols]; truth [rows, cols], or [rows] class indices; weight 1 where not WEIGHTED.
 // LANES invocations per row (rows.wgsl). Cross-entropy from logits x: binary max(x, 0) - x y + ln(1 + exp(-|x|)),
 // categorical by log-softmax. NaN among the predictions gives NaN, for accuracies too.
 
@@ -10,7 +10,14 @@ struct Params {
     out_at: u32,
     rows: u32,
     cols: u32,
-    delta: f32,
+    // delta, quantile, gamma, threshold or k
+    shape: f32,
+    // alpha of a truth of 1 and of 0
+    on: f32,
+    off: f32,
+    // a truth y counts as keep y + lift
+    keep: f32,
+    lift: f32,
 }
 
 @group(0) @binding(0) var<storage, read> pred: array<f32>;
@@ -22,32 +29,9 @@ struct Params {
 
 override WEIGHTED: bool = false;
 
-// The term of one element, for scores that are a sum or mean of terms.
-fn term(p: f32, y: f32) -> f32 {
-    switch SCORE {
-        case MEAN_SQUARED_ERROR: { return (y - p) * (y - p); }
-        case MEAN_ABSOLUTE_ERROR: { return abs(y - p); }
-        case HUBER: {
-            let e = abs(y - p);
-            return select(params.delta * (e - 0.5 * params.delta), 0.5 * e * e, e <= params.delta);
-        }
-        case BINARY_CROSSENTROPY: {
-            let q = keep_nan(p, clamp(p, TINY, ALMOST_ONE));
-            return -y * log(q) - (1.0 - y) * log(1.0 - q);
-        }
-        case BINARY_CROSSENTROPY_LOGITS: { return keep_nan(p, max(p, 0.0) - p * y + softplus(-abs(p))); }
-        case KL_DIVERGENCE: {
-            let q = keep_nan(p, clamp(p, TINY, 1.0));
-            let t = keep_nan(y, clamp(y, TINY, 1.0));
-            return t * log(t / q);
-        }
-        default: { return keep_nan(p, select(0.0, 1.0, select(0.0, 1.0, p > 0.5) == y)); }
-    }
-}
-
 // The first column with the largest value of the truth's or the prediction's row.
 fn first_largest(lane: u32, column: u32, end: u32, row_at: u32, of_truth: bool) -> f32 {
-    var largest = -3.4028234e38;
+    var largest = LOWEST;
     var where_largest = column;
     for (var c = column; c < end; c += LANES) {
         var value = 0.0;
@@ -63,7 +47,7 @@ fn first_largest(lane: u32, column: u32, end: u32, row_at: u32, of_truth: bool) 
     }
     let best = row_max(lane, largest);
     // The smallest column is the largest of the negated ones; f32 is exact up to 2^24 columns.
-    return -row_max(lane, select(-3.4028234e38, -f32(where_largest), largest == best));
+    return -row_max(lane, select(LOWEST, -f32(where_largest), largest == best));
 }
 
 @compute @workgroup_size(256)
@@ -97,7 +81,7 @@ fn main(
                 let p = pred[pred_row + c] / total;
                 let log_p = keep_nan(p, log(clamp(p, TINY, ALMOST_ONE)));
                 if SCORE == CATEGORICAL_CROSSENTROPY {
-                    part -= truth[truth_row + c] * log_p;
+                    part -= smooth_truth(truth[truth_row + c]) * log_p;
                 } else if u32(index) == c {
                     part = -log_p;
                 }
@@ -105,7 +89,7 @@ fn main(
             score = row_sum(lane, part) + bad_index(index, cols);
         }
         case CATEGORICAL_CROSSENTROPY_LOGITS, SPARSE_CROSSENTROPY_LOGITS: {
-            var largest = -3.4028234e38;
+            var largest = LOWEST;
             for (var c = column; c < end; c += LANES) {
                 largest = max(largest, pred[pred_row + c]);
             }
@@ -121,7 +105,7 @@ fn main(
             for (var c = column; c < end; c += LANES) {
                 let log_p = pred[pred_row + c] - largest - log_total;
                 if SCORE == CATEGORICAL_CROSSENTROPY_LOGITS {
-                    part -= truth[truth_row + c] * log_p;
+                    part -= smooth_truth(truth[truth_row + c]) * log_p;
                 } else if u32(index) == c {
                     part = -log_p;
                 }
@@ -141,13 +125,48 @@ fn main(
             }
             score = select(0.0, 1.0, same) + row_sum(lane, poison) + bad_index(index, cols);
         }
+        case TOP_K, SPARSE_TOP_K: {
+            var best = floor(index);
+            if SCORE == TOP_K {
+                best = first_largest(lane, column, end, truth_row, true);
+            }
+            score = bad_index(index, cols);
+            // A bad index has made the score NaN; it must not be read.
+            var own = 0.0;
+            if inside {
+                own = pred[pred_row + u32(clamp(best, 0.0, f32(cols - 1u)))];
+            }
+            var above = 0.0;
+            for (var c = column; c < end; c += LANES) {
+                let p = pred[pred_row + c];
+                above += keep_nan(p, select(0.0, 1.0, p > own));
+            }
+            let count = row_sum(lane, above);
+            score += keep_nan(count, select(0.0, 1.0, count < params.shape));
+        }
+        case COSINE_SIMILARITY: {
+            score = -row_cosine(lane, column, end, pred_row, truth_row).x;
+        }
+        case CATEGORICAL_HINGE: {
+            let margin = row_margin(lane, column, end, pred_row, truth_row);
+            score = keep_nan(margin.x, max(margin.x, 0.0));
+        }
+        case CATEGORICAL_FOCAL, CATEGORICAL_FOCAL_LOGITS: {
+            let norm = row_norm(lane, column, end, pred_row);
+            var part = 0.0;
+            for (var c = column; c < end; c += LANES) {
+                let q = probability(row_share(norm, pred[pred_row + c]));
+                part -= smooth_truth(truth[truth_row + c]) * power(1.0 - q, params.shape) * log(q);
+            }
+            score = params.on * row_sum(lane, part);
+        }
         default: {
             var part = 0.0;
             for (var c = column; c < end; c += LANES) {
                 part += term(pred[pred_row + c], truth[truth_row + c]);
             }
             let total = row_sum(lane, part);
-            score = select(total / f32(cols), total, SCORE == KL_DIVERGENCE);
+            score = select(total / f32(cols), total, sums_the_row());
         }
     }
     if inside && column == 0u {

@@ -1,6 +1,12 @@
 //! The words that both devices share: activations, cells, scores, optimisers, step flags, and the record of what
 //! changes from one train step to the next. The numeric codes are what WGSL sees.
 
+mod optimizer;
+mod score;
+
+pub use optimizer::{OptimizerSpec, Trust, UpdateRule};
+pub use score::{Constants, Score};
+
 use bytemuck::{Pod, Zeroable};
 
 /// An element-wise activation. Softmax, which couples a row, is an operation of its own.
@@ -119,137 +125,6 @@ pub const VALID: u32 = 1;
 /// Bit of a step flag: the sample's state is zero before this step, and no gradient crosses to the step before.
 pub const RESET: u32 = 2;
 
-/// A number per row of predictions: a loss before its mean, or a metric.
-///
-/// `y` is the target row, `p` the prediction row of `cols` values; every score is a mean over the row where the row
-/// has several independent values, as Keras has it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Score {
-    /// `mean((y - p)^2)`
-    MeanSquaredError,
-    /// `mean(|y - p|)`; derivative 0 at 0
-    MeanAbsoluteError,
-    /// `mean(e^2 / 2 where |e| <= delta, else delta |e| - delta^2 / 2)`
-    Huber {
-        /// where the square turns into a line; Keras 1.0
-        delta: f32,
-    },
-    /// `mean(-y ln p - (1 - y) ln(1 - p))`, `p` clipped to `[1e-7, 1 - 1e-7]`, or from logits without a clip
-    BinaryCrossentropy {
-        /// predictions are logits
-        from_logits: bool,
-    },
-    /// `-sum(y ln p)`, `p` divided by its sum and clipped to `[1e-7, 1 - 1e-7]`, or from logits by log-softmax
-    CategoricalCrossentropy {
-        /// predictions are logits
-        from_logits: bool,
-    },
-    /// As categorical, the target one class index (a whole number kept as a float) per row
-    SparseCategoricalCrossentropy {
-        /// predictions are logits
-        from_logits: bool,
-    },
-    /// `sum(y ln(y / p))`, both clipped to `[1e-7, 1]`
-    KlDivergence,
-    /// `mean((p > 0.5) == y)`; metric only
-    BinaryAccuracy,
-    /// `argmax p == argmax y`, the first of equals; metric only
-    CategoricalAccuracy,
-    /// `argmax p == y`; metric only
-    SparseCategoricalAccuracy,
-}
-
-impl Score {
-    /// The code that WGSL sees.
-    pub fn code(self) -> u32 {
-        match self {
-            Score::MeanSquaredError => 0,
-            Score::MeanAbsoluteError => 1,
-            Score::Huber { .. } => 2,
-            Score::BinaryCrossentropy { from_logits: false } => 3,
-            Score::BinaryCrossentropy { from_logits: true } => 4,
-            Score::CategoricalCrossentropy { from_logits: false } => 5,
-            Score::CategoricalCrossentropy { from_logits: true } => 6,
-            Score::SparseCategoricalCrossentropy { from_logits: false } => 7,
-            Score::SparseCategoricalCrossentropy { from_logits: true } => 8,
-            Score::KlDivergence => 9,
-            Score::BinaryAccuracy => 10,
-            Score::CategoricalAccuracy => 11,
-            Score::SparseCategoricalAccuracy => 12,
-        }
-    }
-
-    /// Whether the target has one class index per row in place of `cols` values.
-    pub fn target_is_index(self) -> bool {
-        matches!(self, Score::SparseCategoricalCrossentropy { .. } | Score::SparseCategoricalAccuracy)
-    }
-
-    /// Whether the score has a gradient, so that it can be a loss.
-    pub fn is_loss(self) -> bool {
-        self.code() < 10
-    }
-}
-
-/// An update rule with its constants. Formulas are Keras 3's; what changes from step to step (the learning rate, the
-/// bias corrections) is in [`StepParams`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OptimizerSpec {
-    /// Which rule.
-    pub rule: UpdateRule,
-    /// Decoupled decay: `w -= w * weight_decay * lr` before the update; 0 for none.
-    pub weight_decay: f32,
-    /// Gradients are clipped to `[-clip_value, clip_value]` first; infinity for none.
-    pub clip_value: f32,
-}
-
-/// The update rules. `m`, `v` and `x` are the slots, each as long as the parameters. Constants are in double precision,
-/// so that `1 - beta` is that of the decimal number: from f32, `1 - 0.999` would be off by 5e-5 of itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum UpdateRule {
-    /// No momentum: `w -= lr g`. Else `m = momentum m - lr g`, `w += m`, or with nesterov `w += momentum m - lr g`.
-    Sgd {
-        /// 0 needs no slot
-        momentum: f64,
-        /// look ahead
-        nesterov: bool,
-    },
-    /// `v = rho v + (1 - rho) g^2`; centered: `x = rho x + (1 - rho) g`, denominator `v - x^2 + epsilon`, else
-    /// `v + epsilon`; increment `lr g / sqrt(denominator)`; with momentum `m = momentum m + increment`, `w -= m`.
-    RmsProp {
-        /// decay of the mean square
-        rho: f64,
-        /// 0 for none
-        momentum: f64,
-        /// inside the root
-        epsilon: f64,
-        /// subtract the squared mean
-        centered: bool,
-    },
-    /// `m += (g - m)(1 - beta_1)`, `v += (g^2 - v)(1 - beta_2)`, amsgrad `x = max(x, v)`;
-    /// `w -= alpha m / (sqrt(v or x) + epsilon)` with `alpha = lr sqrt(1 - beta_2^t) / (1 - beta_1^t)`.
-    Adam {
-        /// decay of the mean
-        beta_1: f64,
-        /// decay of the mean square
-        beta_2: f64,
-        /// outside the root
-        epsilon: f64,
-        /// keep the maximum of `v`
-        amsgrad: bool,
-    },
-}
-
-impl UpdateRule {
-    /// Slots the rule uses, of `[m, v, x]`.
-    pub fn slots(self) -> [bool; 3] {
-        match self {
-            UpdateRule::Sgd { momentum, .. } => [momentum != 0.0, false, false],
-            UpdateRule::RmsProp { momentum, centered, .. } => [momentum != 0.0, true, centered],
-            UpdateRule::Adam { amsgrad, .. } => [true, true, amsgrad],
-        }
-    }
-}
-
 /// What changes from one run of a recorded program to the next: filled by the host for many steps at a time, read by
 /// kernels as a uniform (one 256-byte-aligned record per step, chosen by a dynamic offset).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
@@ -261,6 +136,21 @@ pub struct StepParams {
     pub rng_step: u32,
     /// Learning rate of this step.
     pub lr: f32,
-    /// `lr sqrt(1 - beta_2^t) / (1 - beta_1^t)` for Adam, else `lr`.
+    /// A number of the update rule that depends on the step: see [`UpdateRule::factors`].
     pub alpha: f32,
+    /// Another.
+    pub beta: f32,
+    /// Another.
+    pub gamma: f32,
+    /// What the update does in this step: bits [`HOLD`], [`EMA_START`], [`EMA_OVERWRITE`]; 0 for a plain update.
+    pub phase: u32,
+    /// Not used.
+    pub rest: u32,
 }
+
+/// Bit of a step's phase: gradients are gathered, weights and slots stay.
+pub const HOLD: u32 = 1;
+/// Bit of a step's phase: the moving average of the weights starts from their present values.
+pub const EMA_START: u32 = 2;
+/// Bit of a step's phase: the weights take the values of their moving average.
+pub const EMA_OVERWRITE: u32 = 4;

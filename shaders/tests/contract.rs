@@ -102,6 +102,10 @@ fn bindings_equal_the_table() {
                         ("rng_step", offset_of!(StepParams, rng_step)),
                         ("lr", offset_of!(StepParams, lr)),
                         ("alpha", offset_of!(StepParams, alpha)),
+                        ("beta", offset_of!(StepParams, beta)),
+                        ("gamma", offset_of!(StepParams, gamma)),
+                        ("phase", offset_of!(StepParams, phase)),
+                        ("rest", offset_of!(StepParams, rest)),
                     ];
                     let expected = ("StepParams".to_string(), owned(&fields), size_of::<StepParams>());
                     assert_eq!(layout(&module, variable.ty), expected, "{}", kernel.stem);

@@ -49,7 +49,8 @@ pub use random::random_uniform;
 pub use real::Real;
 pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, transpose01};
 pub use rnn_shaders::vocabulary::{
-    Activation, Cell, OptimizerSpec, RESET, Score, StepParams, UpdateRule, VALID,
+    Activation, Cell, EMA_OVERWRITE, EMA_START, HOLD, OptimizerSpec, RESET, Score, StepParams, Trust,
+    UpdateRule, VALID,
 };
 pub use row_weights::row_weights;
 pub use score_backward::score_backward;

@@ -2,14 +2,14 @@
 
 use crate::error::check_len;
 use crate::math::{Kernel, Lanes, WIDEST, dispatch};
-use crate::{Error, OptimizerSpec, Real, Result, StepParams, UpdateRule, parallel};
+use crate::{Error, HOLD, OptimizerSpec, Real, Result, StepParams, UpdateRule, parallel};
 use std::ops::Range;
 
 const OP: &str = "optimizer_step";
 
 /// One step of the rule of `spec` on `params [n]` with gradients `grads [n]`; `step` has the learning rate and Adam's
 /// `alpha`. Formulas and the slots `m`, `v`, `x` (each `[n]`) are those of [`UpdateRule`]; slots that the rule does not
-/// use are left alone.
+/// use are left alone. In a step on [`HOLD`] nothing is written.
 ///
 /// # Errors
 /// [`Error::Length`] where a slice is not as long as `params`, [`Error::Missing`] where a slot that the rule uses was
@@ -40,6 +40,9 @@ pub fn optimizer_step<T: Real>(
     let m = slot("the slot m", needs_m, n, m)?;
     let v = slot("the slot v", needs_v, n, v)?;
     let x = slot("the slot x", needs_x, n, x)?;
+    if step.phase & HOLD != 0 {
+        return Ok(());
+    }
     let chunk = parallel::MEMORY.chunk(n, WIDEST);
     let slots = slot_chunks(m, chunk).zip(slot_chunks(v, chunk)).zip(slot_chunks(x, chunk));
     let pieces = params.chunks_mut(chunk).zip(grads.chunks(chunk)).zip(slots);
@@ -172,13 +175,7 @@ impl<T: Real> Kernel<T> for Update<'_, T> {
                 }
             }
             UpdateRule::Adam { beta_1, beta_2, epsilon, amsgrad } => {
-                let adam = Adam {
-                    s,
-                    rest_1: number(1.0 - beta_1),
-                    rest_2: number(1.0 - beta_2),
-                    epsilon: number(epsilon),
-                    alpha: number(step.alpha.into()),
-                };
+                let adam = Adam::new(s, beta_1, beta_2, epsilon, step.alpha);
                 if amsgrad {
                     common.each(
                         [m, v, x],
@@ -203,6 +200,119 @@ impl<T: Real> Kernel<T> for Update<'_, T> {
                         },
                     );
                 }
+            }
+            UpdateRule::Nadam { beta_1, beta_2, epsilon } => {
+                let adam = Adam::new(s, beta_1, beta_2, epsilon, step.alpha);
+                let (now, unbias) = (number(step.beta.into()), number(step.gamma.into()));
+                common.each(
+                    [m, v],
+                    w,
+                    g,
+                    #[inline(always)]
+                    |w, g, [m, v]| {
+                        let (m, v) = adam.moments(g, m, v);
+                        let ahead = s.fma(adam.alpha, m, s.mul(now, g));
+                        let root = s.add(s.sqrt(s.mul(v, unbias)), adam.epsilon);
+                        (s.sub(w, s.div(ahead, root)), [m, v])
+                    },
+                );
+            }
+            UpdateRule::Adagrad { epsilon, .. } => {
+                let epsilon = number(epsilon);
+                common.each(
+                    [v],
+                    w,
+                    g,
+                    #[inline(always)]
+                    |w, g, [v]| {
+                        let v = s.fma(g, g, v);
+                        (s.sub(w, s.div(s.mul(lr, g), s.sqrt(s.add(v, epsilon)))), [v])
+                    },
+                );
+            }
+            UpdateRule::Adadelta { rho, epsilon } => {
+                let (rho, rest, epsilon) = (number(rho), number(1.0 - rho), number(epsilon));
+                common.each(
+                    [v, x],
+                    w,
+                    g,
+                    #[inline(always)]
+                    |w, g, [v, x]| {
+                        let v = s.fma(rho, v, s.mul(rest, s.mul(g, g)));
+                        let root = s.sqrt(s.add(v, epsilon));
+                        let d = s.div(s.mul(g, s.sqrt(s.add(x, epsilon))), root);
+                        let x = s.fma(rho, x, s.mul(rest, s.mul(d, d)));
+                        (s.sub(w, s.mul(lr, d)), [v, x])
+                    },
+                );
+            }
+            UpdateRule::Adamax { beta_1, beta_2, epsilon } => {
+                let adam = Adam::new(s, beta_1, beta_2, epsilon, step.alpha);
+                let decay = number(beta_2);
+                common.each(
+                    [m, v],
+                    w,
+                    g,
+                    #[inline(always)]
+                    |w, g, [m, v]| {
+                        let m = s.fma(s.sub(g, m), adam.rest_1, m);
+                        // A NaN in the second passes through.
+                        let v = s.max(s.mul(decay, v), s.abs(g));
+                        (s.sub(w, s.div(s.mul(adam.alpha, m), s.add(v, adam.epsilon))), [m, v])
+                    },
+                );
+            }
+            UpdateRule::Lion { beta_1, beta_2 } => {
+                let [one, zero] = [1.0, 0.0].map(number);
+                let [share, share_rest] = [beta_1, 1.0 - beta_1].map(number);
+                let [decay, decay_rest] = [beta_2, 1.0 - beta_2].map(number);
+                common.each(
+                    [m],
+                    w,
+                    g,
+                    #[inline(always)]
+                    |w, g, [m]| {
+                        let d = s.fma(share, m, s.mul(share_rest, g));
+                        let sign = s.select_gt(d, zero, one, s.select_gt(zero, d, s.neg(one), d));
+                        (s.sub(w, s.mul(lr, sign)), [s.fma(decay, m, s.mul(decay_rest, g))])
+                    },
+                );
+            }
+            UpdateRule::Lamb { beta_1, beta_2, epsilon } => {
+                let adam = Adam::new(s, beta_1, beta_2, epsilon, step.alpha);
+                let unbias = number(step.beta.into());
+                common.each(
+                    [m, v, x],
+                    w,
+                    g,
+                    #[inline(always)]
+                    |w, g, [m, v, _]| {
+                        let (m, v) = adam.moments(g, m, v);
+                        (w, [m, v, adam.increment(m, s.mul(unbias, v))])
+                    },
+                );
+            }
+            UpdateRule::Ftrl { learning_rate_power, l1, l2, l2_shrinkage, beta, .. } => {
+                let exponent = T::from_f64(-learning_rate_power);
+                let power = |x: S::V| power(s, x, exponent);
+                let (l1, l2, shrinkage, beta) =
+                    (number(l1), number(2.0 * l2), number(2.0 * l2_shrinkage), number(beta));
+                common.each(
+                    [v, x],
+                    w,
+                    g,
+                    #[inline(always)]
+                    |w, g, [v, x]| {
+                        let n = s.fma(g, g, v);
+                        let grown = power(n);
+                        let growth = s.div(s.sub(grown, power(v)), lr);
+                        let pull = s.sub(s.fma(shrinkage, w, g), s.mul(growth, w));
+                        let x = s.add(x, pull);
+                        let cut = s.max(s.neg(l1), s.min(l1, x));
+                        let steep = s.add(s.div(s.add(grown, beta), lr), l2);
+                        (s.div(s.sub(cut, x), steep), [n, x])
+                    },
+                );
             }
         }
     }
@@ -256,6 +366,17 @@ struct Adam<S: Lanes> {
 
 impl<S: Lanes> Adam<S> {
     #[inline(always)]
+    fn new(s: S, beta_1: f64, beta_2: f64, epsilon: f64, alpha: f32) -> Self {
+        Adam {
+            s,
+            rest_1: s.c(1.0 - beta_1),
+            rest_2: s.c(1.0 - beta_2),
+            epsilon: s.c(epsilon),
+            alpha: s.c(alpha.into()),
+        }
+    }
+
+    #[inline(always)]
     fn moments(self, g: S::V, m: S::V, v: S::V) -> (S::V, S::V) {
         let s = self.s;
         (s.fma(s.sub(g, m), self.rest_1, m), s.fma(s.sub(s.mul(g, g), v), self.rest_2, v))
@@ -265,6 +386,20 @@ impl<S: Lanes> Adam<S> {
     fn increment(self, m: S::V, v: S::V) -> S::V {
         self.s.div(self.s.mul(self.alpha, m), self.s.add(self.s.sqrt(v), self.epsilon))
     }
+}
+
+/// `x^exponent` for `x >= 0`. The square root is what Ftrl takes unless it is told otherwise.
+#[inline(always)]
+fn power<S: Lanes>(s: S, x: S::V, exponent: S::T) -> S::V {
+    if exponent == S::T::from_f64(0.5) {
+        return s.sqrt(x);
+    }
+    let mut lanes = [S::T::ZERO; WIDEST];
+    s.store(&mut lanes, x);
+    for lane in &mut lanes[..S::N] {
+        *lane = crate::score::power(*lane, exponent);
+    }
+    s.load(&lanes)
 }
 
 /// What comes before every rule.

@@ -67,3 +67,89 @@ pub(crate) fn check<T: Real>(
     weights.map_or(Ok(()), |weights| check_len(op, "weights", rows, weights.len()))?;
     Ok(target_cols)
 }
+
+/// What formulas take of [`rnn_shaders::vocabulary::Constants`], in the kernel's precision.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbers<T> {
+    /// `delta`, `quantile`, `gamma` or `threshold`
+    pub shape: T,
+    on: T,
+    off: T,
+    keep: T,
+    lift: T,
+}
+
+impl<T: Real> Numbers<T> {
+    pub fn new(score: Score, cols: usize) -> Self {
+        let c = score.constants(cols);
+        let [shape, on, off, keep, lift] = [c.shape, c.on, c.off, c.keep, c.lift].map(T::from_f64);
+        Numbers { shape, on, off, keep, lift }
+    }
+
+    /// The target with its label smoothing.
+    #[inline(always)]
+    pub fn smooth(self, y: T) -> T {
+        y * self.keep + self.lift
+    }
+
+    /// The weight of a binary target: `on` for 1, `off` for 0.
+    #[inline(always)]
+    pub fn class_weight(self, y: T) -> T {
+        y * self.on + (T::ONE - y) * self.off
+    }
+
+    /// The weight of a class.
+    #[inline(always)]
+    pub fn alpha(self) -> T {
+        self.on
+    }
+}
+
+/// The label of a hinge: 0 counts as -1.
+#[inline(always)]
+pub(crate) fn hinge_label<T: Real>(y: T) -> T {
+    if y == T::ZERO { -T::ONE } else { y }
+}
+
+/// `x^exponent` for `x >= 0`.
+#[inline(always)]
+pub(crate) fn power<T: Real>(x: T, exponent: T) -> T {
+    if exponent == T::ZERO && !x.is_nan() {
+        T::ONE
+    } else if x <= T::ZERO {
+        // 0^-1 too, where a focal factor is linear: 0 to the power of gamma - 1.
+        if exponent > T::ZERO { T::ZERO } else { T::INFINITY }
+    } else {
+        (exponent * x.ln()).exp()
+    }
+}
+
+/// Keras's epsilon.
+pub(crate) fn tiny<T: Real>() -> T {
+    T::from_f64(TINY)
+}
+
+/// `x`, or `low` where that is larger; NaN passes through.
+#[inline(always)]
+pub(crate) fn at_least<T: Real>(low: T, x: T) -> T {
+    if x < low { low } else { x }
+}
+
+/// `1 / |x|` of a row, at most `1 / epsilon`, and whether it is that bound.
+#[inline(always)]
+pub(crate) fn inverse_norm<T: Real>(x: &[T]) -> (T, bool) {
+    let squares = sum_of(x.len(), |c| x[c] * x[c]);
+    if squares < tiny::<T>() * tiny() { (T::ONE / tiny(), true) } else { (T::ONE / squares.sqrt(), false) }
+}
+
+/// Of a categorical hinge: `max((1 - y) p) - sum(y p) + 1` before it is cut at 0, and the first of these.
+#[inline(always)]
+pub(crate) fn margin<T: Real>(pred: &[T], target: &[T]) -> (T, T) {
+    let mut largest = -T::INFINITY;
+    for (&p, &y) in pred.iter().zip(target) {
+        largest = at_least(largest, (T::ONE - y) * p);
+    }
+    // NaN times 0 is NaN, so this sum shows any.
+    let own = sum_of(pred.len(), |c| target[c] * pred[c]);
+    (largest - own + T::ONE, largest)
+}

@@ -2,8 +2,11 @@
 
 use crate::error::check_len;
 use crate::math::{Kernel, Lanes, dispatch};
-use crate::score::{self, TINY, class_index, clip, inside, probability_range, sum_of};
-use crate::score_forward::total;
+use crate::score::{
+    self, Numbers, TINY, at_least, class_index, clip, hinge_label, inside, inverse_norm, margin, power,
+    probability_range, sum_of, tiny,
+};
+use crate::score_forward::{log_sum_exp, total};
 use crate::softmax::{exponentials, row_max};
 use crate::{Error, Real, Result, Score, parallel};
 
@@ -91,6 +94,7 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
     #[inline(always)]
     fn run<S: Lanes<T = T>>(self, s: S) {
         let (cols, range) = (self.cols, probability_range::<T>());
+        let numbers = Numbers::<T>::new(self.score, cols);
         match self.score {
             Score::MeanSquaredError => self.terms(
                 cols,
@@ -98,18 +102,19 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
                 |p, y| T::from_f64(2.0) * (p - y),
             ),
             Score::MeanAbsoluteError => self.terms(cols, |p, y| sign(p - y)),
-            Score::Huber { delta } => {
-                let delta = T::from_f32(delta);
+            Score::Huber { .. } => {
+                let delta = numbers.shape;
                 self.terms(cols, |p, y| {
                     let e = p - y;
                     if e.abs() > delta { delta * sign(e) } else { e }
                 });
             }
-            Score::BinaryCrossentropy { from_logits: false } => self.terms(cols, |p, y| {
-                let slope = (T::ONE - y) / (T::ONE - p) - y / p;
-                if inside(p, range) || p.is_nan() { slope } else { T::ZERO }
-            }),
-            Score::BinaryCrossentropy { from_logits: true } => self.terms(cols, |x, y| x.sigmoid() - y),
+            Score::BinaryCrossentropy { from_logits: false, .. } => {
+                self.terms(cols, |p, y| binary_slope(p, numbers.smooth(y)));
+            }
+            Score::BinaryCrossentropy { from_logits: true, .. } => {
+                self.terms(cols, |x, y| x.sigmoid() - numbers.smooth(y));
+            }
             Score::KlDivergence => {
                 let range = (T::from_f64(TINY), T::ONE);
                 self.terms(1, |p, y| {
@@ -117,15 +122,16 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
                     if inside(p, range) || p.is_nan() { slope } else { T::ZERO }
                 });
             }
-            Score::CategoricalCrossentropy { from_logits: false } => {
+            Score::CategoricalCrossentropy { from_logits: false, .. } => {
                 self.rows(|factor, pred, target, dpred| {
                     let total = total(s, pred);
-                    let active =
-                        sum_of(cols, |c| if inside(pred[c] / total, range) { target[c] } else { T::ZERO });
+                    let active = sum_of(cols, |c| {
+                        if inside(pred[c] / total, range) { numbers.smooth(target[c]) } else { T::ZERO }
+                    });
                     // The total is NaN where any prediction is, and so is all that is divided by it.
                     for ((dpred, &p), &y) in dpred.iter_mut().zip(pred).zip(target) {
                         let q = p / total;
-                        let own = if inside(q, range) { y / q } else { T::ZERO };
+                        let own = if inside(q, range) { numbers.smooth(y) / q } else { T::ZERO };
                         *dpred = factor * ((active - own) / total);
                     }
                 })
@@ -145,12 +151,15 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
                     }
                 });
             }
-            Score::CategoricalCrossentropy { from_logits: true } => {
+            Score::CategoricalCrossentropy { from_logits: true, .. } => {
                 self.rows(|factor, pred, target, dpred| {
                     let sum = exponentials(s, row_max(s, pred), pred, dpred);
-                    let share = total(s, target) / sum;
+                    // The sum of smoothed targets is keep sum(y) + cols lift.
+                    let targets = numbers.smooth(total(s, target))
+                        + (numbers.smooth(T::ZERO) * T::from_usize(cols.saturating_sub(1)));
+                    let share = targets / sum;
                     for (d, &y) in dpred.iter_mut().zip(target) {
-                        *d = factor * (*d * share - y);
+                        *d = factor * (*d * share - numbers.smooth(y));
                     }
                 })
             }
@@ -165,8 +174,99 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
                     dpred[class] -= factor;
                 });
             }
+            Score::MeanAbsolutePercentageError => {
+                self.terms(cols, |p, y| T::from_f64(100.0) * sign(p - y) / at_least(tiny(), y.abs()))
+            }
+            Score::MeanSquaredLogarithmicError => self.terms(cols, |p, y| {
+                let e = at_least(tiny(), p).ln_1p() - at_least(tiny(), y).ln_1p();
+                if p < tiny() { T::ZERO } else { (e + e) / (p + T::ONE) }
+            }),
+            Score::LogCosh => self.terms(cols, |p, y| (p - y).tanh()),
+            Score::Poisson => self.terms(cols, |p, y| T::ONE - y / (p + tiny())),
+            Score::CosineSimilarity => self.rows(|factor, pred, target, dpred| {
+                let ((p_scale, bound), y_scale) = (inverse_norm(pred), inverse_norm(target).0);
+                let cosine = sum_of(cols, |c| pred[c] * target[c]) * p_scale * y_scale;
+                // Keras's bound on 1 / |p| is a constant.
+                let back = if bound { T::ZERO } else { cosine * p_scale };
+                for ((dpred, &p), &y) in dpred.iter_mut().zip(pred).zip(target) {
+                    *dpred = -factor * p_scale * (y * y_scale - back * p);
+                }
+            }),
+            Score::Hinge => self.terms(cols, |p, y| {
+                let y = hinge_label(y);
+                if p.is_nan() {
+                    p
+                } else if y * p < T::ONE {
+                    -y
+                } else {
+                    T::ZERO
+                }
+            }),
+            Score::SquaredHinge => self.terms(cols, |p, y| {
+                let y = hinge_label(y);
+                -(y + y) * at_least(T::ZERO, T::ONE - y * p)
+            }),
+            Score::CategoricalHinge => self.rows(|factor, pred, target, dpred| {
+                let (margin, largest) = margin(pred, target);
+                if margin.is_nan() {
+                    return dpred.fill(margin);
+                }
+                let factor = if margin > T::ZERO { factor } else { T::ZERO };
+                // Equals share the gradient of the largest.
+                let is_largest = |c: usize| (T::ONE - target[c]) * pred[c] == largest;
+                let equals = T::from_usize((0..cols).filter(|&c| is_largest(c)).count());
+                for (c, (dpred, &y)) in dpred.iter_mut().zip(target).enumerate() {
+                    let other = if is_largest(c) { (T::ONE - y) / equals } else { T::ZERO };
+                    *dpred = factor * (other - y);
+                }
+            }),
+            Score::Quantile { .. } => self.terms(cols, |p, y| {
+                let e = p - y;
+                if e > T::ZERO {
+                    T::ONE - numbers.shape
+                } else if e < T::ZERO {
+                    -numbers.shape
+                } else {
+                    e
+                }
+            }),
+            Score::BinaryFocalCrossentropy { from_logits, .. } => self.terms(cols, |x, y| {
+                let (p, y) = (if from_logits { x.sigmoid() } else { x }, numbers.smooth(y));
+                let q = clip(p, range);
+                let entropy = -y * q.ln() - (T::ONE - y) * (T::ONE - q).ln();
+                let miss = y * (T::ONE - p) + (T::ONE - y) * p;
+                let slope = power(miss, numbers.shape) * binary_slope(p, y)
+                    + power_slope(miss, numbers.shape) * (T::ONE - (y + y)) * entropy;
+                let inner = if from_logits { p * (-x).sigmoid() } else { T::ONE };
+                numbers.class_weight(y) * slope * inner
+            }),
+            Score::CategoricalFocalCrossentropy { from_logits, .. } => {
+                self.rows(|factor, pred, target, dpred| {
+                    let norm = if from_logits { log_sum_exp(s, pred) } else { total(s, pred) };
+                    let share = |p: T| if from_logits { (p - norm).exp() } else { p / norm };
+                    for ((dpred, &p), &y) in dpred.iter_mut().zip(pred).zip(target) {
+                        let q = share(p);
+                        let slope = if inside(q, range) || q.is_nan() {
+                            power_slope(T::ONE - q, numbers.shape) * q.ln()
+                                - power(T::ONE - q, numbers.shape) / q
+                        } else {
+                            T::ZERO
+                        };
+                        *dpred = numbers.alpha() * numbers.smooth(y) * slope;
+                    }
+                    let mean = sum_of(cols, |c| dpred[c] * share(pred[c]));
+                    for (dpred, &p) in dpred.iter_mut().zip(pred) {
+                        let inner = if from_logits { share(p) } else { T::ONE / norm };
+                        *dpred = factor * inner * (*dpred - mean);
+                    }
+                });
+            }
             // Refused above.
-            Score::BinaryAccuracy | Score::CategoricalAccuracy | Score::SparseCategoricalAccuracy => {}
+            Score::BinaryAccuracy { .. }
+            | Score::CategoricalAccuracy
+            | Score::SparseCategoricalAccuracy
+            | Score::TopKCategoricalAccuracy { .. }
+            | Score::SparseTopKCategoricalAccuracy { .. } => {}
         }
     }
 }
@@ -181,4 +281,17 @@ fn sign<T: Real>(x: T) -> T {
     } else {
         x
     }
+}
+
+/// The derivative of binary cross-entropy by the probability; 0 where that is clipped.
+#[inline(always)]
+fn binary_slope<T: Real>(p: T, y: T) -> T {
+    let slope = (T::ONE - y) / (T::ONE - p) - y / p;
+    if inside(p, probability_range()) || p.is_nan() { slope } else { T::ZERO }
+}
+
+/// `gamma x^(gamma - 1)`
+#[inline(always)]
+fn power_slope<T: Real>(x: T, gamma: T) -> T {
+    if gamma == T::ZERO { T::ZERO } else { gamma * power(x, gamma - T::ONE) }
 }

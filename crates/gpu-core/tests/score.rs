@@ -2,7 +2,7 @@
 //! nearest number to 1 - 1e-7 decides there).
 mod common;
 use common::{Guarded, assert_all_nan, assert_close, numbers, refused, run, wide};
-use gpu_core::vocabulary::Score;
+use gpu_core::vocabulary::{Constants, Score};
 use gpu_core::{Call, Context, Groups, kernels, testing};
 use proptest::prelude::*;
 
@@ -11,40 +11,107 @@ use proptest::prelude::*;
 const RTOL: f64 = 1e-5;
 const ATOL: f64 = 3e-6;
 
-const ALL: [Score; 13] = [
+const FOCAL: Score = Score::BinaryFocalCrossentropy {
+    apply_class_balancing: false,
+    alpha: 0.25,
+    gamma: 2.0,
+    from_logits: false,
+    label_smoothing: 0.1,
+};
+
+const ALL: [Score; 32] = [
     Score::MeanSquaredError,
     Score::MeanAbsoluteError,
     Score::Huber { delta: 0.7 },
-    Score::BinaryCrossentropy { from_logits: false },
-    Score::BinaryCrossentropy { from_logits: true },
-    Score::CategoricalCrossentropy { from_logits: false },
-    Score::CategoricalCrossentropy { from_logits: true },
+    Score::BinaryCrossentropy { from_logits: false, label_smoothing: 0.0 },
+    Score::BinaryCrossentropy { from_logits: true, label_smoothing: 0.0 },
+    Score::CategoricalCrossentropy { from_logits: false, label_smoothing: 0.0 },
+    Score::CategoricalCrossentropy { from_logits: true, label_smoothing: 0.0 },
     Score::SparseCategoricalCrossentropy { from_logits: false },
     Score::SparseCategoricalCrossentropy { from_logits: true },
     Score::KlDivergence,
-    Score::BinaryAccuracy,
+    Score::BinaryAccuracy { threshold: 0.5 },
     Score::CategoricalAccuracy,
     Score::SparseCategoricalAccuracy,
+    Score::TopKCategoricalAccuracy { k: 3 },
+    Score::SparseTopKCategoricalAccuracy { k: 2 },
+    Score::MeanAbsolutePercentageError,
+    Score::MeanSquaredLogarithmicError,
+    Score::LogCosh,
+    Score::Poisson,
+    Score::CosineSimilarity,
+    Score::Hinge,
+    Score::SquaredHinge,
+    Score::CategoricalHinge,
+    Score::Quantile { quantile: 0.9 },
+    FOCAL,
+    Score::BinaryFocalCrossentropy {
+        apply_class_balancing: true,
+        alpha: 0.25,
+        gamma: 1.0,
+        from_logits: true,
+        label_smoothing: 0.0,
+    },
+    Score::CategoricalFocalCrossentropy { alpha: 0.25, gamma: 2.0, from_logits: false, label_smoothing: 0.0 },
+    Score::CategoricalFocalCrossentropy { alpha: 0.4, gamma: 1.5, from_logits: true, label_smoothing: 0.2 },
+    Score::BinaryCrossentropy { from_logits: false, label_smoothing: 0.1 },
+    Score::BinaryCrossentropy { from_logits: true, label_smoothing: 0.1 },
+    Score::CategoricalCrossentropy { from_logits: false, label_smoothing: 0.2 },
+    Score::CategoricalCrossentropy { from_logits: true, label_smoothing: 0.2 },
 ];
+
+/// Numbers that a score takes for targets and for predictions.
+fn ranges(score: Score) -> (Target, [f32; 2]) {
+    match score {
+        Score::MeanSquaredError
+        | Score::MeanAbsoluteError
+        | Score::Huber { .. }
+        | Score::LogCosh
+        | Score::Quantile { .. } => (Target::Any, [-2.0, 2.0]),
+        // Its gradient is a small difference over the size of the prediction.
+        Score::CosineSimilarity => (Target::Any, [0.5, 2.0]),
+        Score::MeanAbsolutePercentageError => (Target::Shares, [0.02, 0.98]),
+        Score::MeanSquaredLogarithmicError => (Target::Any, [-0.3, 5.0]),
+        Score::Hinge | Score::SquaredHinge => (Target::Signs, [-2.0, 2.0]),
+        Score::BinaryCrossentropy { from_logits: true, .. } => (Target::Binary, [-9.0, 9.0]),
+        // Keras's formula takes the logarithm of 1 - p, which has few digits where p is close to 1.
+        Score::BinaryFocalCrossentropy { from_logits: true, .. } => (Target::Binary, [-2.5, 2.5]),
+        Score::BinaryCrossentropy { .. }
+        | Score::BinaryFocalCrossentropy { .. }
+        | Score::BinaryAccuracy { .. } => (Target::Binary, [0.02, 0.98]),
+        Score::CategoricalCrossentropy { from_logits: true, .. }
+        | Score::CategoricalFocalCrossentropy { from_logits: true, .. }
+        | Score::SparseCategoricalCrossentropy { from_logits: true } => (Target::Shares, [-9.0, 9.0]),
+        _ => (Target::Shares, [0.02, 0.98]),
+    }
+}
+
+enum Target {
+    /// between -2 and 2
+    Any,
+    /// rows that add up to 1
+    Shares,
+    /// -1, 0 and 1
+    Signs,
+    /// mostly 0 and 1
+    Binary,
+}
 
 /// Predictions and targets that suit the score.
 fn data(score: Score, rows: usize, cols: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
     let n = rows * cols;
-    let target = match score {
-        _ if score.target_is_index() => {
-            return (
-                predictions(score, n, seed),
-                numbers(seed + 1, rows, 0.0, cols as f32).iter().map(|c| c.floor()).collect(),
-            );
-        }
-        Score::MeanSquaredError | Score::MeanAbsoluteError | Score::Huber { .. } => {
-            numbers(seed + 1, n, -2.0, 2.0)
-        }
-        Score::BinaryCrossentropy { .. } | Score::BinaryAccuracy => {
-            numbers(seed + 1, n, 0.0, 1.0).iter().map(|&y| if y < 0.8 { y.round() } else { y }).collect()
-        }
-        _ => {
-            let mut target = numbers(seed + 1, n, 0.01, 1.0);
+    let (kind, [low, high]) = ranges(score);
+    let pred = numbers(seed, n, low, high);
+    if score.target_is_index() {
+        return (pred, numbers(seed + 1, rows, 0.0, cols as f32).iter().map(|c| c.floor()).collect());
+    }
+    let unit = numbers(seed + 1, n, 0.0, 1.0);
+    let target = match kind {
+        Target::Any => unit.iter().map(|u| 4.0 * u - 2.0).collect(),
+        Target::Signs => unit.iter().map(|u| (3.0 * u).floor() - 1.0).collect(),
+        Target::Binary => unit.iter().map(|&u| if u < 0.8 { u.round() } else { u }).collect(),
+        Target::Shares => {
+            let mut target: Vec<f32> = unit.iter().map(|u| 0.01 + 0.99 * u).collect();
             for row in target.chunks_mut(cols) {
                 let total: f32 = row.iter().sum();
                 row.iter_mut().for_each(|y| *y /= total);
@@ -52,19 +119,7 @@ fn data(score: Score, rows: usize, cols: usize, seed: u64) -> (Vec<f32>, Vec<f32
             target
         }
     };
-    (predictions(score, n, seed), target)
-}
-
-fn predictions(score: Score, n: usize, seed: u64) -> Vec<f32> {
-    match score {
-        Score::MeanSquaredError | Score::MeanAbsoluteError | Score::Huber { .. } => {
-            numbers(seed, n, -2.0, 2.0)
-        }
-        Score::BinaryCrossentropy { from_logits: true }
-        | Score::CategoricalCrossentropy { from_logits: true }
-        | Score::SparseCategoricalCrossentropy { from_logits: true } => numbers(seed, n, -9.0, 9.0),
-        _ => numbers(seed, n, 0.02, 0.98),
-    }
+    (pred, target)
 }
 
 fn forward(
@@ -144,7 +199,7 @@ fn every_score_at_the_edges() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn any_shape(which in 0usize..13, rows in 1usize..80, cols in 1usize..100, weighted: bool) {
+    fn any_shape(which in 0usize..32, rows in 1usize..80, cols in 1usize..100, weighted: bool) {
         if let Some(ctx) = testing::context() {
             check(&ctx, ALL[which], rows, cols, weighted);
         }
@@ -154,15 +209,15 @@ proptest! {
 #[test]
 fn clips_and_extremes() {
     let Some(ctx) = testing::context() else { return };
-    let binary = Score::BinaryCrossentropy { from_logits: false };
-    let logits = Score::BinaryCrossentropy { from_logits: true };
-    let categorical = Score::CategoricalCrossentropy { from_logits: false };
+    let binary = Score::BinaryCrossentropy { from_logits: false, label_smoothing: 0.0 };
+    let logits = Score::BinaryCrossentropy { from_logits: true, label_smoothing: 0.0 };
+    let categorical = Score::CategoricalCrossentropy { from_logits: false, label_smoothing: 0.0 };
     let cases: [(Score, &[f32], &[f32]); 6] = [
         (binary, &[0.0, 1.0, 0.0, 1.0, -3.0, 7.0], &[0.0, 0.0, 1.0, 1.0, 1.0, 0.0]),
         (logits, &[100.0, -100.0, 100.0, -100.0, 0.0, 20.0], &[0.0, 0.0, 1.0, 1.0, 1.0, 1.0]),
         (categorical, &[0.0, 1.0, 0.0, 0.0, 2.0, 2.0], &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
         (
-            Score::CategoricalCrossentropy { from_logits: true },
+            Score::CategoricalCrossentropy { from_logits: true, label_smoothing: 0.0 },
             &[100.0, -100.0, 0.0, 1e4, 0.0, 0.0],
             &[0.0, 1.0, 0.0, 0.0, 1.0, 0.0],
         ),
@@ -248,10 +303,13 @@ fn bad_arguments_are_refused() {
     assert_eq!(message, "score_forward: target needs 6 elements, got 2");
     let message = refused(&ctx, |rec| kernels::score_forward(rec, mse, 2, 3, &six, &six, Some(&six), &two));
     assert_eq!(message, "score_forward: weights needs 2 elements, got 6");
-    let accuracy = Score::BinaryAccuracy;
+    let accuracy = Score::BinaryAccuracy { threshold: 0.5 };
     let message =
         refused(&ctx, |rec| kernels::score_backward(rec, accuracy, 2, 3, &six, &six, None, 1.0, &six));
-    assert_eq!(message, "score_backward: BinaryAccuracy has no gradient; it is a metric only");
+    assert_eq!(
+        message,
+        "score_backward: BinaryAccuracy { threshold: 0.5 } has no gradient; it is a metric only"
+    );
 }
 
 /// The launcher gives a whole row to one invocation on software adapters; hardware shares rows, and so does this.
@@ -264,7 +322,8 @@ fn every_way_to_share_a_row() {
             let (pred, target) = data(score, rows, cols, 91);
             let (p, y) = (wide(&pred), wide(&target));
             let (pred, target) = (Guarded::new(&ctx, &pred), Guarded::new(&ctx, &target));
-            let delta = if let Score::Huber { delta } = score { delta } else { 0.0 };
+            let Constants { shape, on, off, keep, lift } = score.constants(cols);
+            let [shape, on, off, keep, lift] = [shape, on, off, keep, lift].map(|x| x as f32);
             let mut want = vec![0.0; rows];
             let mut want_gradient = vec![0.0; rows * cols];
             cpu_core::score_forward(score, rows, cols, &p, &y, None, &mut want).unwrap();
@@ -280,7 +339,11 @@ fn every_way_to_share_a_row() {
                         params: bytemuck::bytes_of(&score_forward::Params {
                             rows: rows as u32,
                             cols: cols as u32,
-                            delta,
+                            shape,
+                            on,
+                            off,
+                            keep,
+                            lift,
                             ..Default::default()
                         }),
                         groups,
@@ -293,7 +356,11 @@ fn every_way_to_share_a_row() {
                         params: bytemuck::bytes_of(&score_backward::Params {
                             rows: rows as u32,
                             cols: cols as u32,
-                            delta,
+                            shape,
+                            on,
+                            off,
+                            keep,
+                            lift,
                             scale: 0.5,
                             ..Default::default()
                         }),

@@ -50,6 +50,17 @@ pub fn optimizer_step(
         UpdateRule::Sgd { momentum, .. } => (0.0, [momentum, 0.0, 0.0]),
         UpdateRule::RmsProp { rho, momentum, epsilon, .. } => (1.0, [momentum, rho, epsilon]),
         UpdateRule::Adam { beta_1, beta_2, epsilon, .. } => (2.0, [beta_1, beta_2, epsilon]),
+        UpdateRule::Nadam { beta_1, beta_2, epsilon } => (3.0, [beta_1, beta_2, epsilon]),
+        UpdateRule::Adagrad { epsilon, .. } => (4.0, [0.0, 0.0, epsilon]),
+        UpdateRule::Adadelta { rho, epsilon } => (5.0, [0.0, rho, epsilon]),
+        UpdateRule::Adamax { beta_1, beta_2, epsilon } => (6.0, [beta_1, beta_2, epsilon]),
+        UpdateRule::Lion { beta_1, beta_2 } => (7.0, [beta_1, beta_2, 0.0]),
+        UpdateRule::Lamb { beta_1, beta_2, epsilon } => (8.0, [beta_1, beta_2, epsilon]),
+        UpdateRule::Ftrl { learning_rate_power, beta, .. } => (9.0, [-learning_rate_power, 0.0, beta]),
+    };
+    let (l1, l2, shrinkage) = match spec.rule {
+        UpdateRule::Ftrl { l1, l2, l2_shrinkage, .. } => (l1, 2.0 * l2, 2.0 * l2_shrinkage),
+        _ => (0.0, 0.0, 0.0),
     };
     let nesterov = matches!(spec.rule, UpdateRule::Sgd { nesterov: true, .. });
     let centered = matches!(spec.rule, UpdateRule::RmsProp { centered: true, .. });
@@ -61,7 +72,7 @@ pub fn optimizer_step(
         overrides: &[
             ("RULE", rule),
             ("CLIP", flag(clip)),
-            ("MOMENTUM", flag(momentum != 0.0)),
+            ("MOMENTUM", flag(rule <= 1.0 && momentum != 0.0)),
             ("NESTEROV", flag(nesterov)),
             ("CENTERED", flag(centered)),
             ("AMSGRAD", flag(amsgrad)),
@@ -76,6 +87,9 @@ pub fn optimizer_step(
             decay: decay as f32,
             decay_rest: (1.0 - decay) as f32,
             epsilon: epsilon as f32,
+            l1: l1 as f32,
+            l2: l2 as f32,
+            shrinkage: shrinkage as f32,
             ..Default::default()
         }),
         groups: Groups::linear(n, ELEMENT_GROUP),

@@ -2,7 +2,7 @@
 use super::operands::{ROW_GROUP, apart, elements, lanes, size};
 use crate::buffer::expect_len;
 use crate::{Call, Error, Groups, Recorder, Result, Slice};
-use rnn_shaders::vocabulary::Score;
+use rnn_shaders::vocabulary::{Constants, Score};
 use rnn_shaders::{score_backward as backward, score_forward as forward};
 
 /// `out[r] = weights[r] * score(target[r], pred[r, :])`: `pred [rows, cols]`, `target [rows, cols]`, or `[rows]` where
@@ -31,6 +31,7 @@ pub fn score_forward(
     }
     let inputs = inputs(rec, pred, target, weights, out)?;
     let lanes = lanes(rec, NAME, cols, 3)?;
+    let [shape, on, off, keep, lift] = constants(score, cols);
     rec.call(Call {
         kernel: &forward::KERNEL,
         overrides: &overrides(score, lanes, inputs.weighted),
@@ -38,7 +39,11 @@ pub fn score_forward(
         params: bytemuck::bytes_of(&forward::Params {
             rows: size(NAME, rows)?,
             cols: size(NAME, cols)?,
-            delta: delta(score),
+            shape,
+            on,
+            off,
+            keep,
+            lift,
             ..Default::default()
         }),
         groups: Groups::linear(rows, ROW_GROUP / lanes),
@@ -76,6 +81,7 @@ pub fn score_backward(
     }
     let inputs = inputs(rec, pred, target, weights, dpred)?;
     let lanes = lanes(rec, NAME, cols, 3)?;
+    let [shape, on, off, keep, lift] = constants(score, cols);
     rec.call(Call {
         kernel: &backward::KERNEL,
         overrides: &overrides(score, lanes, inputs.weighted),
@@ -83,7 +89,11 @@ pub fn score_backward(
         params: bytemuck::bytes_of(&backward::Params {
             rows: size(NAME, rows)?,
             cols: size(NAME, cols)?,
-            delta: delta(score),
+            shape,
+            on,
+            off,
+            keep,
+            lift,
             scale,
             ..Default::default()
         }),
@@ -136,6 +146,8 @@ fn overrides(score: Score, lanes: usize, weighted: bool) -> [(&'static str, f64)
     [("LANES", lanes as f64), ("SCORE", f64::from(score.code())), ("WEIGHTED", f64::from(u8::from(weighted)))]
 }
 
-fn delta(score: Score) -> f32 {
-    if let Score::Huber { delta } = score { delta } else { 0.0 }
+/// The numbers of the score's formula in the order of `Params`.
+fn constants(score: Score, cols: usize) -> [f32; 5] {
+    let Constants { shape, on, off, keep, lift } = score.constants(cols);
+    [shape, on, off, keep, lift].map(|x| x as f32)
 }

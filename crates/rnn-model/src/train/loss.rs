@@ -42,8 +42,12 @@ impl Loss {
             Loss::MeanSquaredError => Score::MeanSquaredError,
             Loss::MeanAbsoluteError => Score::MeanAbsoluteError,
             Loss::Huber { delta } => Score::Huber { delta },
-            Loss::BinaryCrossentropy { from_logits } => Score::BinaryCrossentropy { from_logits },
-            Loss::CategoricalCrossentropy { from_logits } => Score::CategoricalCrossentropy { from_logits },
+            Loss::BinaryCrossentropy { from_logits } => {
+                Score::BinaryCrossentropy { from_logits, label_smoothing: 0.0 }
+            }
+            Loss::CategoricalCrossentropy { from_logits } => {
+                Score::CategoricalCrossentropy { from_logits, label_smoothing: 0.0 }
+            }
             Loss::SparseCategoricalCrossentropy { from_logits } => {
                 Score::SparseCategoricalCrossentropy { from_logits }
             }
@@ -92,12 +96,12 @@ impl Metric {
         match self {
             Metric::MeanAbsoluteError => Score::MeanAbsoluteError,
             Metric::MeanSquaredError | Metric::RootMeanSquaredError => Score::MeanSquaredError,
-            Metric::BinaryAccuracy => Score::BinaryAccuracy,
+            Metric::BinaryAccuracy => Score::BinaryAccuracy { threshold: 0.5 },
             Metric::CategoricalAccuracy => Score::CategoricalAccuracy,
             Metric::SparseCategoricalAccuracy => Score::SparseCategoricalAccuracy,
             Metric::Accuracy if loss.score().target_is_index() => Score::SparseCategoricalAccuracy,
             Metric::Accuracy if classes == 1 || matches!(loss, Loss::BinaryCrossentropy { .. }) => {
-                Score::BinaryAccuracy
+                Score::BinaryAccuracy { threshold: 0.5 }
             }
             Metric::Accuracy => Score::CategoricalAccuracy,
         }

@@ -96,14 +96,8 @@ impl Optimizer {
     /// What the update of the step after `iterations` steps needs.
     pub(crate) fn step_params(&self, iterations: u64) -> StepParams {
         let lr = self.learning_rate_at(iterations);
-        let alpha = match self.rule {
-            Rule::Adam { beta_1, beta_2, .. } => {
-                let t = (iterations + 1) as f64;
-                lr * (1.0 - beta_2.powf(t)).sqrt() / (1.0 - beta_1.powf(t))
-            }
-            _ => lr,
-        };
-        StepParams { lr: lr as f32, alpha: alpha as f32, ..StepParams::default() }
+        let [alpha, beta, gamma] = self.spec().rule.factors(lr, iterations + 1).map(|x| x as f32);
+        StepParams { lr: lr as f32, alpha, beta, gamma, ..StepParams::default() }
     }
 }
 
