@@ -278,8 +278,12 @@ fn kernel_score(case: &Case) -> rnn_shaders::vocabulary::Score {
         Loss::MeanSquaredError => Score::MeanSquaredError,
         Loss::MeanAbsoluteError => Score::MeanAbsoluteError,
         Loss::Huber { delta } => Score::Huber { delta },
-        Loss::BinaryCrossentropy { from_logits } => Score::BinaryCrossentropy { from_logits },
-        Loss::CategoricalCrossentropy { from_logits } => Score::CategoricalCrossentropy { from_logits },
+        Loss::BinaryCrossentropy { from_logits } => {
+            Score::BinaryCrossentropy { from_logits, label_smoothing: 0.0 }
+        }
+        Loss::CategoricalCrossentropy { from_logits } => {
+            Score::CategoricalCrossentropy { from_logits, label_smoothing: 0.0 }
+        }
         Loss::SparseCategoricalCrossentropy { from_logits } => {
             Score::SparseCategoricalCrossentropy { from_logits }
         }
