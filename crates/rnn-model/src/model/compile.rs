@@ -1,5 +1,6 @@
 //! Optimizer, loss and metrics of a model, and the device memory they need.
 
+use super::scores::PLACES;
 use super::{Model, weights};
 use crate::device::{Buffer, Op, Segments};
 use crate::train::{Clip, Loss, Metric, Optimizer};
@@ -26,12 +27,13 @@ pub struct Goal {
     pub(crate) loss: Loss,
     pub(crate) weight: f64,
     pub(crate) metrics: Vec<Metric>,
+    pub(crate) weighted_metrics: Vec<Metric>,
 }
 
 impl Goal {
     /// The output's loss, with weight 1 and no metrics.
     pub fn new(loss: Loss) -> Self {
-        Goal { loss, weight: 1.0, metrics: Vec::new() }
+        Goal { loss, weight: 1.0, metrics: Vec::new(), weighted_metrics: Vec::new() }
     }
 
     /// What the loss is multiplied by in the sum of all outputs' losses; 1.
@@ -46,9 +48,15 @@ impl Goal {
         self
     }
 
-    /// Running sums that it takes: (sum, count) of the loss and of each metric.
+    /// What is shown beside the loss, with each sample counted by its weight; plain metrics count all samples alike.
+    pub fn weighted_metrics(mut self, metrics: &[Metric]) -> Self {
+        self.weighted_metrics = metrics.to_vec();
+        self
+    }
+
+    /// Places of the running sums of the loss and of each metric.
     pub(super) fn sums(&self) -> usize {
-        2 * (1 + self.metrics.len())
+        PLACES * (1 + self.metrics.len() + self.weighted_metrics.len())
     }
 
     fn check(&self) -> Result<()> {
@@ -80,7 +88,7 @@ pub(crate) struct Training {
     pub slots: [Option<Buffer>; 3],
     /// sum of squares of each weight's gradient
     sumsq: Buffer,
-    /// (sum, count) of the loss and of each metric of each output
+    /// running sums of the loss and of each metric of each output
     pub sums: Buffer,
 }
 

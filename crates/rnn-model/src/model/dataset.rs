@@ -1,9 +1,9 @@
 //! Samples and targets that stay on the device for a whole `fit`, `evaluate` or `predict`; batches are gathered there.
 
 use super::Model;
+use super::targets::Targets;
 use crate::array::Arrays;
 use crate::device::{Buffer, IndexBuffer};
-use crate::train::Loss;
 use crate::{Error, HostArray, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +17,8 @@ pub(super) struct Dataset {
     pub x: Vec<Buffer>,
     /// targets of each output, if there are any
     pub y: Vec<Buffer>,
+    /// sample weights of each output
+    pub weights: Vec<Option<Buffer>>,
     /// the order in which samples are gathered
     pub indices: IndexBuffer,
 }
@@ -25,42 +27,65 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Dataset {
     /// Uploads checked arrays, in their own order.
-    pub fn upload(model: &Model, x: &Arrays<'_>, y: Option<&Arrays<'_>>) -> Result<Self> {
+    pub fn upload(model: &Model, x: &Arrays<'_>, targets: Option<&Targets<'_>>) -> Result<Self> {
         let samples = x.samples();
         if samples > u32::MAX as usize {
             return Err(Error::shape("x", "at most 2^32 - 1 samples", x.0[0].shape.as_slice()));
         }
         let device = &model.device;
-        let room = |a: &Arrays<'_>| a.0.iter().map(|a| device.alloc(a.data.len())).collect::<Result<_>>();
+        let room = |a: &HostArray<'_>| device.alloc(a.data.len());
+        let (mut y, mut weights) = (Vec::new(), Vec::new());
+        if let Some(targets) = targets {
+            y = targets.y.0.iter().map(room).collect::<Result<_>>()?;
+            weights =
+                targets.weights.iter().map(|w| w.as_ref().map(room).transpose()).collect::<Result<_>>()?;
+        }
         let dataset = Dataset {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             samples,
             shapes: x.0.iter().map(|x| x.shape[1..].to_vec()).collect(),
-            x: room(x)?,
-            y: y.map_or(Ok(Vec::new()), room)?,
+            x: x.0.iter().map(room).collect::<Result<_>>()?,
+            y,
+            weights,
             indices: device.alloc_index(samples)?,
         };
         let order: Vec<u32> = (0..samples as u32).collect();
         dataset.set_order(model, &order)?;
-        dataset.write(model, x, y)?;
+        dataset.write(model, x, targets)?;
         Ok(dataset)
     }
 
     /// Whether other arrays of these shapes fit in place of the present ones.
-    pub fn fits(&self, x: &Arrays<'_>, y: &Arrays<'_>) -> bool {
-        let same = |own: &[Buffer], other: &Arrays<'_>| {
-            own.len() == other.0.len() && own.iter().zip(&other.0).all(|(a, b)| a.all().len == b.data.len())
-        };
+    pub fn fits(&self, x: &Arrays<'_>, targets: &Targets<'_>) -> bool {
+        let len = |buffer: &Option<Buffer>| buffer.as_ref().map(|b| b.all().len);
         x.samples() == self.samples
             && x.0.iter().map(|x| &x.shape[1..]).eq(self.shapes.iter().map(Vec::as_slice))
-            && same(&self.y, y)
+            && targets.y.0.iter().map(|y| y.data.len()).eq(self.y.iter().map(|y| y.all().len))
+            && targets
+                .weights
+                .iter()
+                .map(|w| w.as_ref().map(|w| w.data.len()))
+                .eq(self.weights.iter().map(len))
     }
 
-    pub fn write(&self, model: &Model, x: &Arrays<'_>, y: Option<&Arrays<'_>>) -> Result<()> {
+    /// Sample weights per sample of each output.
+    pub fn weights_per_sample(&self) -> Vec<Option<usize>> {
+        self.weights.iter().map(|w| w.as_ref().map(|w| w.all().len / self.samples)).collect()
+    }
+
+    pub fn write(&self, model: &Model, x: &Arrays<'_>, targets: Option<&Targets<'_>>) -> Result<()> {
         let mut engine = model.device.engine();
-        let targets = self.y.iter().zip(y.map_or(&[][..], |y| &y.0));
-        for (buffer, array) in self.x.iter().zip(&x.0).chain(targets) {
+        for (buffer, array) in self.x.iter().zip(&x.0) {
             engine.write(buffer.all(), &array.data)?;
+        }
+        let Some(targets) = targets else { return Ok(()) };
+        for (buffer, array) in self.y.iter().zip(&targets.y.0) {
+            engine.write(buffer.all(), &array.data)?;
+        }
+        for (buffer, array) in self.weights.iter().zip(&targets.weights) {
+            if let (Some(buffer), Some(array)) = (buffer, array) {
+                engine.write(buffer.all(), &array.data)?;
+            }
         }
         Ok(())
     }
@@ -68,81 +93,4 @@ impl Dataset {
     pub fn set_order(&self, model: &Model, order: &[u32]) -> Result<()> {
         model.device.engine().write_index(self.indices.all(), order)
     }
-}
-
-/// How targets stand beside outputs: `rows` per sample (steps, or 1) of `cols` values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TargetShape {
-    pub rows: usize,
-    pub cols: usize,
-}
-
-impl TargetShape {
-    /// For outputs of `shape` per sample.
-    pub fn new(shape: &[usize], loss: Loss) -> Self {
-        let classes = shape.last().copied().unwrap_or(1);
-        let rows = shape.iter().rev().skip(1).product();
-        TargetShape { rows, cols: if loss.score().target_is_index() { 1 } else { classes } }
-    }
-
-    /// Shape of one sample's targets.
-    pub fn sample(self, output: &[usize]) -> Vec<usize> {
-        let mut sample = output.to_vec();
-        if let Some(last) = sample.last_mut() {
-            *last = self.cols;
-        }
-        sample
-    }
-}
-
-impl Model {
-    /// Checks targets against the outputs that inputs of the given shapes give.
-    pub(super) fn check_targets(&self, y: &Arrays<'_>, samples: usize, inputs: &[Vec<usize>]) -> Result<()> {
-        let goals = &self.compiled("training")?.config.goals;
-        let outputs = self.concrete_outputs(inputs)?;
-        let names = self.output_names();
-        if y.0.len() != outputs.len() {
-            return Err(Error::Shape {
-                what: "y".into(),
-                expected: format!("{} arrays ({})", outputs.len(), names.join(", ")),
-                got: format!("{}", y.0.len()),
-            });
-        }
-        for (((y, output), goal), name) in y.0.iter().zip(&outputs).zip(goals).zip(&names) {
-            let what = if outputs.len() == 1 { "y".to_owned() } else { format!("y ({name})") };
-            check_target(&what, y, samples, output, goal.loss)?;
-        }
-        Ok(())
-    }
-}
-
-fn check_target(what: &str, y: &HostArray<'_>, samples: usize, output: &[usize], loss: Loss) -> Result<()> {
-    let TargetShape { rows, cols } = TargetShape::new(output, loss);
-    let mut full = vec![samples];
-    full.extend_from_slice(output);
-    if let Some(last) = full.last_mut() {
-        *last = cols;
-    }
-    // A last axis of one value may be left out, as people write it.
-    let short = &full[..full.len() - 1];
-    if y.shape != full && !(cols == 1 && y.shape == short) {
-        let mut expected = format!("{full:?}");
-        if cols == 1 {
-            expected = format!("{expected} or {short:?}");
-        }
-        if loss.score().target_is_index() {
-            expected.push_str(" (class indices)");
-        }
-        return Err(Error::shape(what, expected, y.shape.as_slice()));
-    }
-    debug_assert_eq!(y.data.len(), samples * rows * cols);
-    if loss.score().target_is_index() {
-        let classes = output.last().copied().unwrap_or(1);
-        let bad = y.data.iter().find(|&&v| !(v >= 0.0 && v < classes as f32 && v.fract() == 0.0));
-        if let Some(bad) = bad {
-            let problem = format!("class indices must be whole numbers from 0 to {}, got {bad}", classes - 1);
-            return Err(Error::invalid(what, problem));
-        }
-    }
-    Ok(())
 }

@@ -2,10 +2,37 @@
 
 use super::dataset::Dataset;
 use super::plan::Purpose;
+use super::scores::PLACES;
 use super::{Model, predict::batches};
 use crate::array::Arrays;
 use crate::train::Logs;
 use crate::{Error, Result};
+
+/// Options of [`Model::evaluate_with`].
+#[derive(Clone, Debug, Default)]
+pub struct EvaluateOptions<'a> {
+    batch_size: Option<usize>,
+    sample_weight: Option<Arrays<'a>>,
+}
+
+impl<'a> EvaluateOptions<'a> {
+    /// Batches of 32, every sample with weight 1.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Samples per batch; 32, or the model's fixed batch size.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = Some(batch_size);
+        self
+    }
+
+    /// What each sample, `[samples]`, or each step, `[samples, time]`, counts.
+    pub fn sample_weight(mut self, weights: impl Into<Arrays<'a>>) -> Self {
+        self.sample_weight = Some(weights.into());
+        self
+    }
+}
 
 impl Model {
     /// Loss and metrics over `x` and `y` in batches of 32 (of the fixed batch size if the model has one). Stateful
@@ -14,9 +41,7 @@ impl Model {
     /// # Errors
     /// When the model is not compiled, shapes do not fit, or the device fails.
     pub fn evaluate<'a>(&mut self, x: impl Into<Arrays<'a>>, y: impl Into<Arrays<'a>>) -> Result<Logs> {
-        let x = x.into();
-        let batch_size = self.default_batch(x.samples());
-        self.evaluate_batched(&x, &y.into(), batch_size)
+        self.evaluate_with(x, y, EvaluateOptions::new())
     }
 
     /// As [`evaluate`](Self::evaluate), in batches of `batch_size`.
@@ -29,18 +54,29 @@ impl Model {
         y: impl Into<Arrays<'a>>,
         batch_size: usize,
     ) -> Result<Logs> {
+        self.evaluate_with(x, y, EvaluateOptions::new().batch_size(batch_size))
+    }
+
+    /// As [`evaluate`](Self::evaluate), with options.
+    ///
+    /// # Errors
+    /// As `evaluate`.
+    pub fn evaluate_with<'a>(
+        &mut self,
+        x: impl Into<Arrays<'a>>,
+        y: impl Into<Arrays<'a>>,
+        options: EvaluateOptions<'a>,
+    ) -> Result<Logs> {
+        self.compiled("evaluate")?;
+        let x = x.into();
+        let shapes = self.check_inputs("x", &x)?;
+        let targets = self.targets(y.into(), options.sample_weight, None, x.samples(), &shapes)?;
+        let batch_size = options.batch_size.unwrap_or_else(|| self.default_batch(x.samples()));
         if batch_size == 0 {
             return Err(Error::invalid("batch_size", "must be at least 1"));
         }
-        self.evaluate_batched(&x.into(), &y.into(), batch_size)
-    }
-
-    fn evaluate_batched(&mut self, x: &Arrays<'_>, y: &Arrays<'_>, batch_size: usize) -> Result<Logs> {
-        self.compiled("evaluate")?;
-        let shapes = self.check_inputs("x", x)?;
-        self.check_targets(y, x.samples(), &shapes)?;
         self.check_whole_batches("x", x.samples(), batch_size)?;
-        let dataset = Dataset::upload(self, x, Some(y))?;
+        let dataset = Dataset::upload(self, &x, Some(&targets))?;
         let logs = self.evaluate_dataset(&dataset, batch_size);
         self.plans.forget(dataset.id);
         logs
@@ -50,7 +86,13 @@ impl Model {
         self.clear_sums()?;
         for (batch, starts) in batches(dataset.samples, batch_size) {
             self.ensure_states(batch)?;
-            let plan = self.plan(Purpose::Evaluate, batch, &dataset.shapes, Some(dataset))?;
+            let plan = self.plan(
+                Purpose::Evaluate,
+                batch,
+                &dataset.shapes,
+                &dataset.weights_per_sample(),
+                Some(dataset),
+            )?;
             let steps: Vec<_> = starts.map(|start| self.counters.inference(start)).collect();
             self.device.run(&plan.program, &steps)?;
             self.states_are_fresh = false;
@@ -74,7 +116,7 @@ impl Model {
         let compiled = self.compiled("evaluate")?;
         let sums = self.device.engine().read_f64(compiled.sums.all())?;
         let goals = &compiled.config.goals;
-        let mut means = sums.chunks(2).map(|pair| pair[0] / pair[1]);
+        let mut means = sums.chunks(PLACES).map(|s| (s[0] + s[1]) / (s[2] + s[3]));
         let (mut total, mut losses, mut metrics) = (0.0, Vec::new(), Vec::new());
         for (goal, output) in goals.iter().zip(self.output_names()) {
             // Outputs are told apart where there are several.
@@ -83,7 +125,7 @@ impl Model {
             let loss = means.next().unwrap_or(f64::NAN);
             total += goal.weight * loss;
             losses.push((named("loss"), loss));
-            for metric in &goal.metrics {
+            for metric in goal.metrics.iter().chain(&goal.weighted_metrics) {
                 metrics.push((named(metric.name()), metric.finish(means.next().unwrap_or(f64::NAN))));
             }
         }

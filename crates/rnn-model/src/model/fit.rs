@@ -2,6 +2,7 @@
 
 use super::dataset::Dataset;
 use super::plan::{Plan, Purpose};
+use super::targets::{ClassWeights, Targets};
 use super::{Model, predict::batches};
 use crate::array::Arrays;
 use crate::train::{Callback, EpochLines, Flow, History, Logs, Progress};
@@ -18,6 +19,9 @@ pub struct FitOptions<'a> {
     reset_states_after_epoch: bool,
     verbose: bool,
     validation: Validation<'a>,
+    validation_weight: Option<Arrays<'a>>,
+    sample_weight: Option<Arrays<'a>>,
+    class_weight: Option<ClassWeights>,
     callbacks: Vec<&'a mut dyn Callback>,
 }
 
@@ -72,6 +76,25 @@ impl<'a> FitOptions<'a> {
         self
     }
 
+    /// What each sample of the validation data, `[samples]`, or each of its steps, `[samples, time]`, counts.
+    pub fn validation_weight(mut self, weights: impl Into<Arrays<'a>>) -> Self {
+        self.validation_weight = Some(weights.into());
+        self
+    }
+
+    /// What each sample, `[samples]`, or each step, `[samples, time]`, counts in the loss and in weighted metrics; one array
+    /// for all outputs, or one for each. The loss is the sum of weighted scores divided by their number.
+    pub fn sample_weight(mut self, weights: impl Into<Arrays<'a>>) -> Self {
+        self.sample_weight = Some(weights.into());
+        self
+    }
+
+    /// What each class counts, (index, weight); classes that are not named count 1. Multiplies sample weights.
+    pub fn class_weight(mut self, classes: &[(usize, f32)]) -> Self {
+        self.class_weight = Some(classes.to_vec());
+        self
+    }
+
     /// Write a line per epoch to stderr: time, loss, metrics; false.
     pub fn verbose(mut self, on: bool) -> Self {
         self.verbose = on;
@@ -122,7 +145,8 @@ impl Model {
         let (x, y) = (x.into(), y.into());
         self.compiled("fit")?;
         let shapes = self.check_inputs("x", &x)?;
-        self.check_targets(&y, x.samples(), &shapes)?;
+        let (weights, classes) = (options.sample_weight.take(), options.class_weight.take());
+        let targets = self.targets(y, weights, classes.as_ref(), x.samples(), &shapes)?;
         let batch_size = options.batch_size.or(self.graph.batch()).unwrap_or(32);
         if batch_size == 0 {
             return Err(Error::invalid("batch_size", "must be at least 1"));
@@ -142,18 +166,19 @@ impl Model {
         let validation = match std::mem::take(&mut options.validation) {
             Validation::None => None,
             Validation::Split(_) => {
-                let (vx, vy) = (x.rows(kept, x.samples()), y.rows(kept, x.samples()));
+                let (vx, vy) = (x.rows(kept, x.samples()), targets.rows(kept, x.samples()));
                 Some(Dataset::upload(self, &vx, Some(&vy))?)
             }
             Validation::Data(vx, vy) => {
                 let shapes = self.check_inputs("validation x", &vx)?;
-                self.check_targets(&vy, vx.samples(), &shapes)?;
+                let weights = options.validation_weight.take();
+                let vy = self.targets(vy, weights, None, vx.samples(), &shapes)?;
                 Some(Dataset::upload(self, &vx, Some(&vy))?)
             }
         };
         self.check_whole_batches("x", kept, batch_size)?;
         self.check_whole_batches("validation x", validation.as_ref().map_or(0, |v| v.samples), batch_size)?;
-        let train = self.resident(&x.rows(0, kept), &y.rows(0, kept))?;
+        let train = self.resident(&x.rows(0, kept), &targets.rows(0, kept))?;
         let mut lines = EpochLines::new();
         let mut given = std::mem::take(&mut options.callbacks);
         let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
@@ -172,15 +197,15 @@ impl Model {
     }
 
     /// The data set kept from the last `fit` if it has the same shapes, else a new one.
-    fn resident(&mut self, x: &Arrays<'_>, y: &Arrays<'_>) -> Result<Dataset> {
+    fn resident(&mut self, x: &Arrays<'_>, targets: &Targets<'_>) -> Result<Dataset> {
         if let Some(kept) = self.resident.take() {
-            if kept.fits(x, y) {
-                kept.write(self, x, Some(y))?;
+            if kept.fits(x, targets) {
+                kept.write(self, x, Some(targets))?;
                 return Ok(kept);
             }
             self.plans.forget(kept.id);
         }
-        Dataset::upload(self, x, Some(y))
+        Dataset::upload(self, x, Some(targets))
     }
 
     fn run_epochs(
@@ -258,7 +283,8 @@ impl Model {
         let mut groups = Vec::new();
         for (batch, starts) in batches(train.samples, batch_size) {
             self.ensure_states(batch)?;
-            let plan = self.plan(Purpose::Train, batch, &train.shapes, Some(train))?;
+            let plan =
+                self.plan(Purpose::Train, batch, &train.shapes, &train.weights_per_sample(), Some(train))?;
             groups.push(Group { plan, starts: starts.collect() });
         }
         let mut size = 8;
@@ -319,15 +345,37 @@ impl Model {
     /// # Errors
     /// As [`fit`](Self::fit).
     pub fn train_on_batch<'a>(&mut self, x: impl Into<Arrays<'a>>, y: impl Into<Arrays<'a>>) -> Result<Logs> {
-        let (x, y) = (x.into(), y.into());
+        self.train_on_weighted(x.into(), y.into(), None)
+    }
+
+    /// As [`train_on_batch`](Self::train_on_batch), with what each sample, `[samples]`, or each step, `[samples, time]`,
+    /// counts.
+    ///
+    /// # Errors
+    /// As `fit`.
+    pub fn train_on_weighted_batch<'a>(
+        &mut self,
+        x: impl Into<Arrays<'a>>,
+        y: impl Into<Arrays<'a>>,
+        weights: impl Into<Arrays<'a>>,
+    ) -> Result<Logs> {
+        self.train_on_weighted(x.into(), y.into(), Some(weights.into()))
+    }
+
+    fn train_on_weighted(
+        &mut self,
+        x: Arrays<'_>,
+        y: Arrays<'_>,
+        weights: Option<Arrays<'_>>,
+    ) -> Result<Logs> {
         self.compiled("train_on_batch")?;
         let shapes = self.check_inputs("x", &x)?;
-        self.check_targets(&y, x.samples(), &shapes)?;
+        let targets = self.targets(y, weights, None, x.samples(), &shapes)?;
         self.ensure_states(x.samples())?;
-        let plan = self.plan(Purpose::Train, x.samples(), &shapes, None)?;
+        let plan = self.plan(Purpose::Train, x.samples(), &shapes, &targets.weights_per_sample(), None)?;
         self.clear_sums()?;
         let step = self.next_step(0);
-        self.run_batch(&plan, &x, Some(&y), step)?;
+        self.run_batch(&plan, &x, Some(&targets), step)?;
         self.states_are_fresh = false;
         let logs = self.read_sums()?;
         self.check_finite(&logs, self.counters.epochs + 1)?;

@@ -19,9 +19,11 @@ mod sequential;
 mod state;
 mod summary;
 mod symbol;
+mod targets;
 mod weights;
 
 pub use compile::Goal;
+pub use evaluate::EvaluateOptions;
 pub use explain::LayerStrategy;
 pub use fit::FitOptions;
 pub use gradients::Gradients;

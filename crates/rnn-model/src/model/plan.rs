@@ -2,6 +2,8 @@
 
 use super::dataset::Dataset;
 use super::lowering::{Lowered, Lowering, StateSlices, Value};
+use super::scores::TargetPorts;
+use super::targets::Targets;
 use super::{Counters, Model};
 use crate::Result;
 use crate::array::Arrays;
@@ -27,6 +29,8 @@ pub(super) struct Key {
     pub batch: usize,
     /// shape of one sample of each input
     pub samples: Vec<Vec<usize>>,
+    /// sample weights per sample of each output: none, one, or one for each step
+    pub weights: Vec<Option<usize>>,
     /// the data set batches are gathered from; `None` when each batch is handed over by itself
     pub dataset: Option<u64>,
 }
@@ -37,6 +41,7 @@ pub(super) struct Plan {
     /// where a batch goes in when it is handed over by itself: one for each input, and for each output's target
     pub x: Vec<Port>,
     pub y: Vec<Port>,
+    pub weights: Vec<Option<Port>>,
     /// predictions of each output: of the batch, or of the whole data set
     pub outputs: Vec<Port>,
     _buffers: (Vec<Buffer>, Vec<IndexBuffer>),
@@ -95,9 +100,12 @@ impl Model {
         purpose: Purpose,
         batch: usize,
         samples: &[Vec<usize>],
+        weights: &[Option<usize>],
         dataset: Option<&Dataset>,
     ) -> Result<Arc<Plan>> {
-        let key = Key { purpose, batch, samples: samples.to_vec(), dataset: dataset.map(|d| d.id) };
+        let dataset_id = dataset.map(|d| d.id);
+        let key =
+            Key { purpose, batch, samples: samples.to_vec(), weights: weights.to_vec(), dataset: dataset_id };
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan);
         }
@@ -119,19 +127,22 @@ impl Model {
             inputs.push(l.input(data, sample.clone(), false));
         }
         let values = l.forward(&self.graph, &self.nodes, inputs)?;
-        let (mut y, mut outputs) = (Vec::new(), Vec::new());
+        let mut targets = TargetPorts { y: Vec::new(), weights: Vec::new() };
+        let mut outputs = Vec::new();
         if key.purpose == Purpose::Predict {
             let samples = dataset.map(|d| d.samples);
             outputs = values.iter().map(|v| l.collect_output(v, samples)).collect::<Result<_>>()?;
         } else {
-            y = self.lower_scores(&mut l, &values, dataset, training)?;
+            targets = self.lower_scores(&mut l, &values, &key.weights, dataset, training)?;
         }
         if training {
             l.unwind()?;
             self.update_ops()?.into_iter().for_each(|op| l.emit(op));
         }
         let Lowered { ops, buffers, index_buffers, .. } = l.finish();
-        Ok(Plan { program: self.device.compile(ops)?, x, y, outputs, _buffers: (buffers, index_buffers) })
+        let program = self.device.compile(ops)?;
+        let TargetPorts { y, weights } = targets;
+        Ok(Plan { program, x, y, weights, outputs, _buffers: (buffers, index_buffers) })
     }
 
     /// Writes a batch to where its plan takes it from, and runs the plan.
@@ -139,12 +150,21 @@ impl Model {
         &self,
         plan: &Plan,
         x: &Arrays<'_>,
-        y: Option<&Arrays<'_>>,
+        targets: Option<&Targets<'_>>,
         step: StepParams,
     ) -> Result<()> {
-        let targets = plan.y.iter().zip(y.map_or(&[][..], |y| &y.0));
-        for (to, array) in plan.x.iter().zip(&x.0).chain(targets) {
+        for (to, array) in plan.x.iter().zip(&x.0) {
             to.write(&self.device, &array.data)?;
+        }
+        if let Some(Targets { y, weights }) = targets {
+            for (to, array) in plan.y.iter().zip(&y.0) {
+                to.write(&self.device, &array.data)?;
+            }
+            for (to, array) in plan.weights.iter().zip(weights) {
+                if let (Some(to), Some(array)) = (to, array) {
+                    to.write(&self.device, &array.data)?;
+                }
+            }
         }
         self.device.run(&plan.program, &[step])
     }

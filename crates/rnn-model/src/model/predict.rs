@@ -81,7 +81,7 @@ impl Model {
         };
         if samples <= batch_size {
             self.ensure_states(samples)?;
-            let plan = self.plan(Purpose::Predict, samples, &shapes, None)?;
+            let plan = self.plan(Purpose::Predict, samples, &shapes, &[], None)?;
             self.run_batch(&plan, x, None, self.counters.inference(0))?;
             self.states_are_fresh = false;
             let values = plan.outputs.iter().map(|output| output.read(&self.device));
@@ -107,7 +107,7 @@ impl Model {
         let mut values: Vec<Vec<f32>> = vec![Vec::new(); outputs];
         for (batch, starts) in batches(dataset.samples, batch_size) {
             self.ensure_states(batch)?;
-            let plan = self.plan(Purpose::Predict, batch, &dataset.shapes, Some(dataset))?;
+            let plan = self.plan(Purpose::Predict, batch, &dataset.shapes, &[], Some(dataset))?;
             let steps: Vec<_> = starts.map(|start| self.counters.inference(start)).collect();
             self.device.run(&plan.program, &steps)?;
             self.states_are_fresh = false;
@@ -144,7 +144,7 @@ impl Model {
         let shapes = self.check_shapes("x", &inputs)?;
         let samples = inputs[0][0];
         self.ensure_states(samples)?;
-        let plan = self.plan(Purpose::Predict, samples, &shapes, None)?;
+        let plan = self.plan(Purpose::Predict, samples, &shapes, &[], None)?;
         for (port, x) in plan.x.iter().zip(x) {
             port.take(&self.device, x)?;
         }
