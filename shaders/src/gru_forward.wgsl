@@ -1,39 +1,7 @@
 // gru_forward: a step of GRU with reset_after,
-//   z, r = rec_act(xw + hp U + b')   q = hp U_h + b'_h   n = act(xw_h + r q)   h = z hp + (1 - z) n
-// gates [T, B, 4U] come as x W + b in the blocks z, r, n and, where kept, leave as z, r, n, q; bias [3U] is b', the
-// recurrent one; h [T+1, B, U], slot t before the step. hp is zero where the step's flag has RESET; without VALID it is
-// carried over.
-
-struct Params {
-    flags_at: u32,
-    w_at: u32,
-    bias_at: u32,
-    gates_at: u32,
-    h_at: u32,
-    first: u32,
-    steps: u32,
-    time: u32,
-    batch: u32,
-    units: u32,
-    depth: u32,
-    ldw: u32,
-    block: u32,
-    saved_row: u32,
-    has_flags: u32,
-    has_bias: u32,
-    has_dy: u32,
-    keep: u32,
-}
-
-@group(0) @binding(0) var<storage, read> flags: array<u32>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> gates: array<f32>;
-@group(0) @binding(4) var<storage, read_write> h: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
-
-override ACT: u32 = 1u;
-override REC_ACT: u32 = 2u;
+//   z, r = rec_act(xw + hp U + b')   q = hp U_h + b'_h   n = act(xw + r q)   h = z hp + (1 - z) n
+// gates [T, B, 4U] come as x W + b in the blocks z, r, n and, where kept, leave as z, r, n, q; extra [3U] is the recurrent
+// bias b'. A mask is on the product's operand alone: the hp that z carries is whole.
 
 alias Tile = mat3x4<f32>;
 const COLS = 3u;
@@ -45,54 +13,32 @@ fn tile_at(k: u32, col: u32) -> Tile {
 }
 
 fn put(at: u32, tile: Tile) {
-    park[at + 0u] = tile[0][0];
-    park[at + 1u] = tile[0][1];
-    park[at + 2u] = tile[0][2];
-    park[at + 3u] = tile[0][3];
-    park[at + 4u] = tile[1][0];
-    park[at + 5u] = tile[1][1];
-    park[at + 6u] = tile[1][2];
-    park[at + 7u] = tile[1][3];
-    park[at + 8u] = tile[2][0];
-    park[at + 9u] = tile[2][1];
-    park[at + 10u] = tile[2][2];
-    park[at + 11u] = tile[2][3];
-}
-const BACKWARD = false;
-
-fn left(at: u32) -> f32 {
-    return h[at];
+    put_4(at, tile[0]);
+    put_4(at + 4u, tile[1]);
+    put_4(at + 8u, tile[2]);
 }
 
-fn left_row(t: u32, row: u32) -> u32 {
-    return params.h_at + (t * params.batch + row) * params.units;
+fn left_row(t: u32, row: u32) -> vec2<u32> {
+    return state_row(t, row);
 }
 
-fn depth(t: u32) -> u32 {
-    return params.depth;
-}
-
-fn flag_of(t: u32, row: u32) -> u32 {
-    if params.has_flags == 0u {
-        return VALID;
-    }
-    return flags[params.flags_at + t * params.batch + row];
+fn left(row: vec2<u32>, k: u32) -> f32 {
+    return state_at(row, k);
 }
 
 fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
-    let slot = params.h_at + (t * params.batch + row) * params.units + unit;
-    let next = slot + params.batch * params.units;
+    let at = row * params.units + unit;
     let flag = flag_of(t, row);
     let kept = (flag & RESET) == 0u;
-    let hp = select(0.0, h[slot], kept);
+    let hp = select(0.0, h_before(t, at), kept);
     if (flag & VALID) == 0u {
-        h[next] = hp;
+        set_h(t, at, hp);
         return;
     }
     var p = select(vec4<f32>(), sums, kept);
-    if params.has_bias != 0u {
-        let at = params.bias_at + unit;
-        p += vec4(bias[at], bias[at + params.units], bias[at + 2u * params.units], 0.0);
+    if params.has_extra != 0u {
+        let bias = params.extra_at + unit;
+        p += vec4(extra[bias], extra[bias + params.units], extra[bias + 2u * params.units], 0.0);
     }
     let gate = params.gates_at + (t * params.batch + row) * params.saved_row + unit;
     let z = act(REC_ACT, gates[gate] + p.x);
@@ -104,5 +50,5 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         gates[gate + 2u * params.units] = n;
         gates[gate + 3u * params.units] = p.z;
     }
-    h[next] = z * hp + (1.0 - z) * n;
+    set_h(t, at, z * hp + (1.0 - z) * n);
 }

@@ -1,35 +1,6 @@
 // gru_reset_forward: first half of a step of GRU without reset_after,
 //   z, r = rec_act(xw + hp U)   q = r hp
-// gates [T, B, 4U] come as x W + b in the blocks z, r, n; z, r and q leave in blocks 0, 1 and 3. h [T+1, B, U].
-// hp is zero where the step's flag has RESET.
-
-struct Params {
-    flags_at: u32,
-    w_at: u32,
-    gates_at: u32,
-    h_at: u32,
-    first: u32,
-    steps: u32,
-    time: u32,
-    batch: u32,
-    units: u32,
-    depth: u32,
-    ldw: u32,
-    block: u32,
-    saved_row: u32,
-    has_flags: u32,
-    has_bias: u32,
-    has_dy: u32,
-    keep: u32,
-}
-
-@group(0) @binding(0) var<storage, read> flags: array<u32>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> gates: array<f32>;
-@group(0) @binding(3) var<storage, read> h: array<f32>;
-@group(0) @binding(4) var<uniform> params: Params;
-
-override REC_ACT: u32 = 2u;
+// gates [T, B, 4U] come as x W + b in the blocks z, r, n; z, r and q leave in blocks 0, 1 and 3. A mask is on hp in both.
 
 alias Tile = mat2x4<f32>;
 const COLS = 2u;
@@ -41,43 +12,24 @@ fn tile_at(k: u32, col: u32) -> Tile {
 }
 
 fn put(at: u32, tile: Tile) {
-    park[at + 0u] = tile[0][0];
-    park[at + 1u] = tile[0][1];
-    park[at + 2u] = tile[0][2];
-    park[at + 3u] = tile[0][3];
-    park[at + 4u] = tile[1][0];
-    park[at + 5u] = tile[1][1];
-    park[at + 6u] = tile[1][2];
-    park[at + 7u] = tile[1][3];
-}
-const BACKWARD = false;
-
-fn left(at: u32) -> f32 {
-    return h[at];
+    put_4(at, tile[0]);
+    put_4(at + 4u, tile[1]);
 }
 
-fn left_row(t: u32, row: u32) -> u32 {
-    return params.h_at + (t * params.batch + row) * params.units;
+fn left_row(t: u32, row: u32) -> vec2<u32> {
+    return state_row(t, row);
 }
 
-fn depth(t: u32) -> u32 {
-    return params.depth;
-}
-
-fn flag_of(t: u32, row: u32) -> u32 {
-    if params.has_flags == 0u {
-        return VALID;
-    }
-    return flags[params.flags_at + t * params.batch + row];
+fn left(row: vec2<u32>, k: u32) -> f32 {
+    return state_at(row, k);
 }
 
 fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
-    let slot = params.h_at + (t * params.batch + row) * params.units + unit;
     let kept = (flag_of(t, row) & RESET) == 0u;
     let p = select(vec4<f32>(), sums, kept);
     let gate = params.gates_at + (t * params.batch + row) * params.saved_row + unit;
     let r = act(REC_ACT, gates[gate + params.units] + p.y);
     gates[gate] = act(REC_ACT, gates[gate] + p.x);
     gates[gate + params.units] = r;
-    gates[gate + 3u * params.units] = r * select(0.0, h[slot], kept);
+    gates[gate + 3u * params.units] = r * select(0.0, state_at(state_row(t, row), unit), kept);
 }

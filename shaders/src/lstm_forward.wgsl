@@ -1,38 +1,6 @@
 // lstm_forward: a step of
 //   i, f, o = rec_act(xw + hp U)   g = act(xw + hp U)   c = f cp + i g   h = o act(c)
-// gates [T, B, 4U] come as x W + b and, where kept, leave as i, f, g, o; h, c [T+1, B, U], slot t before the step.
-// hp and cp are zero where the step's flag has RESET; without VALID both are carried over.
-
-struct Params {
-    flags_at: u32,
-    w_at: u32,
-    gates_at: u32,
-    h_at: u32,
-    c_at: u32,
-    first: u32,
-    steps: u32,
-    time: u32,
-    batch: u32,
-    units: u32,
-    depth: u32,
-    ldw: u32,
-    block: u32,
-    saved_row: u32,
-    has_flags: u32,
-    has_bias: u32,
-    has_dy: u32,
-    keep: u32,
-}
-
-@group(0) @binding(0) var<storage, read> flags: array<u32>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> gates: array<f32>;
-@group(0) @binding(3) var<storage, read_write> h: array<f32>;
-@group(0) @binding(4) var<storage, read_write> c: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
-
-override ACT: u32 = 1u;
-override REC_ACT: u32 = 2u;
+// gates [T, B, 4U] come as x W + b and, where kept, leave as i, f, g, o.
 
 alias Tile = mat4x4<f32>;
 const COLS = 4u;
@@ -44,53 +12,27 @@ fn tile_at(k: u32, col: u32) -> Tile {
 }
 
 fn put(at: u32, tile: Tile) {
-    park[at + 0u] = tile[0][0];
-    park[at + 1u] = tile[0][1];
-    park[at + 2u] = tile[0][2];
-    park[at + 3u] = tile[0][3];
-    park[at + 4u] = tile[1][0];
-    park[at + 5u] = tile[1][1];
-    park[at + 6u] = tile[1][2];
-    park[at + 7u] = tile[1][3];
-    park[at + 8u] = tile[2][0];
-    park[at + 9u] = tile[2][1];
-    park[at + 10u] = tile[2][2];
-    park[at + 11u] = tile[2][3];
-    park[at + 12u] = tile[3][0];
-    park[at + 13u] = tile[3][1];
-    park[at + 14u] = tile[3][2];
-    park[at + 15u] = tile[3][3];
-}
-const BACKWARD = false;
-
-fn left(at: u32) -> f32 {
-    return h[at];
+    put_16(at, tile);
 }
 
-fn left_row(t: u32, row: u32) -> u32 {
-    return params.h_at + (t * params.batch + row) * params.units;
+fn left_row(t: u32, row: u32) -> vec2<u32> {
+    return state_row(t, row);
 }
 
-fn depth(t: u32) -> u32 {
-    return params.depth;
-}
-
-fn flag_of(t: u32, row: u32) -> u32 {
-    if params.has_flags == 0u {
-        return VALID;
-    }
-    return flags[params.flags_at + t * params.batch + row];
+fn left(row: vec2<u32>, k: u32) -> f32 {
+    return state_at(row, k);
 }
 
 fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
-    let slot = (t * params.batch + row) * params.units + unit;
-    let next = slot + params.batch * params.units;
+    let at = row * params.units + unit;
+    let cell = params.c_at + t * params.c_step + at;
+    let next = cell + params.c_step;
     let flag = flag_of(t, row);
     let kept = (flag & RESET) == 0u;
-    let cp = select(0.0, c[params.c_at + slot], kept);
+    let cp = select(0.0, c[cell], kept);
     if (flag & VALID) == 0u {
-        h[params.h_at + next] = select(0.0, h[params.h_at + slot], kept);
-        c[params.c_at + next] = cp;
+        set_h(t, at, select(0.0, h_before(t, at), kept));
+        c[next] = cp;
         return;
     }
     let z = select(vec4<f32>(), sums, kept);
@@ -106,6 +48,6 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         gates[gate + 2u * params.units] = g;
         gates[gate + 3u * params.units] = o;
     }
-    c[params.c_at + next] = cn;
-    h[params.h_at + next] = o * act(ACT, cn);
+    c[next] = cn;
+    set_h(t, at, o * act(ACT, cn));
 }

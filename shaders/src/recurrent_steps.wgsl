@@ -2,7 +2,7 @@
 // or gradients of the step after) times the recurrent weights, in registers; then the cell's `finish` for each unit.
 //
 // The cell's text defines: `Tile`, a matrix of COLS columns of 4 units; `tile_at(k, col)`, the weights of row k;
-// `put(at, tile)`; `left(at)` and `left_row(t, row)`; `depth(t)`, the length of the product; `finish(t, row, unit, sums)`;
+// `put(at, tile)`; `left_row(t, row)` and `left(left_row, k)`; `depth(t)`, the length of the product; `finish(t, row, unit, sums)`;
 // GATED: the tile's columns are the gates of 4 units (else 4 blocks of 4 units of one gate); BACKWARD: time runs down.
 //
 // Grid: x over columns of units, y over blocks of ROWS rows. With one workgroup in x, a dispatch may run many steps
@@ -18,6 +18,38 @@ override PARK: u32 = 1024u;
 
 const VALID = 1u;
 const RESET = 2u;
+
+fn flag_of(t: u32, row: u32) -> u32 {
+    if params.has_flags == 0u {
+        return VALID;
+    }
+    return flags[params.flags_at + t * params.batch + row];
+}
+
+// 4 blocks of 4 units from vec4 j on of the weights' row that begins at `at`; a block past the last unit is the last again.
+fn tile_of_16(at: u32, j: u32) -> mat4x4<f32> {
+    let last = (params.units + 3u) / 4u - 1u;
+    return mat4x4(
+        w[at + j],
+        w[at + min(j + 1u, last)],
+        w[at + min(j + 2u, last)],
+        w[at + min(j + 3u, last)],
+    );
+}
+
+fn put_4(at: u32, v: vec4<f32>) {
+    park[at] = v.x;
+    park[at + 1u] = v.y;
+    park[at + 2u] = v.z;
+    park[at + 3u] = v.w;
+}
+
+fn put_16(at: u32, tile: mat4x4<f32>) {
+    put_4(at, tile[0]);
+    put_4(at + 4u, tile[1]);
+    put_4(at + 8u, tile[2]);
+    put_4(at + 12u, tile[3]);
+}
 
 // [SPLIT][WORKGROUP][ROWS][COLS][4]: accumulators that are indexed in a loop must live in memory.
 var<workgroup> park: array<f32, PARK>;
@@ -46,19 +78,19 @@ fn product(t: u32, row: u32, col: u32, split: u32, own: u32) {
     var k = split * share;
     for (; k < stop; k++) {
         let w = tile_at(k, col);
-        t0 += left(r0 + k) * w;
+        t0 += left(r0, k) * w;
         if ROWS > 1u {
-            t1 += left(r1 + k) * w;
+            t1 += left(r1, k) * w;
         }
         if ROWS > 2u {
-            t2 += left(r2 + k) * w;
-            t3 += left(r3 + k) * w;
+            t2 += left(r2, k) * w;
+            t3 += left(r3, k) * w;
         }
         if ROWS > 4u {
-            t4 += left(r4 + k) * w;
-            t5 += left(r5 + k) * w;
-            t6 += left(r6 + k) * w;
-            t7 += left(r7 + k) * w;
+            t4 += left(r4, k) * w;
+            t5 += left(r5, k) * w;
+            t6 += left(r6, k) * w;
+            t7 += left(r7, k) * w;
         }
     }
     let size = COLS * 4u;

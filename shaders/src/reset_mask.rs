@@ -1,4 +1,4 @@
-//! Zero where a row's step flag has RESET, plus an addend.
+//! Zero where a row's step flag has RESET, times a mask, plus an addend.
 use crate::contract::{Kernel, over, read, write};
 
 crate::params! {
@@ -8,6 +8,8 @@ crate::params! {
         pub flags_at: u32,
         /// start of `x`
         pub x_at: u32,
+        /// start of `mask`
+        pub mask_at: u32,
         /// start of `z`
         pub z_at: u32,
         /// start of `y`
@@ -16,6 +18,8 @@ crate::params! {
         pub n: u32,
         /// elements of a row, which has one flag
         pub cols: u32,
+        /// elements of the mask, which repeats; 0 where there is none
+        pub mask_len: u32,
         /// 1 where there are flags
         pub has_flags: u32,
         /// 1 where there is an addend
@@ -27,7 +31,7 @@ crate::params! {
 pub const KERNEL: Kernel = Kernel {
     stem: "reset_mask",
     source: concat!(include_str!("math.wgsl"), include_str!("reset_mask.wgsl")),
-    bindings: &[read("flags"), read("x"), read("z"), write("y")],
+    bindings: &[read("flags"), read("x"), read("mask"), read("z"), write("y")],
     params_size: size_of::<Params>(),
     params_fields: Params::FIELDS,
     step: false,

@@ -4,7 +4,8 @@
 //! `cargo bench -p cpu-core --bench recurrent -- W3`; `THREADS=1` for one thread.
 
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentShape, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
+    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace, RecurrentUpstream,
+    RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
 };
 use cpu_core::{Activation, Cell};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -54,6 +55,7 @@ fn recurrent(criterion: &mut Criterion) {
         let (mut dk, mut dr) = (vec![0.0; kernel.len()], vec![0.0; recurrent.len()]);
         let mut db = vec![0.0; bias.len()];
         let mut workspace = RecurrentWorkspace::new();
+        let inputs = RecurrentInputs::new(&x, &kernel, &recurrent);
 
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements((2 * time * batch * (input + units) * columns) as u64));
@@ -66,14 +68,8 @@ fn recurrent(criterion: &mut Criterion) {
                     recurrent_forward(
                         cell,
                         shape,
-                        &x,
-                        &kernel,
-                        &recurrent,
-                        bias,
-                        None,
-                        &mut h,
-                        c,
-                        saved,
+                        RecurrentInputs { bias, ..inputs },
+                        RecurrentStates { saved, ..RecurrentStates::new(&mut h, c) },
                         &mut workspace,
                         version,
                         threads,
@@ -95,16 +91,9 @@ fn recurrent(criterion: &mut Criterion) {
                 recurrent_backward(
                     cell,
                     shape,
-                    &x,
-                    &kernel,
-                    &recurrent,
-                    None,
-                    &h,
-                    c,
-                    &saved,
-                    Some(&dy),
-                    None,
-                    None,
+                    inputs,
+                    RecurrentTrace { h: &h, c, saved: &saved },
+                    RecurrentUpstream { dy: Some(&dy), dh_last: None, dc_last: None },
                     grads,
                     &mut workspace,
                     0,

@@ -47,7 +47,7 @@ pub use optimizer_step::optimizer_step;
 pub use parallel::with_threads;
 pub use random::random_uniform;
 pub use real::Real;
-pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, transpose01};
+pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, to_vec, transpose01};
 pub use rnn_shaders::vocabulary::{
     Activation, Cell, EMA_OVERWRITE, EMA_START, HOLD, OptimizerSpec, RESET, Score, StepParams, Trust,
     UpdateRule, VALID,

@@ -15,6 +15,22 @@ pub fn copy<T: Real>(x: &[T], y: &mut [T]) -> Result<()> {
     Ok(())
 }
 
+/// A copy in new memory, made by the threads that have just computed its parts.
+pub fn to_vec<T: Real>(x: &[T]) -> Vec<T> {
+    let chunk = parallel::COPY.chunk(x.len(), WIDEST);
+    let mut y = Vec::with_capacity(x.len());
+    // Zeros first would bring all of it into one core's cache.
+    let places = &mut y.spare_capacity_mut()[..x.len()];
+    parallel::share_out(x.chunks(chunk).zip(places.chunks_mut(chunk)), |(x, y)| {
+        for (y, x) in y.iter_mut().zip(x) {
+            y.write(*x);
+        }
+    });
+    // SAFETY: chunks of equal length cover both, so each of the first `x.len()` places has been written.
+    unsafe { y.set_len(x.len()) };
+    y
+}
+
 /// `y[t, :] = x` for `x [n]` and `y [time, n]`. The gradient is [`crate::sum_rows`].
 ///
 /// # Errors

@@ -158,5 +158,6 @@ fn long_copies() {
         let mut y = vec![-1.0; n];
         copy(&x, &mut y).unwrap();
         assert_eq!(x, y);
+        assert_eq!(x, cpu_core::to_vec(&x));
     }
 }

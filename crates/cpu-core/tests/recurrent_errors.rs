@@ -1,7 +1,8 @@
 //! Wrong calls of the recurrent operations are errors that say what was expected.
 
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentShape, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
+    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace, RecurrentUpstream,
+    RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
 };
 use cpu_core::{Activation, Cell, Error};
 
@@ -19,14 +20,8 @@ fn lengths_and_missing_buffers() {
         recurrent_forward(
             LSTM,
             SHAPE,
-            x,
-            &kernel,
-            &recurrent,
-            bias,
-            flags,
-            &mut h,
-            c,
-            None,
+            RecurrentInputs { bias, flags, ..RecurrentInputs::new(x, &kernel, &recurrent) },
+            RecurrentStates::new(&mut h, c),
             &mut workspace,
             0,
             1,
@@ -46,8 +41,8 @@ fn lengths_and_missing_buffers() {
 fn sizes_that_overflow() {
     let shape = RecurrentShape { time: usize::MAX, batch: 3, input: 4, units: 5 };
     let mut workspace = RecurrentWorkspace::<f32>::new();
-    let result =
-        recurrent_forward(LSTM, shape, &[], &[], &[], None, None, &mut [], None, None, &mut workspace, 0, 1);
+    let (inputs, states) = (RecurrentInputs::new(&[], &[], &[]), RecurrentStates::new(&mut [], None));
+    let result = recurrent_forward(LSTM, shape, inputs, states, &mut workspace, 0, 1);
     assert!(matches!(result, Err(Error::TooLarge { .. })), "{result:?}");
 }
 
@@ -59,16 +54,9 @@ fn activations_without_a_derivative_from_the_output() {
     let result = recurrent_backward(
         cell,
         SHAPE,
-        &x,
-        &kernel,
-        &recurrent,
-        None,
-        &h,
-        None,
-        &[],
-        None,
-        None,
-        None,
+        RecurrentInputs::new(&x, &kernel, &recurrent),
+        RecurrentTrace { h: &h, c: None, saved: &[] },
+        RecurrentUpstream { dy: None, dh_last: None, dc_last: None },
         RecurrentGrads {
             kernel: &mut [0.0; 20],
             recurrent: &mut [0.0; 25],

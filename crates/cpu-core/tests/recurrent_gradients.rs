@@ -4,7 +4,9 @@
 mod support;
 
 use cpu_core::Activation;
-use cpu_core::recurrent::{RecurrentShape, RecurrentWorkspace, recurrent_forward};
+use cpu_core::recurrent::{
+    RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentWorkspace, recurrent_forward,
+};
 use support::{Problem, Results, Rng, cell};
 
 /// The scalar whose gradients the backward pass gives: states weighted with the incoming gradients.
@@ -19,14 +21,13 @@ fn loss(p: &Problem, workspace: &mut RecurrentWorkspace<f64>) -> f64 {
     recurrent_forward(
         p.cell,
         p.shape,
-        &p.x,
-        &p.kernel,
-        &p.recurrent,
-        p.bias.as_deref(),
-        p.flags.as_deref(),
-        &mut h,
-        c_given.map(|c| &mut c[..]),
-        None,
+        RecurrentInputs {
+            bias: p.bias.as_deref(),
+            flags: p.flags.as_deref(),
+            h_mask: p.h_mask.as_deref(),
+            ..RecurrentInputs::new(&p.x, &p.kernel, &p.recurrent)
+        },
+        RecurrentStates::new(&mut h, c_given.map(|c| &mut c[..])),
         workspace,
         0,
         1,

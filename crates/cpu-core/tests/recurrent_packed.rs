@@ -4,7 +4,9 @@
 mod support;
 
 use cpu_core::Activation;
-use cpu_core::recurrent::{RecurrentShape, RecurrentWorkspace};
+use cpu_core::recurrent::{
+    RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentWorkspace, recurrent_forward,
+};
 use proptest::prelude::*;
 use support::{Problem, Results, Rng, cell};
 
@@ -189,6 +191,51 @@ fn parts_equal_the_whole() {
     }
 }
 
+/// States that stay in their own buffers give the bits of states that are copied into the sequence's slots.
+#[test]
+fn states_that_live_on() {
+    let mut rng = Rng(12);
+    for kind in 0..4 {
+        // The last one is shared between threads by units.
+        for (time, batch, input, units) in [(1, 40, 8, 64), (4, 3, 2, 19), (1, 2, 700, 800), (3, 2, 700, 800)]
+        {
+            let cell = cell(kind, Activation::Tanh, Activation::Sigmoid);
+            let shape = RecurrentShape { time, batch, input, units };
+            let p = Problem::random(&mut rng, cell, shape);
+            live_on::<f32>(&p);
+            if units < 100 {
+                live_on::<f64>(&p);
+            }
+        }
+    }
+}
+
+fn live_on<T: cpu_core::Real>(p: &Problem) {
+    let whole = p.run::<T>(&mut RecurrentWorkspace::new(), 2);
+    let cast = |v: &[f64]| v.iter().map(|&v| T::from_f64(v)).collect::<Vec<T>>();
+    let (x, kernel, recurrent) = (cast(&p.x), cast(&p.kernel), cast(&p.recurrent));
+    let (bias, h_mask) = (p.bias.as_deref().map(cast), p.h_mask.as_deref().map(cast));
+    let inputs = RecurrentInputs {
+        bias: bias.as_deref(),
+        flags: p.flags.as_deref(),
+        h_mask: h_mask.as_deref(),
+        ..RecurrentInputs::new(&x, &kernel, &recurrent)
+    };
+    let slot = p.h0.len();
+    let (mut h, mut h_state) = (vec![T::from_f64(f64::NAN); whole.h.len()], cast(&p.h0));
+    let mut c_state = cast(&p.c0);
+    let states = RecurrentStates {
+        h_state: Some(&mut h_state),
+        ..RecurrentStates::new(&mut h, (!p.c0.is_empty()).then_some(&mut c_state))
+    };
+    recurrent_forward(p.cell, p.shape, inputs, states, &mut RecurrentWorkspace::new(), 0, 2).unwrap();
+    assert_eq!(h[slot..], whole.h[slot..], "{:?} {:?}", p.cell, p.shape);
+    assert_eq!(h_state, whole.h[p.shape.time * slot..], "{:?} {:?}", p.cell, p.shape);
+    if !p.c0.is_empty() {
+        assert_eq!(c_state, whole.c[p.shape.time * slot..], "{:?} {:?}", p.cell, p.shape);
+    }
+}
+
 /// More steps than fit into 16 bits. The error of a step is forgotten by the gates, so that it does not grow with T.
 #[test]
 fn seventy_thousand_steps() {
@@ -208,7 +255,6 @@ fn seventy_thousand_steps() {
 /// Packed weights are kept while their version is the same, and packed anew when it changes.
 #[test]
 fn versions_of_weights() {
-    use cpu_core::recurrent::recurrent_forward;
     let mut rng = Rng(11);
     let shape = RecurrentShape { time: 2, batch: 3, input: 2, units: 20 };
     let p = Problem::random(&mut rng, cell(1, Activation::Tanh, Activation::Sigmoid), shape);
@@ -221,14 +267,8 @@ fn versions_of_weights() {
         recurrent_forward(
             p.cell,
             shape,
-            &x,
-            kernel,
-            &recurrent,
-            None,
-            None,
-            &mut h,
-            None,
-            None,
+            RecurrentInputs::new(&x, kernel, &recurrent),
+            RecurrentStates::new(&mut h, None),
             &mut workspace,
             version,
             1,

@@ -25,6 +25,7 @@ struct Problem {
     shape: RecurrentShape,
     bias: bool,
     flags: bool,
+    mask: bool,
     dy: bool,
     last: bool,
     weight_scale: f64,
@@ -47,6 +48,7 @@ fn problem(cell: Cell, time: usize, batch: usize, input: usize, units: usize) ->
         shape,
         bias: true,
         flags: false,
+        mask: false,
         dy: true,
         last: true,
         weight_scale: 0.3,
@@ -86,6 +88,9 @@ impl Problem {
                 |_| if rng.next().is_multiple_of(4) { 0 } else { VALID } | if rng.next().is_multiple_of(5) { RESET } else { 0 },
             )
             .collect();
+        // Dropout of a half: factors 0 and 2.
+        let mask: Vec<f64> =
+            (0..batch * units).map(|_| if rng.next() & 1 == 0 { 0.0 } else { 2.0 }).collect();
         let mut h = rng.numbers((time + 1) * batch * units, 0.8);
         let mut c = rng.numbers((time + 1) * batch * units, 0.8);
         let dy = rng.numbers(time * batch * units, 1.0);
@@ -98,6 +103,7 @@ impl Problem {
         // Device first: h and c are overwritten by the twin.
         let up = |v: &[f64]| ctx.alloc_from(&f32s(v)).unwrap();
         let (bx, bk, br, bb, bh, bc) = (up(&x), up(&kernel), up(&recurrent), up(&bias), up(&h), up(&c));
+        let bm = up(&mask);
         let bf = ctx.alloc(flags.len()).unwrap();
         ctx.write(&bf.all(), bytemuck_cast(&flags)).unwrap();
         let (bdy, bdh, bdc, bgk, bgr, bgb) = (up(&dy), up(&dh), up(&dc), up(gk), up(gr), up(gb));
@@ -108,28 +114,24 @@ impl Problem {
             ctx.alloc(batch * units).unwrap(),
         );
         let s = |b: &Buffer| b.all();
-        let (fs, bs, cs) = (s(&bf), s(&bb), s(&bc));
-        let (flag_arg, bias_arg, c_arg) =
-            (self.flags.then_some(&fs), self.bias.then_some(&bs), lstm.then_some(&cs));
+        let (fs, bs, cs, ms, hs, ss) = (s(&bf), s(&bb), s(&bc), s(&bm), s(&bh), s(&saved));
+        let (sx, sk, sr) = (s(&bx), s(&bk), s(&br));
+        let inputs = kernels::RecurrentInputs {
+            bias: self.bias.then_some(&bs),
+            flags: self.flags.then_some(&fs),
+            h_mask: self.mask.then_some(&ms),
+            ..kernels::RecurrentInputs::new(&sx, &sk, &sr)
+        };
+        let states = kernels::RecurrentStates {
+            saved: Some(&ss),
+            ..kernels::RecurrentStates::new(&hs, lstm.then_some(&cs))
+        };
         let mut rec = ctx.recorder();
         rec.force_recurrent(self.strategy);
         if let Some(bytes) = self.chunk_bytes {
             rec.set_chunk_bytes(bytes);
         }
-        kernels::recurrent_forward(
-            &mut rec,
-            cell,
-            shape,
-            &s(&bx),
-            &s(&bk),
-            &s(&br),
-            bias_arg,
-            flag_arg,
-            &s(&bh),
-            c_arg,
-            Some(&s(&saved)),
-        )
-        .unwrap();
+        kernels::recurrent_forward(&mut rec, cell, shape, inputs, states).unwrap();
         let (sdy, sdh, sdc) = (s(&bdy), s(&bdh), s(&bdc));
         let (sgk, sgr, sgb, sgx, sgh, sgc) = (s(&bgk), s(&bgr), s(&bgb), s(&bgx), s(&bgh), s(&bgc));
         let grads = RecurrentGrads {
@@ -140,44 +142,27 @@ impl Problem {
             h0: Some(&sgh),
             c0: lstm.then_some(&sgc),
         };
-        kernels::recurrent_backward(
-            &mut rec,
-            cell,
-            shape,
-            &s(&bx),
-            &s(&bk),
-            &s(&br),
-            flag_arg,
-            &s(&bh),
-            c_arg,
-            &s(&saved),
-            self.dy.then_some(&sdy),
-            self.last.then_some(&sdh),
-            (self.last && lstm).then_some(&sdc),
-            &grads,
-        )
-        .unwrap();
+        let up = kernels::RecurrentUpstream {
+            dy: self.dy.then_some(&sdy),
+            dh_last: self.last.then_some(&sdh),
+            dc_last: (self.last && lstm).then_some(&sdc),
+        };
+        kernels::recurrent_backward(&mut rec, cell, shape, inputs, states, up, &grads).unwrap();
         ctx.run(&rec.finish().unwrap(), &[Default::default()]).unwrap();
 
         let mut keep = vec![0.0; cpu::saved_len(cell, shape)];
         let mut workspace = cpu::RecurrentWorkspace::default();
-        let flag_arg = self.flags.then_some(&flags[..]);
-        cpu::recurrent_forward(
-            cell,
-            shape,
-            &x,
-            &kernel,
-            &recurrent,
-            self.bias.then_some(&bias[..]),
-            flag_arg,
-            &mut h,
-            lstm.then_some(&mut c[..]),
-            Some(&mut keep),
-            &mut workspace,
-            0,
-            1,
-        )
-        .unwrap();
+        let inputs = cpu::RecurrentInputs {
+            bias: self.bias.then_some(&bias[..]),
+            flags: self.flags.then_some(&flags[..]),
+            h_mask: self.mask.then_some(&mask[..]),
+            ..cpu::RecurrentInputs::new(&x, &kernel, &recurrent)
+        };
+        let states = cpu::RecurrentStates {
+            saved: Some(&mut keep),
+            ..cpu::RecurrentStates::new(&mut h, lstm.then_some(&mut c[..]))
+        };
+        cpu::recurrent_forward(cell, shape, inputs, states, &mut workspace, 0, 1).unwrap();
         let (mut gk, mut gr, mut gb) = (gk.to_vec(), gr.to_vec(), gb.to_vec());
         let (mut gx, mut gh, mut gc) =
             (vec![0.0; x.len()], vec![0.0; batch * units], vec![0.0; batch * units]);
@@ -189,25 +174,13 @@ impl Problem {
             h0: Some(&mut gh),
             c0: lstm.then_some(&mut gc[..]),
         };
-        cpu::recurrent_backward(
-            cell,
-            shape,
-            &x,
-            &kernel,
-            &recurrent,
-            flag_arg,
-            &h,
-            lstm.then_some(&c[..]),
-            &keep,
-            self.dy.then_some(&dy[..]),
-            self.last.then_some(&dh[..]),
-            (self.last && lstm).then_some(&dc[..]),
-            grads,
-            &mut workspace,
-            0,
-            1,
-        )
-        .unwrap();
+        let trace = cpu::RecurrentTrace { h: &h, c: lstm.then_some(&c[..]), saved: &keep };
+        let up = cpu::RecurrentUpstream {
+            dy: self.dy.then_some(&dy[..]),
+            dh_last: self.last.then_some(&dh[..]),
+            dc_last: (self.last && lstm).then_some(&dc[..]),
+        };
+        cpu::recurrent_backward(cell, shape, inputs, trace, up, grads, &mut workspace, 0, 1).unwrap();
 
         let read = |b: &Buffer| ctx.read_f32(&b.all()).unwrap();
         let mut forward = error(&read(&bh), &h);
@@ -261,7 +234,10 @@ fn every_cell_at_sizes_one_odd_a_workgroup_and_more() {
 fn flags_mask_and_reset() {
     for cell in CELLS {
         for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
-            Problem { flags: true, strategy: Some(strategy), ..problem(cell, 9, 11, 3, 20) }.check();
+            for mask in [false, true] {
+                Problem { flags: true, mask, strategy: Some(strategy), ..problem(cell, 9, 11, 3, 20) }
+                    .check();
+            }
         }
     }
 }
@@ -272,7 +248,8 @@ fn a_sequence_in_chunks_is_the_same() {
         for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
             // Gates of a step have at most 3 * 20 * 4 * 4 bytes: chunks of 3 steps and more.
             let chunks = problem(cell, 11, 3, 4, 20);
-            Problem { flags: true, strategy: Some(strategy), chunk_bytes: Some(4 * 960), ..chunks }.check();
+            let chunk_bytes = Some(4 * 960);
+            Problem { flags: true, mask: true, strategy: Some(strategy), chunk_bytes, ..chunks }.check();
         }
     }
 }
@@ -291,14 +268,59 @@ fn inference_equals_training_and_repeats_bit_for_bit() {
         let saved = ctx.alloc(kernels::saved_len(cell, shape)).unwrap().all();
         let run = |saved: Option<&gpu_core::Slice>| {
             let mut rec = ctx.recorder();
-            kernels::recurrent_forward(&mut rec, cell, shape, &x, &k, &r, Some(&b), None, &h, c, saved)
-                .unwrap();
+            let inputs =
+                kernels::RecurrentInputs { bias: Some(&b), ..kernels::RecurrentInputs::new(&x, &k, &r) };
+            let states = kernels::RecurrentStates { saved, ..kernels::RecurrentStates::new(&h, c) };
+            kernels::recurrent_forward(&mut rec, cell, shape, inputs, states).unwrap();
             ctx.run(&rec.finish().unwrap(), &[Default::default()]).unwrap();
             ctx.read_u32(&h).unwrap()
         };
         let training = run(Some(&saved));
         assert_eq!(run(None), training, "{cell:?}");
         assert_eq!(run(Some(&saved)), training, "{cell:?}");
+    }
+}
+
+/// States that stay in their own buffers give the bits of states that are copied into the sequence's slots.
+#[test]
+fn states_that_live_on() {
+    let Some(ctx) = testing::context() else { return };
+    for (cell, time) in CELLS.into_iter().flat_map(|cell| [(cell, 1), (cell, 3)]) {
+        for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
+            let shape = RecurrentShape { time, batch: 9, input: 3, units: 21 };
+            let (columns, slot) = (cell.gates() * 21, 9 * 21);
+            let lstm = cell.states() == 2;
+            let mut rng = Rng(5);
+            let mut up = |n: usize| ctx.alloc_from(&f32s(&rng.numbers(n, 0.5))).unwrap().all();
+            let (x, k, r) = (up(time * 27), up(3 * columns), up(21 * columns));
+            let (h, c) = (up((time + 1) * slot), up((time + 1) * slot));
+            let flags = ctx.alloc(time * 9).unwrap().all();
+            let words: Vec<u32> = (0..time * 9).map(|i| [1, 0, 3, 1, 2][i % 5]).collect();
+            ctx.write(&flags, bytemuck_cast(&words)).unwrap();
+            let inputs =
+                kernels::RecurrentInputs { flags: Some(&flags), ..kernels::RecurrentInputs::new(&x, &k, &r) };
+            let (h_state, c_state) = (up(slot), up(slot));
+            let mut rec = ctx.recorder();
+            rec.force_recurrent(Some(strategy));
+            kernels::copy(&mut rec, &h_state, &h.slice(0, slot).unwrap()).unwrap();
+            kernels::copy(&mut rec, &c_state, &c.slice(0, slot).unwrap()).unwrap();
+            let copied = kernels::RecurrentStates::new(&h, lstm.then_some(&c));
+            kernels::recurrent_forward(&mut rec, cell, shape, inputs, copied).unwrap();
+            let other = up((time + 1) * slot);
+            let resident = kernels::RecurrentStates {
+                h_state: Some(&h_state),
+                ..kernels::RecurrentStates::new(&other, lstm.then_some(&c_state))
+            };
+            kernels::recurrent_forward(&mut rec, cell, shape, inputs, resident).unwrap();
+            ctx.run(&rec.finish().unwrap(), &[Default::default()]).unwrap();
+            let read = |s: &gpu_core::Slice| ctx.read_u32(s).unwrap();
+            let (copied, resident) = (read(&h), read(&other));
+            assert_eq!(copied[slot..], resident[slot..], "{cell:?} {time} {strategy:?}");
+            assert_eq!(copied[time * slot..], read(&h_state), "{cell:?} {time} {strategy:?}");
+            if lstm {
+                assert_eq!(read(&c)[time * slot..], read(&c_state), "{time} {strategy:?}");
+            }
+        }
     }
 }
 
@@ -310,8 +332,8 @@ fn hardware_faces_agree() {
     for cell in CELLS {
         for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
             for (batch, units) in [(5, 70), (1, 130), (2, 3)] {
-                Problem { flags: true, strategy: Some(strategy), ..problem(cell, 4, batch, 3, units) }
-                    .check_on(&ctx);
+                let p = problem(cell, 4, batch, 3, units);
+                Problem { flags: true, mask: true, strategy: Some(strategy), ..p }.check_on(&ctx);
             }
         }
     }
@@ -363,19 +385,15 @@ fn wrong_buffers_and_activations_are_errors() {
     let shape = RecurrentShape { time: 2, batch: 1, input: 1, units: 2 };
     let mut rec = ctx.recorder();
     let mut run = |cell, h: usize, c: Option<usize>| {
-        let c = c.map(s);
+        let (h, c) = (s(h), c.map(s));
+        let (x, kernel, recurrent) = (s(2), s(8), s(16));
+        let inputs = kernels::RecurrentInputs::new(&x, &kernel, &recurrent);
         kernels::recurrent_forward(
             &mut rec,
             cell,
             shape,
-            &s(2),
-            &s(8),
-            &s(16),
-            None,
-            None,
-            &s(h),
-            c.as_ref(),
-            None,
+            inputs,
+            kernels::RecurrentStates::new(&h, c.as_ref()),
         )
         .unwrap_err()
         .to_string()
@@ -391,9 +409,9 @@ proptest! {
     #[test]
     fn any_shape_and_option(
         which in 0usize..4, t in 1usize..9, b in prop::sample::select(vec![1usize, 3, 8, 17]), i in 1usize..9, u in 1usize..40,
-        bias: bool, flags: bool, dy: bool, last: bool, sequence: bool,
+        bias: bool, flags: bool, mask: bool, dy: bool, last: bool, sequence: bool,
     ) {
         let strategy = Some(if sequence { StrategyKind::Sequence } else { StrategyKind::PerStep });
-        Problem { bias, flags, dy, last, strategy, ..problem(CELLS[which], t, b, i, u) }.check();
+        Problem { bias, flags, mask, dy, last, strategy, ..problem(CELLS[which], t, b, i, u) }.check();
     }
 }

@@ -14,31 +14,30 @@ use super::pointwise::activate;
 use super::tile::{GROUP, Operand, Product, Starting, Sums, balanced, product, staged_stride};
 use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
-use super::{RecurrentShape, flag, forward, gradient_blocks};
+use super::{
+    RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentUpstream, flag, forward, gradient_blocks,
+};
 use crate::Cell;
 use crate::math::{Kernel, Lanes, run_f32};
 use crate::team::{self, Member};
 
-/// Fills `gate_grads [T, B, gradient_blocks * U]` and the gradients of the start states; other arguments as for
+/// Fills `gate_grads [T, B, gradient_blocks * U]` and the gradients `h0`, `c0` of the start states; other arguments as for
 /// [`super::recurrent_backward`].
 pub(super) fn through_time(
     plan: Plan,
     cell: Cell,
     shape: RecurrentShape,
-    recurrent: &[f32],
-    flags: Option<&[u32]>,
-    h: &[f32],
-    c: Option<&[f32]>,
-    saved: &[f32],
-    dy: Option<&[f32]>,
-    dh_last: Option<&[f32]>,
-    dc_last: Option<&[f32]>,
-    h0: Option<&mut [f32]>,
-    c0: Option<&mut [f32]>,
+    inputs: RecurrentInputs<'_, f32>,
+    trace: RecurrentTrace<'_, f32>,
+    up: RecurrentUpstream<'_, f32>,
+    [h0, c0]: [Option<&mut [f32]>; 2],
     gate_grads: &mut [f32],
     packed: &mut Packed,
     version: u64,
 ) {
+    let RecurrentInputs { recurrent, flags, h_mask, .. } = inputs;
+    let RecurrentTrace { h, c, saved } = trace;
+    let RecurrentUpstream { dy, dh_last, dc_last } = up;
     let RecurrentShape { batch, units, .. } = shape;
     let layout = |k| Layout { k, units, lanes: plan.lanes, gates: 0 };
     let (main, late) = match cell {
@@ -79,6 +78,7 @@ pub(super) fn through_time(
         shape,
         recurrent,
         flags,
+        h_mask,
         h,
         c: c.unwrap_or(&[]),
         saved,
@@ -111,6 +111,7 @@ struct Pass<'a> {
     shape: RecurrentShape,
     recurrent: &'a [f32],
     flags: Option<&'a [u32]>,
+    h_mask: Option<&'a [f32]>,
     h: &'a [f32],
     c: &'a [f32],
     saved: &'a [f32],
@@ -322,7 +323,7 @@ impl Pass<'_> {
                             activate(self.plan.level, activation, outputs);
                         }
                         for (r, row) in rows.iter().enumerate() {
-                            let dh = sums.get(s, rows.len(), v, r);
+                            let dh = self.unmasked(s, place(row), sums.get(s, rows.len(), v, r));
                             let dh = self.incoming(s, span.t, place(row), dh);
                             if row.valid {
                                 let output = s.load(&outputs[r * S::N..]);
@@ -354,10 +355,12 @@ impl Pass<'_> {
                     let unit = panel.unit + v * S::N;
                     let n = self.main.valid(unit);
                     for (r, row) in rows.iter().enumerate() {
-                        let at = row.b as usize * units + unit;
-                        let mut dh = sums.get(s, rows.len(), v, r);
+                        let b = row.b as usize;
+                        let at = b * units + unit;
                         // SAFETY: these rows and units are this member's.
                         unsafe {
+                            let place = Place { row: b, b, reset: row.reset, unit, n };
+                            let mut dh = self.unmasked(s, place, sums.get(s, rows.len(), v, r));
                             if self.uses_direct {
                                 dh = s.add(dh, load(s, self.direct.at(at, n), n));
                             }
@@ -388,7 +391,7 @@ impl Pass<'_> {
                             let place = Place { row: span.t * batch + b, b, reset: row.reset, unit, n };
                             let product = sums.get(s, rows.len(), v, r);
                             // SAFETY: these rows and units are this member's.
-                            unsafe { self.gru_late(s, place, product) };
+                            unsafe { self.gru_late(s, place, self.unmasked(s, place, product)) };
                         }
                     }
                 }

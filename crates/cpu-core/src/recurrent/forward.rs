@@ -5,6 +5,7 @@
 //! then meet after every step. A row's sums are the same whatever tile, member or mode computes them.
 
 mod cells;
+mod prepare;
 mod step;
 
 use std::ops::Range;
@@ -12,10 +13,10 @@ use std::sync::Mutex;
 
 use super::pack::Layout;
 use super::plan::{Plan, Split};
-use super::tile::{GROUP, Operand, Product, Starting, Sums, balanced, product, staged_stride};
+use super::tile::{Sums, staged_stride};
 use super::view::View;
 use super::workspace::{Key, Packed, Row};
-use super::{RecurrentShape, flag, saved_blocks};
+use super::{RecurrentInputs, RecurrentShape, RecurrentStates};
 use crate::Cell;
 use crate::math::{Kernel, Lanes, run_f32};
 use crate::team::{self, Member};
@@ -25,17 +26,13 @@ pub(super) fn forward(
     plan: Plan,
     cell: Cell,
     shape: RecurrentShape,
-    x: &[f32],
-    kernel: &[f32],
-    recurrent: &[f32],
-    bias: Option<&[f32]>,
-    flags: Option<&[u32]>,
-    h: &mut [f32],
-    c: Option<&mut [f32]>,
-    saved: Option<&mut [f32]>,
+    inputs: RecurrentInputs<'_, f32>,
+    states: RecurrentStates<'_, f32>,
     packed: &mut Packed,
     version: u64,
 ) {
+    let RecurrentInputs { x, kernel, recurrent, bias, flags, h_mask } = inputs;
+    let RecurrentStates { h, h_state, c, saved } = states;
     let RecurrentShape { batch, input, units, .. } = shape;
     let lanes = plan.lanes;
     let gates = cell.gates();
@@ -79,7 +76,10 @@ pub(super) fn forward(
         recurrent,
         bias,
         flags,
+        h_mask,
+        one_c: c.as_ref().is_some_and(|c| c.len() == batch * units),
         h: View::new(h),
+        h_state: h_state.map(View::new),
         c: c.map_or(View::empty(), View::new),
         saved: saved.map(View::new),
         main,
@@ -139,8 +139,13 @@ struct Pass<'a> {
     recurrent: &'a [f32],
     bias: Option<&'a [f32]>,
     flags: Option<&'a [u32]>,
+    h_mask: Option<&'a [f32]>,
     h: View<'a>,
+    /// `[B, U]`, where the first step's state is read and the last one's goes too
+    h_state: Option<View<'a>>,
     c: View<'a>,
+    /// `c` has one slot, which every step overwrites
+    one_c: bool,
     saved: Option<View<'a>>,
     /// the product of every step
     main: Layout,
@@ -182,9 +187,22 @@ impl Kernel<f32> for Work<'_> {
     }
 }
 
+/// The states before and after a step, each `[B, U]`.
+#[derive(Clone, Copy)]
+struct Slots<'a> {
+    h: View<'a>,
+    h_new: View<'a>,
+    /// where the new h goes as well
+    h_state: Option<View<'a>>,
+    c: View<'a>,
+    /// may be the same memory as `c`
+    c_new: View<'a>,
+}
+
 /// What a member works on in a step.
 struct Span<'a> {
     t: usize,
+    slots: Slots<'a>,
     /// step within the chunk of the projection
     slot: usize,
     rows: &'a [Row],
@@ -266,12 +284,18 @@ impl Pass<'_> {
                 let steps = self.plan.chunk.min(time - t);
                 self.project(s, first, t, steps, rows.clone(), panels(first), staged, &mut sums);
             }
+            let slots = self.slots(t);
             if self.flags.is_some() {
                 active.clear();
-                self.select(t, rows.clone(), by_rows || member.index == 0, &mut active);
+                self.select(t, &slots, rows.clone(), by_rows || member.index == 0, &mut active);
             }
-            self.stage(t, &active, staged);
-            let span = Span { t, slot, rows: &active, panels: panels(&self.main), staged, base: rows.start };
+            self.stage(t, &slots, &active, staged);
+            if !by_rows && time == 1 && self.h_state.is_some() {
+                // The step overwrites the state that every member stages.
+                member.wait();
+            }
+            let (panels_main, base) = (panels(&self.main), rows.start);
+            let span = Span { t, slots, slot, rows: &active, panels: panels_main, staged, base };
             self.step(s, &span, &mut sums);
             if let Some(late) = &self.late {
                 if !by_rows {
@@ -282,112 +306,6 @@ impl Pass<'_> {
             if !by_rows {
                 member.wait();
             }
-        }
-    }
-
-    /// Lists the valid rows of a step; carries the states of the others over.
-    fn select(&self, t: usize, rows: Range<usize>, carry: bool, active: &mut Vec<Row>) {
-        let RecurrentShape { batch, units, .. } = self.shape;
-        for b in rows {
-            let row = t * batch + b;
-            let (valid, reset) = flag(self.flags, row);
-            if valid {
-                active.push(Row { b: b as u32, valid, reset });
-                continue;
-            }
-            if !carry {
-                continue;
-            }
-            let states = [Some(self.h), (self.cell.states() == 2).then_some(self.c)];
-            for state in states.into_iter().flatten() {
-                // SAFETY: a row's new state has one writer in a step, and its old one none.
-                let (from, to) =
-                    unsafe { (state.get(row * units, units), state.get_mut((row + batch) * units, units)) };
-                if reset {
-                    to.fill(0.0);
-                } else {
-                    to.copy_from_slice(from);
-                }
-            }
-            if let Some(saved) = self.saved {
-                let width = saved_blocks(self.cell) * units;
-                // SAFETY: as above.
-                unsafe { saved.get_mut(row * width, width) }.fill(0.0);
-            }
-        }
-    }
-
-    /// Input's product plus bias for a chunk of steps.
-    #[inline(always)]
-    fn project<S: Lanes<T = f32>>(
-        &self,
-        s: S,
-        first: &Layout,
-        t: usize,
-        steps: usize,
-        rows: Range<usize>,
-        panels: Range<usize>,
-        staged: View<'_>,
-        sums: &mut Sums,
-    ) {
-        let RecurrentShape { batch, input, .. } = self.shape;
-        for row in 0..steps * rows.len() {
-            let (slot, b) = (row / rows.len(), rows.start + row % rows.len());
-            // SAFETY: the staged rows are this member's.
-            unsafe { staged.get_mut(row * staged_stride(input), input) }
-                .copy_from_slice(&self.x[((t + slot) * batch + b) * input..][..input]);
-        }
-        let per_vector = self.cell.gates() * S::N;
-        let bias_vector = bias_vectors(self.cell) * S::N;
-        for index in panels {
-            let panel = first.panel(index);
-            let stride = staged_stride(input);
-            let whole = Product {
-                vectors: panel.vectors,
-                operand: Operand { first: staged.at(0, 0), stride },
-                k: input,
-                panel: self.first_weights.at(panel.offset, panel.vectors * input * S::N),
-                level: self.plan.level,
-                stream: self.plan.stream,
-            };
-            let bias = self.packed_bias.at(panel.vector * bias_vector, panel.vectors * S::N);
-            for (at, n) in balanced(steps * rows.len(), GROUP) {
-                // Step within the chunk and sample of a row.
-                let place = |row: usize| (row / rows.len(), rows.start + row % rows.len());
-                let whole = Product { operand: whole.operand.from(at, 0), ..whole };
-                // SAFETY: rows, weights and bias are as long as the layout says; these rows and panels of the
-                // projection are this member's.
-                unsafe {
-                    product(s, whole, n, sums, (0, n), |_, _| Starting::Same(bias));
-                    for r in 0..n {
-                        let (slot, b) = place(at + r);
-                        let row = (slot * batch + b) * self.projected + panel.vector * per_vector;
-                        for v in 0..panel.vectors {
-                            cells::put(s, self.projection, row + v * S::N, S::N, sums.get(s, n, v, r));
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Copies the rows' inputs (where they are part of the step's product) and states before the step next to each
-    /// other.
-    fn stage(&self, t: usize, rows: &[Row], staged: View<'_>) {
-        let RecurrentShape { batch, input, units, .. } = self.shape;
-        let (stride, inputs) = (staged_stride(self.main.k), if self.plan.fused { input } else { 0 });
-        for (r, row) in rows.iter().enumerate() {
-            // SAFETY: the staged rows are this member's, and the states before the step are written by nobody now.
-            let (to, h) = unsafe {
-                let h = if row.reset {
-                    self.zeros.get(0, units)
-                } else {
-                    self.h.get(self.row(t, *row) * units, units)
-                };
-                (staged.get_mut(r * stride, self.main.k), h)
-            };
-            to[..inputs].copy_from_slice(&self.x[(t * batch + row.b as usize) * input..][..inputs]);
-            to[inputs..].copy_from_slice(h);
         }
     }
 }

@@ -3,39 +3,49 @@
 
 use super::thin;
 use super::workspace::{aligned_ref, sized};
-use super::{RecurrentGrads, RecurrentShape, RecurrentWorkspace, gradient_blocks};
+use super::{
+    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentWorkspace, gradient_blocks,
+};
 use crate::matmul::{Matmul, matmul};
-use crate::{Cell, RESET, Real, Result};
+use crate::{Cell, RESET, Real, Result, mul};
 
 pub(super) fn weights_and_input<T: Real>(
     cell: Cell,
     shape: RecurrentShape,
-    x: &[T],
-    kernel: &[T],
-    flags: Option<&[u32]>,
-    h: &[T],
-    saved: &[T],
+    inputs: RecurrentInputs<'_, T>,
+    trace: RecurrentTrace<'_, T>,
     grads: &mut RecurrentGrads<'_, T>,
     workspace: &mut RecurrentWorkspace<T>,
     threads: usize,
 ) -> Result<()> {
+    let RecurrentInputs { x, kernel, flags, h_mask, .. } = inputs;
+    let RecurrentTrace { h, saved, .. } = trace;
     let RecurrentShape { time, batch, input, units } = shape;
     let rows = time * batch;
     let columns = cell.gates() * units;
     let width = gradient_blocks(cell) * units;
     let da = aligned_ref(&workspace.gate_grads, rows * width);
-    let before = match flags {
-        Some(flags) if flags.iter().any(|flag| flag & RESET != 0) => {
-            let states = sized(&mut workspace.states, rows * units, T::ZERO);
-            states.copy_from_slice(&h[..rows * units]);
+    let resets = flags.filter(|flags| flags.iter().any(|flag| flag & RESET != 0));
+    let before = if resets.is_some() || h_mask.is_some() {
+        let states = sized(&mut workspace.states, rows * units, T::ZERO);
+        match h_mask {
+            Some(mask) if !mask.is_empty() => {
+                for (to, from) in states.chunks_exact_mut(mask.len()).zip(h.chunks_exact(mask.len())) {
+                    mul(from, mask, to)?;
+                }
+            }
+            _ => states.copy_from_slice(&h[..rows * units]),
+        }
+        if let Some(flags) = resets {
             for (row, flag) in states.chunks_exact_mut(units).zip(flags) {
                 if flag & RESET != 0 {
                     row.fill(T::ZERO);
                 }
             }
-            &*states
         }
-        _ => &h[..rows * units],
+        &*states
+    } else {
+        &h[..rows * units]
     };
     // weights[:, first..first + n] += rows^T da[:, from..from + n]
     let outer =

@@ -1,38 +1,46 @@
 //! The forward pass as the equations read, one row at a time, for any element type.
 
 use super::workspace::sized;
-use super::{RecurrentShape, RecurrentWorkspace, flag, saved_blocks};
+use super::{RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentWorkspace, flag, saved_blocks};
 use crate::{Activation, Cell, Real, activation};
 
 pub(super) fn forward<T: Real>(
     cell: Cell,
     shape: RecurrentShape,
-    x: &[T],
-    kernel: &[T],
-    recurrent: &[T],
-    bias: Option<&[T]>,
-    flags: Option<&[u32]>,
-    h: &mut [T],
-    mut c: Option<&mut [T]>,
-    mut saved: Option<&mut [T]>,
+    inputs: RecurrentInputs<'_, T>,
+    states: RecurrentStates<'_, T>,
     workspace: &mut RecurrentWorkspace<T>,
 ) {
-    let RecurrentShape { batch, input, units, .. } = shape;
+    let RecurrentInputs { x, kernel, recurrent, bias, flags, h_mask } = inputs;
+    let RecurrentStates { h, h_state, mut c, mut saved } = states;
+    let RecurrentShape { time, batch, input, units } = shape;
+    let slot = batch * units;
     let columns = cell.gates() * units;
     let per_row = saved_blocks(cell) * units;
-    let rows = sized(&mut workspace.rows, columns + 3 * units, T::ZERO);
+    let rows = sized(&mut workspace.rows, columns + 4 * units, T::ZERO);
     let (gates, rows) = rows.split_at_mut(columns);
     let (hp, rows) = rows.split_at_mut(units);
-    let (cp, q) = rows.split_at_mut(units);
-    for row in 0..shape.time * batch {
+    let (cp, rows) = rows.split_at_mut(units);
+    // The state as the recurrent product sees it, and `r` times that or its product.
+    let (seen, q) = rows.split_at_mut(units);
+    for row in 0..time * batch {
         let (valid, reset) = flag(flags, row);
-        let (before, after) = h[row * units..].split_at_mut(batch * units);
-        load(hp, &before[..units], reset);
-        let h_new = &mut after[..units];
+        let (before, after) = h.split_at_mut((row / batch + 1) * slot);
+        let b = row % batch * units;
+        match &h_state {
+            Some(start) if row < batch => load(hp, &start[b..][..units], reset),
+            _ => load(hp, &before[row * units..][..units], reset),
+        }
+        match h_mask {
+            Some(mask) => (0..units).for_each(|u| seen[u] = hp[u] * mask[b + u]),
+            None => seen.copy_from_slice(hp),
+        }
+        let h_new = &mut after[b..][..units];
         let c_new = c.as_deref_mut().map(|c| {
-            let (before, after) = c[row * units..].split_at_mut(batch * units);
-            load(cp, &before[..units], reset);
-            &mut after[..units]
+            // With one slot for all steps the state before is where the state after will be.
+            let (from, to) = if c.len() == slot { (b, b) } else { (row * units, row * units + slot) };
+            load(cp, &c[from..][..units], reset);
+            &mut c[to..][..units]
         });
         let kept = saved.as_deref_mut().map(|saved| &mut saved[row * per_row..][..per_row]);
         if !valid {
@@ -52,7 +60,7 @@ pub(super) fn forward<T: Real>(
         product(&x[row * input..][..input], kernel, columns, 0, gates);
         match cell {
             Cell::Lstm { activation, recurrent_activation } => {
-                product(hp, recurrent, columns, 0, gates);
+                product(seen, recurrent, columns, 0, gates);
                 let c_new = c_new.expect("LSTM has c");
                 lstm(activation, recurrent_activation, gates, cp, h_new, c_new);
                 if let Some(kept) = kept {
@@ -66,7 +74,7 @@ pub(super) fn forward<T: Real>(
                         *gate += *bias;
                     }
                 }
-                product(hp, recurrent, columns, 0, zr);
+                product(seen, recurrent, columns, 0, zr);
                 zr.iter_mut().for_each(|v| *v = activation::value(recurrent_activation, *v));
                 let r = &zr[units..];
                 if reset_after {
@@ -74,10 +82,10 @@ pub(super) fn forward<T: Real>(
                         Some(bias) => q.copy_from_slice(&bias[columns + 2 * units..]),
                         None => q.fill(T::ZERO),
                     }
-                    product(hp, recurrent, columns, 2 * units, q);
+                    product(seen, recurrent, columns, 2 * units, q);
                     (0..units).for_each(|u| n[u] += r[u] * q[u]);
                 } else {
-                    (0..units).for_each(|u| q[u] = r[u] * hp[u]);
+                    (0..units).for_each(|u| q[u] = r[u] * seen[u]);
                     product(q, recurrent, columns, 2 * units, n);
                 }
                 n.iter_mut().for_each(|v| *v = activation::value(activation, *v));
@@ -88,10 +96,15 @@ pub(super) fn forward<T: Real>(
                 }
             }
             Cell::SimpleRnn { activation } => {
-                product(hp, recurrent, columns, 0, gates);
+                product(seen, recurrent, columns, 0, gates);
                 (0..units).for_each(|u| h_new[u] = activation::value(activation, gates[u]));
             }
         }
+    }
+    if let Some(state) = h_state
+        && time > 0
+    {
+        state.copy_from_slice(&h[time * slot..]);
     }
 }
 

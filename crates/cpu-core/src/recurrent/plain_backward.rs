@@ -2,23 +2,24 @@
 //! and the gradients of the start states.
 
 use super::workspace::{aligned, sized};
-use super::{RecurrentGrads, RecurrentShape, RecurrentWorkspace, flag, gradient_blocks, saved_blocks};
+use super::{
+    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentUpstream, RecurrentWorkspace,
+    flag, gradient_blocks, saved_blocks,
+};
 use crate::{Cell, Real, activation};
 
 pub(super) fn through_time<T: Real>(
     cell: Cell,
     shape: RecurrentShape,
-    recurrent: &[T],
-    flags: Option<&[u32]>,
-    h: &[T],
-    c: Option<&[T]>,
-    saved: &[T],
-    dy: Option<&[T]>,
-    dh_last: Option<&[T]>,
-    dc_last: Option<&[T]>,
+    inputs: RecurrentInputs<'_, T>,
+    trace: RecurrentTrace<'_, T>,
+    up: RecurrentUpstream<'_, T>,
     grads: &mut RecurrentGrads<'_, T>,
     workspace: &mut RecurrentWorkspace<T>,
 ) {
+    let RecurrentInputs { recurrent, flags, h_mask, .. } = inputs;
+    let RecurrentTrace { h, c, saved } = trace;
+    let RecurrentUpstream { dy, dh_last, dc_last } = up;
     let RecurrentShape { time, batch, units, .. } = shape;
     let columns = cell.gates() * units;
     let saved_width = saved_blocks(cell) * units;
@@ -40,6 +41,7 @@ pub(super) fn through_time<T: Real>(
         let (valid, reset) = flag(flags, row);
         let dh = &mut dh_all[b * units..][..units];
         let dc = &mut dc_all[b * units..][..units];
+        let mask = h_mask.map(|mask| &mask[b * units..][..units]);
         let da = &mut gate_grads[row * width..][..width];
         if let Some(dy) = dy {
             dh.iter_mut().zip(&dy[row * units..]).for_each(|(dh, dy)| *dh += *dy);
@@ -70,7 +72,7 @@ pub(super) fn through_time<T: Real>(
                         da[3 * units + u] = dh[u] * tc * slope(o);
                         dc[u] = dcu * f;
                     }
-                    transposed(da, recurrent, columns, 0, dh);
+                    transposed(da, recurrent, columns, 0, mask, dh);
                 }
                 Cell::Gru { activation, recurrent_activation, reset_after } => {
                     let slope = |y| activation::slope(recurrent_activation, y);
@@ -87,15 +89,15 @@ pub(super) fn through_time<T: Real>(
                         dh[u] *= z;
                     }
                     if reset_after {
-                        transposed(&da[..columns], recurrent, columns, 0, product);
+                        transposed(&da[..columns], recurrent, columns, 0, mask, product);
                     } else {
-                        transposed(&da[2 * units..], recurrent, columns, 2 * units, product);
+                        transposed(&da[2 * units..], recurrent, columns, 2 * units, mask, product);
                         for u in 0..units {
                             let r = kept[units + u];
                             da[units + u] = product[u] * hp[u] * slope(r);
                             dh[u] += product[u] * r;
                         }
-                        transposed(&da[..2 * units], recurrent, columns, 0, product);
+                        transposed(&da[..2 * units], recurrent, columns, 0, mask, product);
                     }
                     (0..units).for_each(|u| dh[u] += product[u]);
                 }
@@ -103,7 +105,7 @@ pub(super) fn through_time<T: Real>(
                     for (u, &y) in h[after].iter().enumerate() {
                         da[u] = dh[u] * activation::slope(activation, y);
                     }
-                    transposed(da, recurrent, columns, 0, dh);
+                    transposed(da, recurrent, columns, 0, mask, dh);
                 }
             }
         } else {
@@ -122,10 +124,20 @@ pub(super) fn through_time<T: Real>(
     }
 }
 
-/// `out[u] = sum over j of row[j] * matrix[u, first + j]`, the matrix `columns` wide.
-fn transposed<T: Real>(row: &[T], matrix: &[T], columns: usize, first: usize, out: &mut [T]) {
+/// `out[u] = mask[u] * sum over j of row[j] * matrix[u, first + j]`, the matrix `columns` wide.
+fn transposed<T: Real>(
+    row: &[T],
+    matrix: &[T],
+    columns: usize,
+    first: usize,
+    mask: Option<&[T]>,
+    out: &mut [T],
+) {
     for (u, out) in out.iter_mut().enumerate() {
         let weights = &matrix[u * columns + first..][..row.len()];
         *out = row.iter().zip(weights).fold(T::ZERO, |sum, (&a, &w)| sum + a * w);
+        if let Some(mask) = mask {
+            *out *= mask[u];
+        }
     }
 }

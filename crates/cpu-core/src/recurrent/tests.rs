@@ -1,8 +1,8 @@
 //! The packed path at every level of instructions that this machine has, against the plain path.
 
-use super::RecurrentGrads;
 use super::plan::Plan;
 use super::workspace::Packed;
+use super::{RecurrentGrads, RecurrentInputs, RecurrentStates, RecurrentTrace, RecurrentUpstream};
 use super::{
     RecurrentShape, RecurrentWorkspace, backward, forward, gradient_blocks, plain, plain_backward, saved_len,
 };
@@ -50,6 +50,14 @@ fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
     let dy = values(time * slot, 6);
     let len = time * batch * gradient_blocks(cell) * units;
 
+    let mask: Vec<f64> = values(batch * units, 7).iter().map(|v| if *v < 0.0 { 0.0 } else { 2.0 }).collect();
+    let h_mask = (threads == 2).then_some(&mask[..]);
+    let inputs = RecurrentInputs {
+        h_mask,
+        bias: Some(&bias),
+        flags: Some(&flags),
+        ..RecurrentInputs::new(&x, &kernel, &recurrent)
+    };
     let (mut h, mut c) = (start.clone(), start.clone());
     let mut saved = vec![0.0; saved_len(cell, shape)];
     let mut workspace = RecurrentWorkspace::new();
@@ -57,14 +65,8 @@ fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
     plain::forward(
         cell,
         shape,
-        &x,
-        &kernel,
-        &recurrent,
-        Some(&bias),
-        Some(&flags),
-        &mut h,
-        c_given,
-        Some(&mut saved),
+        inputs,
+        RecurrentStates { saved: Some(&mut saved), ..RecurrentStates::new(&mut h, c_given) },
         &mut workspace,
     );
     let (mut dk, mut dr, mut dh0) = (vec![0.0; kernel.len()], vec![0.0; recurrent.len()], vec![0.0; slot]);
@@ -80,14 +82,9 @@ fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
     plain_backward::through_time(
         cell,
         shape,
-        &recurrent,
-        Some(&flags),
-        &h,
-        c_given,
-        &saved,
-        Some(&dy),
-        None,
-        None,
+        inputs,
+        RecurrentTrace { h: &h, c: c_given, saved: &saved },
+        RecurrentUpstream { dy: Some(&dy), dh_last: None, dc_last: None },
         &mut grads,
         &mut workspace,
     );
@@ -97,19 +94,20 @@ fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
     let mut saved32 = vec![0.0; saved.len()];
     let mut packed = Packed::default();
     let c_given = lstm.then_some(&mut c32[..]);
-    let recurrent32 = f32s(&recurrent);
+    let (x32, kernel32, recurrent32, bias32) = (f32s(&x), f32s(&kernel), f32s(&recurrent), f32s(&bias));
+    let mask32 = f32s(&mask);
+    let inputs32 = RecurrentInputs {
+        h_mask: h_mask.map(|_| &mask32[..]),
+        bias: Some(&bias32),
+        flags: Some(&flags),
+        ..RecurrentInputs::new(&x32, &kernel32, &recurrent32)
+    };
     forward::forward(
         plan,
         cell,
         shape,
-        &f32s(&x),
-        &f32s(&kernel),
-        &recurrent32,
-        Some(&f32s(&bias)),
-        Some(&flags),
-        &mut h32,
-        c_given,
-        Some(&mut saved32),
+        inputs32,
+        RecurrentStates { saved: Some(&mut saved32), ..RecurrentStates::new(&mut h32, c_given) },
         &mut packed,
         0,
     );
@@ -121,16 +119,10 @@ fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
         plan,
         cell,
         shape,
-        &recurrent32,
-        Some(&flags),
-        &h32,
-        c_given,
-        &saved32,
-        Some(&f32s(&dy)),
-        None,
-        None,
-        Some(&mut dh0_32),
-        None,
+        inputs32,
+        RecurrentTrace { h: &h32, c: c_given, saved: &saved32 },
+        RecurrentUpstream { dy: Some(&f32s(&dy)), dh_last: None, dc_last: None },
+        [Some(&mut dh0_32), None],
         &mut grads32,
         &mut packed,
         0,

@@ -32,6 +32,12 @@ impl<'a> View<'a> {
         View { start: self.start.wrapping_add(at), len: n, borrow: PhantomData }
     }
 
+    /// Whether both are the same memory.
+    #[inline]
+    pub fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.start, other.start)
+    }
+
     /// Where element `at` is; the pointer is good for `n` elements.
     #[inline(always)]
     pub fn at(&self, at: usize, n: usize) -> *mut f32 {

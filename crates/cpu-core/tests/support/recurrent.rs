@@ -1,7 +1,8 @@
 //! Random recurrent problems: a cell, a shape, weights, inputs, flags and incoming gradients, and a run of them.
 
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentShape, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
+    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace, RecurrentUpstream,
+    RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
 };
 use cpu_core::{Activation, Cell, RESET, Real, VALID};
 
@@ -40,6 +41,7 @@ pub struct Problem {
     pub recurrent: Vec<f64>,
     pub bias: Option<Vec<f64>>,
     pub flags: Option<Vec<u32>>,
+    pub h_mask: Option<Vec<f64>>,
     pub h0: Vec<f64>,
     pub c0: Vec<f64>,
     pub dy: Option<Vec<f64>>,
@@ -93,6 +95,8 @@ impl Problem {
             recurrent: rng.values(units * columns, scale(units)),
             bias: rng.coin().then(|| rng.values(cell.bias_blocks() * units, 0.5)),
             flags,
+            // Dropout of a half: factors 0 and 2.
+            h_mask: (rng.below(3) == 0).then(|| (0..states).map(|_| rng.pick(&[0.0, 2.0])).collect()),
             h0: rng.values(states, 0.5),
             c0: rng.values(if lstm { states } else { 0 }, 0.5),
             dy,
@@ -118,17 +122,19 @@ impl Problem {
         };
         let (mut h, mut c) = (states(&self.h0), states(&self.c0));
         let mut saved = vec![T::from_f64(f64::NAN); saved_len(self.cell, self.shape)];
+        let h_mask = cast_option(&self.h_mask);
+        let inputs = RecurrentInputs {
+            h_mask: h_mask.as_deref(),
+            bias: bias.as_deref(),
+            flags: self.flags.as_deref(),
+            ..RecurrentInputs::new(&x, &kernel, &recurrent)
+        };
+        let c_given = lstm.then_some(&mut c[..]);
         recurrent_forward(
             self.cell,
             self.shape,
-            &x,
-            &kernel,
-            &recurrent,
-            bias.as_deref(),
-            self.flags.as_deref(),
-            &mut h,
-            lstm.then_some(&mut c),
-            Some(&mut saved),
+            inputs,
+            RecurrentStates { saved: Some(&mut saved), ..RecurrentStates::new(&mut h, c_given) },
             workspace,
             0,
             threads,
@@ -150,16 +156,9 @@ impl Problem {
         recurrent_backward(
             self.cell,
             self.shape,
-            &x,
-            &kernel,
-            &recurrent,
-            self.flags.as_deref(),
-            &out.h,
-            lstm.then_some(&out.c),
-            &saved,
-            dy.as_deref(),
-            dh_last.as_deref(),
-            dc_last.as_deref(),
+            inputs,
+            RecurrentTrace { h: &out.h, c: lstm.then_some(&out.c), saved: &saved },
+            RecurrentUpstream { dy: dy.as_deref(), dh_last: dh_last.as_deref(), dc_last: dc_last.as_deref() },
             RecurrentGrads {
                 kernel: &mut out.kernel,
                 recurrent: &mut out.recurrent,

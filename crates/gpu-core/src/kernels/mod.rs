@@ -29,8 +29,8 @@ pub use optimizer_step::optimizer_step;
 pub use random::{random_bits, random_uniform};
 pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, transpose01};
 pub use recurrent::{
-    RecurrentGrads, RecurrentShape, RecurrentStrategy, StrategyKind, recurrent_backward, recurrent_forward,
-    recurrent_strategy, saved_len,
+    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentStrategy, RecurrentUpstream,
+    StrategyKind, recurrent_backward, recurrent_forward, recurrent_strategy, saved_len,
 };
 pub use row_weights::row_weights;
 pub use score::{score_backward, score_forward};

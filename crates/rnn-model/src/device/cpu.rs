@@ -1,11 +1,11 @@
 //! The CPU device: buffers are vectors, an operation is a call of cpu-core's function of the same name.
 
-use super::op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream};
+mod recurrent;
+
+use super::op::Op;
 use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
 use crate::Result;
-use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len, strategy,
-};
+use cpu_core::recurrent::{RecurrentWorkspace, saved_len, strategy};
 use cpu_core::{AlignedVec, Real};
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::{Cell, StepParams};
@@ -157,93 +157,6 @@ impl<T: Real> CpuEngine<T> {
         Ok(())
     }
 
-    fn forward(
-        &mut self,
-        step: &mut Step<T>,
-        cell: Cell,
-        shape: RecurrentShape,
-        io: RecurrentInputs,
-    ) -> Result<()> {
-        let version = self.floats.versions[io.kernel.buffer];
-        let mut h = self.floats.take(io.h);
-        let mut c = self.floats.take_maybe(io.c);
-        let mut saved = self.floats.take_maybe(io.saved);
-        let f = &self.floats;
-        let workspace = step.workspace.get_or_insert_with(|| Box::new(RecurrentWorkspace::new()));
-        let result = recurrent_forward(
-            cell,
-            shape,
-            f.get(io.x),
-            f.get(io.kernel),
-            f.get(io.recurrent),
-            f.maybe(io.bias),
-            io.flags.map(|s| self.index(s)),
-            h.as_mut(),
-            maybe_mut(&mut c),
-            maybe_mut(&mut saved),
-            workspace,
-            version,
-            self.threads,
-        );
-        self.floats.put(h);
-        self.floats.put_maybe(c);
-        self.floats.put_maybe(saved);
-        Ok(result?)
-    }
-
-    fn backward(
-        &mut self,
-        step: &mut Step<T>,
-        cell: Cell,
-        shape: RecurrentShape,
-        io: RecurrentInputs,
-        up: RecurrentUpstream,
-        out: RecurrentGradients,
-    ) -> Result<()> {
-        let version = self.floats.versions[io.kernel.buffer];
-        // The weight gradients are disjoint parts of one buffer; the bias may be missing.
-        let mut weights = take(&mut self.floats.buffers.items[out.kernel.buffer]);
-        let mut dx = self.floats.take_maybe(out.x);
-        let mut dh0 = self.floats.take_maybe(out.h0);
-        let mut dc0 = self.floats.take_maybe(out.c0);
-        let f = &self.floats;
-        let workspace = step.workspace.get_or_insert_with(|| Box::new(RecurrentWorkspace::new()));
-        let range = |s: Slice| s.offset..s.offset + s.len;
-        let bias_range = out.bias.map_or(0..0, range);
-        let parts = weights.get_disjoint_mut([range(out.kernel), range(out.recurrent), bias_range]);
-        let [kernel, recurrent, bias] = parts.expect("weight gradients do not overlap");
-        let result = recurrent_backward(
-            cell,
-            shape,
-            f.get(io.x),
-            f.get(io.kernel),
-            f.get(io.recurrent),
-            io.flags.map(|s| self.index(s)),
-            f.get(io.h),
-            f.maybe(io.c),
-            f.get(io.saved.expect("a backward pass has what the forward pass saved")),
-            f.maybe(up.dy),
-            f.maybe(up.dh_last),
-            f.maybe(up.dc_last),
-            RecurrentGrads {
-                kernel,
-                recurrent,
-                bias: out.bias.map(|_| bias),
-                x: maybe_mut(&mut dx),
-                h0: maybe_mut(&mut dh0),
-                c0: maybe_mut(&mut dc0),
-            },
-            workspace,
-            version,
-            self.threads,
-        );
-        self.floats.buffers.items[out.kernel.buffer] = weights;
-        self.floats.put_maybe(dx);
-        self.floats.put_maybe(dh0);
-        self.floats.put_maybe(dc0);
-        Ok(result?)
-    }
-
     fn simple(&mut self, op: &Op, params: &StepParams) -> Result<()> {
         let indices = &self.indices.items;
         let index = |s: IndexSlice| &indices[s.buffer][s.offset..s.offset + s.len];
@@ -377,7 +290,11 @@ impl<T: Real> Engine for CpuEngine<T> {
     }
 
     fn read(&mut self, from: Slice) -> Result<Vec<f32>> {
-        Ok(self.floats.get(from).iter().map(|x| x.to_f32()).collect())
+        let x = self.floats.get(from);
+        Ok(match T::f32s(x) {
+            Some(x) => cpu_core::with_threads(self.threads, || cpu_core::to_vec(x)),
+            None => x.iter().map(|x| x.to_f32()).collect(),
+        })
     }
 
     fn swaps(&self) -> bool {

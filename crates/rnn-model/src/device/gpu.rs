@@ -156,22 +156,8 @@ impl GpuEngine {
         shape: RecurrentShape,
         io: RecurrentInputs,
     ) -> Result<()> {
-        let flags = io.flags.map(|s| self.index(s)).transpose()?;
-        let (bias, c, saved) = (self.maybe(io.bias)?, self.maybe(io.c)?, self.maybe(io.saved)?);
-        kernels::recurrent_forward(
-            rec,
-            cell,
-            shape,
-            &self.get(io.x)?,
-            &self.get(io.kernel)?,
-            &self.get(io.recurrent)?,
-            bias.as_ref(),
-            flags.as_ref(),
-            &self.get(io.h)?,
-            c.as_ref(),
-            saved.as_ref(),
-        )?;
-        Ok(())
+        let io = self.recurrent(&io)?;
+        Ok(kernels::recurrent_forward(rec, cell, shape, io.inputs(), io.states())?)
     }
 
     fn backward(
@@ -183,37 +169,76 @@ impl GpuEngine {
         up: RecurrentUpstream,
         out: RecurrentGradients,
     ) -> Result<()> {
-        let flags = io.flags.map(|s| self.index(s)).transpose()?;
-        let c = self.maybe(io.c)?;
-        let saved = self.get(io.saved.expect("a backward pass has what the forward pass saved"))?;
+        let io = self.recurrent(&io)?;
         let (dy, dh_last, dc_last) = (self.maybe(up.dy)?, self.maybe(up.dh_last)?, self.maybe(up.dc_last)?);
+        let up = kernels::RecurrentUpstream {
+            dy: dy.as_ref(),
+            dh_last: dh_last.as_ref(),
+            dc_last: dc_last.as_ref(),
+        };
         let (kernel, recurrent, bias) =
             (self.get(out.kernel)?, self.get(out.recurrent)?, self.maybe(out.bias)?);
         let (x, h0, c0) = (self.maybe(out.x)?, self.maybe(out.h0)?, self.maybe(out.c0)?);
-        kernels::recurrent_backward(
-            rec,
-            cell,
-            shape,
-            &self.get(io.x)?,
-            &self.get(io.kernel)?,
-            &self.get(io.recurrent)?,
-            flags.as_ref(),
-            &self.get(io.h)?,
-            c.as_ref(),
-            &saved,
-            dy.as_ref(),
-            dh_last.as_ref(),
-            dc_last.as_ref(),
-            &kernels::RecurrentGrads {
-                kernel: &kernel,
-                recurrent: &recurrent,
-                bias: bias.as_ref(),
-                x: x.as_ref(),
-                h0: h0.as_ref(),
-                c0: c0.as_ref(),
-            },
-        )?;
-        Ok(())
+        let grads = kernels::RecurrentGrads {
+            kernel: &kernel,
+            recurrent: &recurrent,
+            bias: bias.as_ref(),
+            x: x.as_ref(),
+            h0: h0.as_ref(),
+            c0: c0.as_ref(),
+        };
+        Ok(kernels::recurrent_backward(rec, cell, shape, io.inputs(), io.states(), up, &grads)?)
+    }
+
+    fn recurrent(&self, io: &RecurrentInputs) -> Result<RecurrentSlices> {
+        Ok(RecurrentSlices {
+            x: self.get(io.x)?,
+            kernel: self.get(io.kernel)?,
+            recurrent: self.get(io.recurrent)?,
+            bias: self.maybe(io.bias)?,
+            flags: io.flags.map(|s| self.index(s)).transpose()?,
+            h_mask: self.maybe(io.h_mask)?,
+            h: self.get(io.h)?,
+            h_state: self.maybe(io.h_state)?,
+            c: self.maybe(io.c)?,
+            saved: self.maybe(io.saved)?,
+        })
+    }
+}
+
+/// [`RecurrentInputs`] on the device.
+struct RecurrentSlices {
+    x: gpu_core::Slice,
+    kernel: gpu_core::Slice,
+    recurrent: gpu_core::Slice,
+    bias: Option<gpu_core::Slice>,
+    flags: Option<gpu_core::Slice>,
+    h_mask: Option<gpu_core::Slice>,
+    h: gpu_core::Slice,
+    h_state: Option<gpu_core::Slice>,
+    c: Option<gpu_core::Slice>,
+    saved: Option<gpu_core::Slice>,
+}
+
+impl RecurrentSlices {
+    fn inputs(&self) -> kernels::RecurrentInputs<'_> {
+        kernels::RecurrentInputs {
+            x: &self.x,
+            kernel: &self.kernel,
+            recurrent: &self.recurrent,
+            bias: self.bias.as_ref(),
+            flags: self.flags.as_ref(),
+            h_mask: self.h_mask.as_ref(),
+        }
+    }
+
+    fn states(&self) -> kernels::RecurrentStates<'_> {
+        kernels::RecurrentStates {
+            h: &self.h,
+            h_state: self.h_state.as_ref(),
+            c: self.c.as_ref(),
+            saved: self.saved.as_ref(),
+        }
     }
 }
 

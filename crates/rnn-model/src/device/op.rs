@@ -17,9 +17,13 @@ pub(crate) struct RecurrentInputs {
     pub bias: Option<Slice>,
     /// `[time, batch]`
     pub flags: Option<IndexSlice>,
+    /// `[batch, units]`, factors of the state on its way into the recurrent product (recurrent dropout)
+    pub h_mask: Option<Slice>,
     /// `[time + 1, batch, units]`, slot 0 given
     pub h: Slice,
-    /// the same for the cell state of an LSTM
+    /// of inference: `[batch, units]`, the state to start from in place of slot 0 of `h`, and where the last one goes
+    pub h_state: Option<Slice>,
+    /// the cell state of an LSTM, as `h`; of inference also `[batch, units]`, one slot that every step overwrites
     pub c: Option<Slice>,
     /// what the forward pass keeps for the backward pass; its layout is the device's own
     pub saved: Option<Slice>,

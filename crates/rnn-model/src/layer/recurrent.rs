@@ -365,20 +365,27 @@ impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
     fn lower(&self, l: &mut Lowering<'_>, node: &Node, inputs: &[Value]) -> Result<Vec<Value>> {
         let (x, given) = (inputs[0].clone(), &inputs[1..]);
         let x = if self.go_backwards { super::shaping::reverse_time(l, x)? } else { x };
+        let kept = l.states(node.part);
+        // Without a way back, and where nobody is given a copy of them, kept states stay where they live.
+        let in_place =
+            given.is_empty() && self.cell.fused().is_some() && !l.recording() && !self.return_state;
+        let resident = kept.clone().filter(|_| in_place);
         // Initial states handed over go before kept ones.
         let start = match given {
+            _ if resident.is_some() => None,
             [] => l.start_states(node.part, &self.state_sizes()),
             given => Some(given.to_vec()),
         };
         let mask = x.mask;
         let run = match self.cell.fused() {
-            Some(cell) => fused(l, node, cell, self.units, x, start, self.return_sequences)?,
+            Some(cell) => fused(l, node, cell, self.units, x, start, &resident, self.return_sequences)?,
             None => {
                 let cell = self.cell.composite();
                 composite::lower(l, node, cell, self.units, x, start, self.return_sequences)?
             }
         };
-        for (state, to) in run.states.iter().zip(l.states(node.part).unwrap_or_default()) {
+        let copied_to = kept.filter(|_| resident.is_none()).unwrap_or_default();
+        for (state, to) in run.states.iter().zip(copied_to) {
             l.emit(Op::Copy { x: state.data, y: to });
         }
         let mut outputs = vec![run.outputs];
@@ -390,7 +397,7 @@ impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
     }
 }
 
-/// All steps in one operation of the device.
+/// All steps in one operation of the device, which starts from the states in `start` or reads and writes `resident` ones.
 fn fused(
     l: &mut Lowering<'_>,
     node: &Node,
@@ -398,13 +405,19 @@ fn fused(
     units: usize,
     x: Value,
     start: Option<Vec<Value>>,
+    resident: &Option<Vec<Slice>>,
     return_sequences: bool,
 ) -> Result<Run> {
     let time = x.shape[0];
     let shape = RecurrentShape { time, batch: l.batch(), input: x.shape[1], units };
     let slot = shape.batch * units;
-    let sequences: Vec<Slice> =
-        (0..cell.states()).map(|_| l.buffer((time + 1) * slot)).collect::<Result<_>>()?;
+    let mut sequences = vec![l.buffer((time + 1) * slot)?];
+    if cell.states() == 2 {
+        sequences.push(match resident {
+            Some(kept) => kept[1],
+            None => l.buffer((time + 1) * slot)?,
+        });
+    }
     let saved = if l.recording() { Some(l.buffer(l.saved_len(cell, shape))?) } else { None };
     for (from, to) in start.iter().flatten().zip(&sequences) {
         l.emit(Op::Copy { x: from.data, y: to.part(0, slot) });
@@ -416,12 +429,14 @@ fn fused(
         recurrent: node.weights[1],
         bias: node.weights.get(2).copied(),
         flags: x.mask,
+        h_mask: None,
         h,
+        h_state: resident.as_ref().map(|kept| kept[0]),
         c,
         saved,
     };
     l.emit(Op::RecurrentForward { cell, shape, io });
-    let last = |l: &mut Lowering<'_>, s: &Slice| l.value(s.part(time * slot, slot), vec![units]);
+    let last = |l: &mut Lowering<'_>, s: &Slice| l.value(s.part(s.len - slot, slot), vec![units]);
     let states: Vec<Value> = sequences.iter().map(|s| last(l, s)).collect();
     let outputs = match return_sequences {
         true => l.value(h.part(slot, time * slot), vec![time, units]),

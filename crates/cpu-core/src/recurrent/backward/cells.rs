@@ -62,6 +62,18 @@ impl Pass<'_> {
         dh
     }
 
+    /// A product's gradient as it reaches the state that the mask was put on.
+    ///
+    /// # Safety
+    /// The place lies inside.
+    #[inline(always)]
+    pub(super) unsafe fn unmasked<S: Lanes<T = f32>>(&self, s: S, place: Place, product: S::V) -> S::V {
+        let Some(mask) = self.h_mask else { return product };
+        let mask = &mask[place.b * self.shape.units + place.unit..][..place.n];
+        // SAFETY: the slice is long enough.
+        s.mul(product, unsafe { load(s, mask.as_ptr(), place.n) })
+    }
+
     /// Saved value of a place.
     #[inline(always)]
     unsafe fn saved<S: Lanes<T = f32>>(&self, s: S, place: Place, block: usize) -> S::V {

@@ -6,7 +6,7 @@ use super::super::tile::{Sums, staged_stride};
 use super::super::view::{View, load, store};
 use super::super::workspace::Row;
 use super::super::{RecurrentShape, activations};
-use super::Pass;
+use super::{Pass, Slots};
 use crate::Activation;
 use crate::math::{Lanes, Level};
 
@@ -14,6 +14,7 @@ use crate::math::{Lanes, Level};
 /// `i / rows`-th.
 pub(super) struct Group<'a> {
     pub t: usize,
+    pub slots: &'a Slots<'a>,
     /// where its rows are among all members' rows
     pub base: usize,
     pub rows: &'a [Row],
@@ -28,8 +29,10 @@ struct Item {
     unit: usize,
     /// units in the vector
     len: usize,
-    /// number of the first unit in an array `[T, B, U]`
+    /// number of the first unit in a state `[B, U]`
     at: usize,
+    /// step and sample, `t * B + b`
+    flat: usize,
 }
 
 /// The items of a group in order, and after the last one again and again.
@@ -92,8 +95,8 @@ impl Pass<'_> {
     fn item<S: Lanes<T = f32>>(&self, _: S, group: &Group<'_>, panel: usize, r: usize) -> Item {
         let row = group.rows[r];
         let unit = group.panel.unit + panel * S::N;
-        let at = self.row(group.t, row) * self.shape.units + unit;
-        Item { row, unit, len: self.main.valid(unit), at }
+        let at = row.b as usize * self.shape.units + unit;
+        Item { row, unit, len: self.main.valid(unit), at, flat: self.row(group.t, row) }
     }
 
     /// The state before the step.
@@ -105,11 +108,16 @@ impl Pass<'_> {
         unsafe { load(s, from, item.len) }
     }
 
-    /// The state after the step.
+    /// The output and state after the step.
     #[inline(always)]
-    unsafe fn set_state<S: Lanes<T = f32>>(&self, s: S, state: View<'_>, item: Item, to: S::V) {
+    unsafe fn set_h<S: Lanes<T = f32>>(&self, s: S, slots: &Slots<'_>, item: Item, to: S::V) {
         // SAFETY: the impl's.
-        unsafe { put(s, state, item.at + self.shape.batch * self.shape.units, item.len, to) }
+        unsafe {
+            put(s, slots.h_new, item.at, item.len, to);
+            if let Some(state) = slots.h_state {
+                put(s, state, item.at, item.len, to);
+            }
+        }
     }
 
     /// Stores vectors in the saved blocks.
@@ -117,8 +125,7 @@ impl Pass<'_> {
     unsafe fn save<S: Lanes<T = f32>, const K: usize>(&self, s: S, item: Item, blocks: [(usize, S::V); K]) {
         if let Some(saved) = self.saved {
             let units = self.shape.units;
-            // Row times four blocks, plus the unit: `at` is row times units plus unit.
-            let first = (item.at - item.unit) * 4 + item.unit;
+            let first = item.flat * 4 * units + item.unit;
             for (block, v) in blocks {
                 // SAFETY: the impl's.
                 unsafe { put(s, saved, first + block * units, item.len, v) };
@@ -151,8 +158,8 @@ impl Pass<'_> {
             // SAFETY: the impl's.
             unsafe {
                 for j in 0..n {
-                    c[j] = s.fma(f[j], self.state(s, self.c, four[j]), s.mul(i[j], g[j]));
-                    self.set_state(s, self.c, four[j], c[j]);
+                    c[j] = s.fma(f[j], self.state(s, group.slots.c, four[j]), s.mul(i[j], g[j]));
+                    put(s, group.slots.c_new, four[j].at, four[j].len, c[j]);
                     self.save(s, four[j], [(0, i[j]), (1, f[j]), (2, g[j])]);
                 }
                 let mut o = sums.four(s, items, 2, first);
@@ -162,7 +169,7 @@ impl Pass<'_> {
                     c = four_of(s, self.plan.level, kind, c);
                 }
                 for j in 0..n {
-                    self.set_state(s, self.h, four[j], s.mul(o[j], c[j]));
+                    self.set_h(s, group.slots, four[j], s.mul(o[j], c[j]));
                     self.save(s, four[j], [(3, o[j])]);
                 }
             }
@@ -193,7 +200,7 @@ impl Pass<'_> {
             for j in 0..4.min(items - first) {
                 // SAFETY: the impl's.
                 unsafe {
-                    self.gru_state(s, four[j], z[j], n[j]);
+                    self.gru_state(s, group.slots, four[j], z[j], n[j]);
                     self.save(s, four[j], [(0, z[j]), (1, r[j]), (2, n[j]), (3, q[j])]);
                 }
             }
@@ -202,11 +209,11 @@ impl Pass<'_> {
 
     /// `h = z hp + (1 - z) n`
     #[inline(always)]
-    unsafe fn gru_state<S: Lanes<T = f32>>(&self, s: S, item: Item, z: S::V, n: S::V) {
+    unsafe fn gru_state<S: Lanes<T = f32>>(&self, s: S, slots: &Slots<'_>, item: Item, z: S::V, n: S::V) {
         // SAFETY: the impl's.
         unsafe {
-            let hp = self.state(s, self.h, item);
-            self.set_state(s, self.h, item, s.fma(z, s.sub(hp, n), n));
+            let hp = self.state(s, slots.h, item);
+            self.set_h(s, slots, item, s.fma(z, s.sub(hp, n), n));
         }
     }
 
@@ -222,7 +229,10 @@ impl Pass<'_> {
                 let (z, r) = (sums.get(s, items, 0, at), sums.get(s, items, 1, at));
                 // SAFETY: the impl's.
                 unsafe {
-                    let q = s.mul(r, self.state(s, self.h, item));
+                    let mut q = s.mul(r, self.state(s, group.slots.h, item));
+                    if let Some(mask) = self.h_mask {
+                        q = s.mul(q, load(s, mask[item.at..][..item.len].as_ptr(), item.len));
+                    }
                     let b = item.row.b as usize;
                     let row = (group.base + r_index) * staged_stride(units);
                     put(s, self.late_rows, row + item.unit, item.len, q);
@@ -245,7 +255,7 @@ impl Pass<'_> {
             unsafe {
                 let z = batch * staged_stride(units) + item.row.b as usize * units + item.unit;
                 let z = load(s, self.late_rows.at(z, item.len), item.len);
-                self.gru_state(s, item, z, n);
+                self.gru_state(s, group.slots, item, z, n);
                 self.save(s, item, [(2, n)]);
             }
         }
@@ -261,7 +271,7 @@ impl Pass<'_> {
                 let item = self.item(s, group, v, r);
                 let h = sums.get(s, group.items, v, r);
                 // SAFETY: the impl's.
-                unsafe { self.set_state(s, self.h, item, h) };
+                unsafe { self.set_h(s, group.slots, item, h) };
             }
         }
     }

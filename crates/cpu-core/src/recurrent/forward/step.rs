@@ -38,6 +38,7 @@ impl Pass<'_> {
                 let rows = &span.rows[at..at + n];
                 let group = Group {
                     t: span.t,
+                    slots: &span.slots,
                     base: span.base + at,
                     rows,
                     panel: self.main.panel(first),
@@ -93,7 +94,7 @@ impl Pass<'_> {
             stream: self.plan.stream,
         };
         let starting = |at: usize, n: usize| {
-            self.fetch_states(span.t, &rows[at..at + n], panel.unit);
+            self.fetch_states(span, &rows[at..at + n], panel.unit);
             self.starting(span, &rows[at..at + n], bias, offset, v * S::N)
         };
         // SAFETY: rows, weights, bias and projection are as long as the layouts say, and packed before the barrier.
@@ -120,20 +121,21 @@ impl Pass<'_> {
 
     /// Asks for the states that a group will read and write after its product.
     #[inline(always)]
-    fn fetch_states(&self, t: usize, rows: &[Row], unit: usize) {
-        let RecurrentShape { batch, units, .. } = self.shape;
+    fn fetch_states(&self, span: &Span<'_>, rows: &[Row], unit: usize) {
+        let units = self.shape.units;
         let lstm = matches!(self.cell, Cell::Lstm { .. });
-        let states = if lstm { self.c } else { self.h };
+        let slots = &span.slots;
         for row in rows {
-            let at = self.row(t, *row) * units + unit;
-            fetch(states.at(at, 1));
-            fetch(self.h.at(at + batch * units, 1));
+            let at = row.b as usize * units + unit;
+            fetch(if lstm { slots.c.at(at, 1) } else { slots.h.at(at, 1) });
+            fetch(slots.h_new.at(at, 1));
             if lstm {
-                fetch(self.c.at(at + batch * units, 1));
+                fetch(slots.c_new.at(at, 1));
             }
             if let Some(saved) = self.saved {
                 for block in 0..saved_blocks(self.cell) {
-                    fetch(saved.at((at - unit) * saved_blocks(self.cell) + block * units + unit, 1));
+                    let flat = self.row(span.t, *row);
+                    fetch(saved.at((flat * saved_blocks(self.cell) + block) * units + unit, 1));
                 }
             }
         }
@@ -164,7 +166,8 @@ impl Pass<'_> {
                 // SAFETY: as in `sums_of`; `r hp` was written before the barrier.
                 unsafe {
                     product(s, whole, n, sums, (0, n), starting);
-                    self.gru_late(s, &Group { t: span.t, base: span.base + at, rows, panel, items: n }, sums);
+                    let (t, slots, base) = (span.t, &span.slots, span.base + at);
+                    self.gru_late(s, &Group { t, slots, base, rows, panel, items: n }, sums);
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! The way back through a sequence, and the gradients of weights and inputs.
 use super::plan::{Plan, plan};
 use super::{
-    Layer, RecurrentShape, Steps, activations, each_dispatch, elements, gate_blocks, record, saved_len, size,
+    Calls, Layer, RecurrentInputs, RecurrentShape, RecurrentStates, activations, each_dispatch, elements,
+    gate_blocks, gradient_blocks, size,
 };
 use crate::buffer::expect_len;
 use crate::kernels::matmul::{Matmul, matmul, pack_rows};
@@ -30,10 +31,19 @@ pub struct RecurrentGrads<'a> {
     pub c0: Option<&'a Slice>,
 }
 
-/// Records the gradients of a sequence that [`recurrent_forward`](super::recurrent_forward) ran with `saved`.
-///
-/// `dy [T, B, U]` is the gradient with respect to every step's output `h[t+1]`; `dh_last`, `dc_last [B, U]` are those with
-/// respect to the last states (`dh_last` is added to `dy` of the last step). An absent gradient is zero.
+/// The gradients that reach the outputs of a sequence; one that is absent is zero.
+#[derive(Clone, Copy, Debug)]
+pub struct RecurrentUpstream<'a> {
+    /// `[T, B, U]`, of every step's output `h[t+1]`
+    pub dy: Option<&'a Slice>,
+    /// `[B, U]`, of the last h, added to the last step's `dy`
+    pub dh_last: Option<&'a Slice>,
+    /// `[B, U]`, of the last c; LSTM only
+    pub dc_last: Option<&'a Slice>,
+}
+
+/// Records the gradients of a sequence that [`recurrent_forward`](super::recurrent_forward) ran with these inputs and states,
+/// `saved` among them.
 ///
 /// # Errors
 /// As [`recurrent_forward`](super::recurrent_forward).
@@ -41,70 +51,52 @@ pub fn recurrent_backward(
     rec: &mut Recorder,
     cell: Cell,
     shape: RecurrentShape,
-    x: &Slice,
-    kernel: &Slice,
-    recurrent: &Slice,
-    flags: Option<&Slice>,
-    h: &Slice,
-    c: Option<&Slice>,
-    saved: &Slice,
-    dy: Option<&Slice>,
-    dh_last: Option<&Slice>,
-    dc_last: Option<&Slice>,
+    inputs: RecurrentInputs<'_>,
+    states: RecurrentStates<'_>,
+    up: RecurrentUpstream<'_>,
     grads: &RecurrentGrads<'_>,
 ) -> Result<()> {
-    let layer = Layer { operation: OP, cell, shape, x, kernel, recurrent, flags, h, c };
+    let layer = Layer { operation: OP, cell, shape, inputs, states };
     layer.check()?;
-    check(&layer, saved, dy, dh_last, dc_last, grads)?;
+    let saved = check(&layer, up, grads)?;
     let RecurrentShape { time, batch, units, .. } = shape;
     let columns = cell.gates() * units;
-    let state = |rec: &mut Recorder, from: Option<&Slice>| -> Result<Slice> {
-        let slice = rec.scratch(batch * units)?;
+    let slot = batch * units;
+    let carry = rec.scratch(2 * slot)?;
+    for (from, to) in [(up.dh_last, carry.slice(0, slot)?), (up.dc_last, carry.slice(slot, slot)?)] {
         match from {
-            Some(from) => copy(rec, from, &slice)?,
-            None => fill(rec, 0.0, &slice)?,
+            Some(from) => copy(rec, from, &to)?,
+            None => fill(rec, 0.0, &to)?,
         }
-        Ok(slice)
-    };
+    }
     let padded = units.next_multiple_of(4);
+    let row = gradient_blocks(cell) * units;
     let work = Work {
+        saved,
         weights: rec.scratch(columns * padded)?,
-        dgates: rec.scratch(elements(&[time, batch, columns]))?,
-        drec: match cell {
-            Cell::Gru { reset_after: true, .. } => Some(rec.scratch(elements(&[time, batch, columns]))?),
-            _ => None,
-        },
-        dpass: state(rec, dh_last)?,
-        dc: match cell {
-            Cell::Lstm { .. } => Some(state(rec, dc_last)?),
-            _ => None,
-        },
+        dgates: rec.scratch(elements(&[time, batch, row]))?,
+        row,
+        of_state: row - columns,
+        carry,
     };
-    pack_rows(rec, recurrent, (1, columns), (columns, units, padded), &work.weights)?;
-    recurrence(rec, &layer, saved, dy, &work)?;
-    weight_gradients(rec, &layer, saved, &work, grads)?;
+    pack_rows(rec, inputs.recurrent, (1, columns), (columns, units, padded), &work.weights)?;
+    recurrence(rec, &layer, up.dy, &work)?;
+    weight_gradients(rec, &layer, &work, grads)?;
     state_gradients(rec, &layer, &work, grads)
 }
 
-fn check(
-    layer: &Layer<'_>,
-    saved: &Slice,
-    dy: Option<&Slice>,
-    dh_last: Option<&Slice>,
-    dc_last: Option<&Slice>,
-    grads: &RecurrentGrads<'_>,
-) -> Result<()> {
+/// Says what was saved.
+fn check<'a>(layer: &Layer<'a>, up: RecurrentUpstream<'_>, grads: &RecurrentGrads<'_>) -> Result<&'a Slice> {
     let RecurrentShape { time, batch, input, units } = layer.shape;
     let cell = layer.cell;
     let columns = cell.gates() * units;
     let state = batch * units;
-    expect_len(OP, "saved", saved, saved_len(cell, layer.shape))?;
     expect_len(OP, "grads.kernel", grads.kernel, input * columns)?;
     expect_len(OP, "grads.recurrent", grads.recurrent, units * columns)?;
     for (what, slice, expected) in [
-        ("dy", dy, time * batch * units),
-        ("dh_last", dh_last, state),
-        ("dc_last", dc_last, state),
+        ("dy", up.dy, time * batch * units),
+        ("dh_last", up.dh_last, state),
+        ("dc_last", up.dc_last, state),
         ("grads.bias", grads.bias, cell.bias_blocks() * units),
         ("grads.x", grads.x, time * batch * input),
         ("grads.h0", grads.h0, state),
@@ -113,39 +105,35 @@ fn check(
         slice.map_or(Ok(()), |slice| expect_len(OP, what, slice, expected))?;
     }
     let invalid = |reason: &str| Err(Error::InvalidArgument { operation: OP, reason: reason.into() });
-    if !matches!(cell, Cell::Lstm { .. }) && (dc_last.is_some() || grads.c0.is_some()) {
+    if !matches!(cell, Cell::Lstm { .. }) && (up.dc_last.is_some() || grads.c0.is_some()) {
         return invalid("only LSTM has a cell state c");
     }
-    Ok(())
+    layer.states.saved.map_or_else(|| invalid("needs what the forward pass saved"), Ok)
 }
 
 /// Memory of the way back.
-struct Work {
+struct Work<'a> {
+    saved: &'a Slice,
     /// the recurrent weights transposed, `[G*U, units padded to 4]`
     weights: Slice,
-    /// gradients of the pre-activations, `[T, B, G*U]`
+    /// gradients of the pre-activations, `[T, B, row]`
     dgates: Slice,
-    /// GRU with `reset_after`: those of the recurrent product
-    drec: Option<Slice>,
-    /// what is handed to the step before beside the product, `[B, U]`
-    dpass: Slice,
-    dc: Option<Slice>,
+    row: usize,
+    /// where those of the recurrent product begin in a row
+    of_state: usize,
+    /// what is handed to the step before, `[2, B, U]`: of h beside the product, and of c
+    carry: Slice,
 }
 
-fn recurrence(
-    rec: &mut Recorder,
-    layer: &Layer<'_>,
-    saved: &Slice,
-    dy: Option<&Slice>,
-    work: &Work,
-) -> Result<()> {
-    let Layer { cell, shape, flags, h, c, .. } = *layer;
+fn recurrence(rec: &mut Recorder, layer: &Layer<'_>, dy: Option<&Slice>, work: &Work<'_>) -> Result<()> {
+    let Layer { cell, shape, inputs, states, .. } = *layer;
     let RecurrentShape { time, batch, units, .. } = shape;
     let columns = cell.gates() * units;
     let padded = units.next_multiple_of(4);
     let depth = if matches!(cell, Cell::Gru { reset_after: false, .. }) { 2 * units } else { columns };
     let Plan { geometry, steps_at_once } = plan(rec, cell, shape, 0, depth)?;
-    let acts = activations(cell);
+    let (acts, masked) = (activations(cell), inputs.h_mask.is_some());
+    let calls = Calls { operation: OP, geometry, acts, batch, units, masked, start: false };
     let nothing = rec.nothing()?;
     let chunk = layer.steps_per_chunk(rec);
     for start in (0..time).step_by(chunk).rev() {
@@ -155,55 +143,44 @@ fn recurrence(
         let part = |slice: &Slice, width: usize, more: usize| {
             slice.slice(start * batch * width, (count + more) * batch * width)
         };
-        let flag = flags.map_or(Ok(nothing.clone()), |flags| part(flags, 1, ahead))?;
-        let dgates = part(&work.dgates, columns, ahead)?;
-        let h = part(h, units, 1)?;
-        let c = c.map(|c| part(c, units, 1)).transpose()?;
-        let row = gate_blocks(cell) * units;
-        let saved = if saved.is_empty() { nothing.clone() } else { part(saved, row, 0)? };
-        let drec = work.drec.as_ref().map(|drec| part(drec, columns, ahead)).transpose()?;
+        let flags = inputs.flags.map_or(Ok(nothing.clone()), |flags| part(flags, 1, ahead))?;
+        let dgates = part(&work.dgates, work.row, ahead)?;
+        let states = part(states.c.unwrap_or(states.h), units, 1)?;
+        let saved_row = gate_blocks(cell) * units;
+        let saved = if work.saved.is_empty() { nothing.clone() } else { part(work.saved, saved_row, 0)? };
         let has_dy = dy.is_some();
         let dy = dy.map_or(Ok(nothing.clone()), |dy| part(dy, units, 0))?;
-        let steps = Steps {
-            first: 0,
-            count: 1,
-            time: count + ahead,
-            batch,
-            units,
-            depth,
-            ldw: padded / 4,
-            block: 0,
-            saved_row: row,
-            has_flags: flags.is_some(),
-            has_bias: false,
-            has_dy,
-            keep: false,
+        let mask = inputs.h_mask.unwrap_or(&nothing);
+        let size = |value| calls.size(value);
+        let params = shader::BackwardParams {
+            time: size(count + ahead)?,
+            batch: size(batch)?,
+            units: size(units)?,
+            ldw: size(padded / 4)?,
+            saved_row: size(saved_row)?,
+            grad_row: size(work.row)?,
+            has_flags: u32::from(inputs.flags.is_some()),
+            has_dy: u32::from(has_dy),
+            ..Default::default()
         };
         each_dispatch(count, steps_at_once, true, |first, count| {
-            let steps = Steps { first, count, ..steps };
-            let mut call = |kernel, buffers: &[&Slice], depth: usize| {
-                record(rec, OP, kernel, geometry, acts, buffers, Steps { depth, ..steps })
+            let params = shader::BackwardParams { first: size(first)?, steps: size(count)?, ..params };
+            let mut call = |kernel, w: &Slice, left_at: usize, depth: usize| {
+                let params =
+                    shader::BackwardParams { left_at: size(left_at)?, depth: size(depth)?, ..params };
+                let buffers = [&flags, w, &saved, &states, &dy, mask, &dgates, &work.carry];
+                calls.record(rec, kernel, &buffers, bytemuck::bytes_of(&params), count, depth)
             };
-            let (w, dpass) = (&work.weights, &work.dpass);
-            match (cell, &c, &work.dc, &drec) {
-                (Cell::Lstm { .. }, Some(c), Some(dc), _) => call(
-                    &shader::lstm_backward::KERNEL,
-                    &[&flag, w, &saved, c, &dy, &dgates, dpass, dc],
-                    depth,
-                ),
-                (Cell::Gru { reset_after: true, .. }, _, _, Some(drec)) => call(
-                    &shader::gru_backward::KERNEL,
-                    &[&flag, w, &saved, &h, &dy, &dgates, drec, dpass],
-                    depth,
-                ),
-                (Cell::Gru { .. }, ..) => {
-                    let buffers = [&flag, w, &saved, &h, &dy, &dgates, dpass];
-                    call(&shader::gru_candidate_backward::KERNEL, &buffers, depth)?;
-                    let w = w.slice(2 * units * padded, units * padded)?;
-                    let buffers = [&flag, &w, &saved, &h, &dgates, dpass];
-                    call(&shader::gru_reset_backward::KERNEL, &buffers, units)
+            let w = &work.weights;
+            match cell {
+                Cell::Lstm { .. } => call(&shader::LSTM_BACKWARD, w, work.of_state, depth),
+                Cell::Gru { reset_after: true, .. } => call(&shader::GRU_BACKWARD, w, work.of_state, depth),
+                Cell::Gru { reset_after: false, .. } => {
+                    call(&shader::GRU_CANDIDATE_BACKWARD, w, 0, depth)?;
+                    let of_candidate = w.slice(2 * units * padded, units * padded)?;
+                    call(&shader::GRU_RESET_BACKWARD, &of_candidate, 2 * units, units)
                 }
-                _ => call(&shader::simple_rnn_backward::KERNEL, &[&flag, w, &h, &dy, &dgates, dpass], depth),
+                Cell::SimpleRnn { .. } => call(&shader::SIMPLE_RNN_BACKWARD, w, work.of_state, depth),
             }
         })?;
     }
@@ -213,51 +190,53 @@ fn recurrence(
 fn weight_gradients(
     rec: &mut Recorder,
     layer: &Layer<'_>,
-    saved: &Slice,
-    work: &Work,
+    work: &Work<'_>,
     grads: &RecurrentGrads<'_>,
 ) -> Result<()> {
-    let Layer { cell, shape, x, kernel, flags, h, .. } = *layer;
+    let Layer { cell, shape, inputs, states, .. } = *layer;
+    let RecurrentInputs { x, kernel, flags, h_mask, .. } = inputs;
     let RecurrentShape { time, batch, input, units } = shape;
-    let columns = cell.gates() * units;
+    let (columns, row) = (cell.gates() * units, work.row);
     let chunk = layer.steps_per_chunk(rec);
-    let masked = flags.map(|_| rec.scratch(chunk * batch * units)).transpose()?;
+    let changed = match flags.is_some() || h_mask.is_some() {
+        true => Some(rec.scratch(chunk * batch * units)?),
+        false => None,
+    };
+    let after = |slice: &Slice, at: usize| slice.slice(at, slice.len() - at);
     for start in (0..time).step_by(chunk) {
         let samples = chunk.min(time - start) * batch;
         let part = |slice: &Slice, width: usize| slice.slice(start * batch * width, samples * width);
-        let dgates = part(&work.dgates, columns)?;
-        let drec = work.drec.as_ref().map_or(Ok(dgates.clone()), |drec| part(drec, columns))?;
+        let dgates = part(&work.dgates, row)?;
+        let of_state = after(&dgates, work.of_state)?;
 
-        let spec = Matmul::new(input, columns, samples).trans_a().accumulate();
+        let spec = Matmul { ldb: row, ..Matmul::new(input, columns, samples).trans_a().accumulate() };
         matmul(rec, spec, &part(x, input)?, &dgates, None, grads.kernel)?;
 
-        // The state before each step as the step saw it: zero after a reset.
-        let mut before = part(h, units)?;
-        if let (Some(flags), Some(masked)) = (flags, &masked) {
-            let masked = masked.slice(0, samples * units)?;
-            mask(rec, Some(&part(flags, 1)?), &before, None, units, &masked)?;
-            before = masked;
+        // The state before each step as the product saw it: zero after a reset, and masked.
+        let mut before = part(states.h, units)?;
+        if let Some(changed) = &changed {
+            let changed = changed.slice(0, samples * units)?;
+            let flags = flags.map(|flags| part(flags, 1)).transpose()?;
+            reset(rec, flags.as_ref(), &before, h_mask, None, units, &changed)?;
+            before = changed;
         }
-        let mut spec = Matmul::new(units, columns, samples).trans_a().accumulate();
+        let spec = Matmul { ldb: row, ..Matmul::new(units, columns, samples).trans_a().accumulate() };
         if let Cell::Gru { reset_after: false, .. } = cell {
             // z and r saw the state, the candidate saw r times the state, block 3 of what is saved.
-            spec = Matmul { n: 2 * units, ..spec };
-            matmul(rec, spec, &before, &drec, None, grads.recurrent)?;
+            let spec = Matmul { n: 2 * units, ..spec };
+            matmul(rec, spec, &before, &of_state, None, grads.recurrent)?;
             let spec = Matmul { n: units, lda: 4 * units, ..spec };
-            let after = |slice: &Slice, at: usize| slice.slice(at, slice.len() - at);
-            let (q, dn) = (after(&part(saved, 4 * units)?, 3 * units)?, after(&drec, 2 * units)?);
+            let (q, dn) = (after(&part(work.saved, 4 * units)?, 3 * units)?, after(&of_state, 2 * units)?);
             matmul(rec, spec, &q, &dn, None, &after(grads.recurrent, 2 * units)?)?;
         } else {
-            matmul(rec, spec, &before, &drec, None, grads.recurrent)?;
+            matmul(rec, spec, &before, &of_state, None, grads.recurrent)?;
         }
         if let Some(bias) = grads.bias {
-            sum_rows(rec, samples, columns, &dgates, &bias.slice(0, columns)?, true)?;
-            if cell.bias_blocks() > cell.gates() {
-                sum_rows(rec, samples, columns, &drec, &bias.slice(columns, columns)?, true)?;
-            }
+            // A row of gradients is laid out as the bias is.
+            sum_rows(rec, samples, row, &dgates, bias, true)?;
         }
         if let Some(dx) = grads.x {
-            let spec = Matmul::new(samples, input, columns).trans_b();
+            let spec = Matmul { lda: row, ..Matmul::new(samples, input, columns).trans_b() };
             matmul(rec, spec, &dgates, kernel, None, &part(dx, input)?)?;
         }
     }
@@ -267,34 +246,33 @@ fn weight_gradients(
 fn state_gradients(
     rec: &mut Recorder,
     layer: &Layer<'_>,
-    work: &Work,
+    work: &Work<'_>,
     grads: &RecurrentGrads<'_>,
 ) -> Result<()> {
-    let Layer { cell, shape, recurrent, flags, .. } = *layer;
+    let Layer { cell, shape, inputs, .. } = *layer;
     let RecurrentShape { batch, units, .. } = shape;
-    let columns = cell.gates() * units;
+    let (columns, row, slot) = (cell.gates() * units, work.row, batch * units);
     if let Some(dh0) = grads.h0 {
-        let product = rec.scratch(batch * units)?;
-        let mut spec = Matmul::new(batch, units, columns).trans_b();
+        let product = rec.scratch(slot)?;
+        let mut spec = Matmul { lda: row, ..Matmul::new(batch, units, columns).trans_b() };
         if let Cell::Gru { reset_after: false, .. } = cell {
             spec.k = 2 * units;
         }
-        let drec = work.drec.as_ref().unwrap_or(&work.dgates);
-        matmul(rec, spec, &drec.slice(0, batch * columns)?, recurrent, None, &product)?;
-        let first = flags.map(|flags| flags.slice(0, batch)).transpose()?;
-        mask(rec, first.as_ref(), &product, Some(&work.dpass), units, dh0)?;
+        let of_state = work.dgates.slice(work.of_state, batch * row - work.of_state)?;
+        matmul(rec, spec, &of_state, inputs.recurrent, None, &product)?;
+        let first = inputs.flags.map(|flags| flags.slice(0, batch)).transpose()?;
+        let passed = work.carry.slice(0, slot)?;
+        reset(rec, first.as_ref(), &product, inputs.h_mask, Some(&passed), units, dh0)?;
     }
-    match (grads.c0, &work.dc) {
-        (Some(dc0), Some(dc)) => copy(rec, dc, dc0),
-        _ => Ok(()),
-    }
+    grads.c0.map_or(Ok(()), |dc0| copy(rec, &work.carry.slice(slot, slot)?, dc0))
 }
 
-/// `y = (0 where the row resets, else x) + z`, rows of `cols`.
-fn mask(
+/// `y = (0 where the row resets, else x) mask + z`, rows of `cols`; the mask's rows are used again and again.
+fn reset(
     rec: &mut Recorder,
     flags: Option<&Slice>,
     x: &Slice,
+    mask: Option<&Slice>,
     z: Option<&Slice>,
     cols: usize,
     y: &Slice,
@@ -303,10 +281,11 @@ fn mask(
     rec.call(Call {
         kernel: &reset_mask::KERNEL,
         overrides: &[],
-        buffers: &[flags.unwrap_or(&nothing), x, z.unwrap_or(&nothing), y],
+        buffers: &[flags.unwrap_or(&nothing), x, mask.unwrap_or(&nothing), z.unwrap_or(&nothing), y],
         params: bytemuck::bytes_of(&reset_mask::Params {
             n: size(OP, x.len())?,
             cols: size(OP, cols)?,
+            mask_len: size(OP, mask.map_or(0, Slice::len))?,
             has_flags: u32::from(flags.is_some()),
             has_z: u32::from(z.is_some()),
             ..Default::default()

@@ -1,17 +1,20 @@
 //! The forward pass over a sequence.
-use super::plan::{Plan, plan};
-use super::{Layer, RecurrentShape, Steps, activations, each_dispatch, gate_blocks, record, saved_len};
-use crate::buffer::expect_len;
+use super::plan::{Geometry, Plan, plan};
+use super::{
+    Calls, Layer, RecurrentInputs, RecurrentShape, RecurrentStates, activations, each_dispatch, gate_blocks,
+};
+use crate::kernels::copy;
 use crate::kernels::matmul::{Matmul, matmul, pack_rows};
 use crate::{Recorder, Result, Slice};
 use rnn_shaders::recurrent as shader;
 use rnn_shaders::vocabulary::Cell;
 
-/// Records the whole sequence. `h` and, for LSTM, `c` `[T+1, B, U]` hold the start states in slot 0 and get all others.
-/// `saved` (training) is [`saved_len`] long and private to [`recurrent_backward`](super::recurrent_backward).
+const OP: &str = "recurrent_forward";
+
+/// Records the whole sequence; see [`RecurrentStates`] for where it starts and what it leaves.
 ///
-/// `flags [T, B]` u32; without them every step is VALID and none RESET. Scratch lives as long as the program: the input
-/// product where nothing is saved, and packed weights where the units are no multiple of 4.
+/// Scratch lives as long as the program: the input product where nothing is saved, and packed weights where the units are
+/// no multiple of 4.
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) naming the buffer;
@@ -21,28 +24,23 @@ pub fn recurrent_forward(
     rec: &mut Recorder,
     cell: Cell,
     shape: RecurrentShape,
-    x: &Slice,
-    kernel: &Slice,
-    recurrent: &Slice,
-    bias: Option<&Slice>,
-    flags: Option<&Slice>,
-    h: &Slice,
-    c: Option<&Slice>,
-    saved: Option<&Slice>,
+    inputs: RecurrentInputs<'_>,
+    states: RecurrentStates<'_>,
 ) -> Result<()> {
-    let operation = "recurrent_forward";
-    let layer = Layer { operation, cell, shape, x, kernel, recurrent, flags, h, c };
+    let layer = Layer { operation: OP, cell, shape, inputs, states };
     layer.check()?;
     let RecurrentShape { time, batch, input, units } = shape;
+    let RecurrentInputs { x, kernel, recurrent, bias, .. } = inputs;
+    let RecurrentStates { h, h_state, .. } = states;
     let columns = cell.gates() * units;
-    if let Some(bias) = bias {
-        expect_len(operation, "bias", bias, cell.bias_blocks() * units)?;
-    }
-    if let Some(saved) = saved {
-        expect_len(operation, "saved", saved, saved_len(cell, shape))?;
-    }
-    let saved = saved.filter(|saved| !saved.is_empty());
+    let saved = states.saved.filter(|saved| !saved.is_empty());
 
+    let slot = batch * units;
+    // A single step reads its start where it lives; to many steps a copy of it is nothing.
+    let start = h_state.filter(|state| time == 1 && !state.same_buffer(h));
+    if let (Some(state), None) = (h_state, start) {
+        copy(rec, state, &h.slice(0, slot)?)?;
+    }
     let row = gate_blocks(cell) * units;
     let chunk = layer.steps_per_chunk(rec);
     let scratch = match saved {
@@ -51,40 +49,21 @@ pub fn recurrent_forward(
     };
     let weights = Weights::prepare(rec, cell, units, recurrent)?;
     let input_bias = bias.map(|bias| bias.slice(0, columns)).transpose()?;
-    let recurrent_bias = match (cell, bias) {
-        (Cell::Gru { reset_after: true, .. }, Some(bias)) => Some(bias.slice(columns, columns)?),
-        _ => None,
-    };
-
-    for start in (0..time).step_by(chunk) {
-        let steps = chunk.min(time - start);
-        let part = |slice: &Slice, width: usize, more: usize| {
-            slice.slice(start * batch * width, (steps + more) * batch * width)
-        };
+    let recurrence = Recurrence::new(rec, &layer, weights, start)?;
+    for first in (0..time).step_by(chunk) {
+        let steps = chunk.min(time - first);
         let gates = match (saved, &scratch) {
-            (Some(saved), _) => part(saved, row, 0)?,
+            (Some(saved), _) => saved.slice(first * batch * row, steps * batch * row)?,
             (None, Some(scratch)) => scratch.slice(0, steps * batch * row)?,
             (None, None) => unreachable!("gates are in `saved` or in scratch"),
         };
         let mut product = Matmul::new(steps * batch, columns, input);
         product.ldc = row;
-        matmul(rec, product, &part(x, input, 0)?, kernel, input_bias.as_ref(), &gates)?;
-        let flags = flags.map(|flags| part(flags, 1, 0)).transpose()?;
-        let states = (part(h, units, 1)?, c.map(|c| part(c, units, 1)).transpose()?);
-        recurrence(
-            rec,
-            cell,
-            shape,
-            &weights,
-            recurrent_bias.as_ref(),
-            flags.as_ref(),
-            &gates,
-            &states,
-            steps,
-            saved.is_some(),
-        )?;
+        let x = x.slice(first * batch * input, steps * batch * input)?;
+        matmul(rec, product, &x, kernel, input_bias.as_ref(), &gates)?;
+        recurrence.record(rec, &gates, first, steps)?;
     }
-    Ok(())
+    h_state.map_or(Ok(()), |state| copy(rec, &h.slice(time * slot, slot)?, state))
 }
 
 /// The recurrent weights as the kernels load them: vec4s of units.
@@ -119,64 +98,100 @@ impl Weights {
     }
 }
 
-fn recurrence(
-    rec: &mut Recorder,
-    cell: Cell,
-    shape: RecurrentShape,
-    weights: &Weights,
-    bias: Option<&Slice>,
-    flags: Option<&Slice>,
-    gates: &Slice,
-    (h, c): &(Slice, Option<Slice>),
-    count: usize,
-    keep: bool,
-) -> Result<()> {
-    let op = "recurrent_forward";
-    let units = shape.units;
-    let nothing = rec.nothing()?;
-    let flag = flags.unwrap_or(&nothing);
-    let acts = activations(cell);
-    let steps = Steps {
-        first: 0,
-        count: 1,
-        time: count,
-        batch: shape.batch,
-        units,
-        depth: units,
-        ldw: weights.ldw,
-        block: weights.block,
-        saved_row: gate_blocks(cell) * units,
-        has_flags: flags.is_some(),
-        has_bias: bias.is_some(),
-        has_dy: false,
-        keep,
-    };
-    let in_tile = match cell {
-        Cell::Lstm { .. } => 4,
-        Cell::Gru { reset_after: true, .. } => 3,
-        Cell::Gru { reset_after: false, .. } => 2,
-        Cell::SimpleRnn { .. } => 0,
-    };
-    let Plan { geometry, steps_at_once } = plan(rec, cell, shape, in_tile, units)?;
-    let w = &weights.slice;
-    each_dispatch(count, steps_at_once, false, |first, count| {
-        let steps = Steps { first, count, ..steps };
-        let mut call =
-            |kernel, geometry, buffers: &[&Slice]| record(rec, op, kernel, geometry, acts, buffers, steps);
-        match (cell, c) {
-            (Cell::Lstm { .. }, Some(c)) => {
-                call(&shader::lstm_forward::KERNEL, geometry, &[flag, w, gates, h, c])
+/// The steps of a sequence, beside their gates.
+struct Recurrence<'a> {
+    layer: &'a Layer<'a>,
+    weights: Weights,
+    calls: Calls,
+    steps_at_once: usize,
+    /// the recurrent bias of GRU with `reset_after`
+    extra: Option<Slice>,
+    start: Option<&'a Slice>,
+    /// bound where a kernel does not read, or does not write
+    nothing: Slice,
+    nowhere: Slice,
+}
+
+impl<'a> Recurrence<'a> {
+    fn new(
+        rec: &mut Recorder,
+        layer: &'a Layer<'a>,
+        weights: Weights,
+        start: Option<&'a Slice>,
+    ) -> Result<Recurrence<'a>> {
+        let Layer { cell, shape, inputs, .. } = *layer;
+        let RecurrentShape { batch, units, .. } = shape;
+        let columns = cell.gates() * units;
+        let in_tile = match cell {
+            Cell::Lstm { .. } => 4,
+            Cell::Gru { reset_after: true, .. } => 3,
+            Cell::Gru { reset_after: false, .. } => 2,
+            Cell::SimpleRnn { .. } => 0,
+        };
+        let Plan { geometry, steps_at_once } = plan(rec, cell, shape, in_tile, units)?;
+        let (masked, start_here) = (inputs.h_mask.is_some(), start.is_some());
+        let acts = activations(cell);
+        let calls = Calls { operation: OP, geometry, acts, batch, units, masked, start: start_here };
+        let extra = match (cell, inputs.bias) {
+            (Cell::Gru { reset_after: true, .. }, Some(bias)) => Some(bias.slice(columns, columns)?),
+            _ => None,
+        };
+        let (nothing, nowhere) = (rec.nothing()?, rec.scratch(4)?);
+        Ok(Recurrence { layer, weights, calls, steps_at_once, extra, start, nothing, nowhere })
+    }
+
+    /// Steps `start..start + count`, whose gates these are.
+    fn record(&self, rec: &mut Recorder, gates: &Slice, start: usize, count: usize) -> Result<()> {
+        let Layer { cell, shape, inputs, states, .. } = *self.layer;
+        let RecurrentShape { batch, units, .. } = shape;
+        let slot = batch * units;
+        let slots = |states: &Slice| states.slice(start * slot, (count + 1) * slot);
+        let flags = inputs.flags.map(|flags| flags.slice(start * batch, count * batch)).transpose()?;
+        let h = slots(states.h)?;
+        let (c, c_step) = match states.c {
+            Some(c) if c.len() == slot => (c.clone(), 0),
+            Some(c) => (slots(c)?, slot),
+            None => (self.nowhere.clone(), 0),
+        };
+        let size = |value| self.calls.size(value);
+        let params = shader::ForwardParams {
+            time: size(count)?,
+            batch: size(batch)?,
+            units: size(units)?,
+            depth: size(units)?,
+            ldw: size(self.weights.ldw)?,
+            block: size(self.weights.block)?,
+            saved_row: size(gate_blocks(cell) * units)?,
+            c_step: size(c_step)?,
+            has_flags: u32::from(flags.is_some()),
+            has_extra: u32::from(self.extra.is_some()),
+            keep: u32::from(states.saved.is_some()),
+            ..Default::default()
+        };
+        let nothing = &self.nothing;
+        let or_nothing = |slice: Option<&'a Slice>| slice.unwrap_or(nothing).clone();
+        let (mask, h_start) = (or_nothing(inputs.h_mask), or_nothing(self.start));
+        let flags = flags.as_ref().unwrap_or(nothing);
+        let extra = self.extra.as_ref().unwrap_or(nothing);
+        each_dispatch(count, self.steps_at_once, false, |first, count| {
+            let params = shader::ForwardParams { first: size(first)?, steps: size(count)?, ..params };
+            let mut call = |kernel, calls: Calls, w: &Slice| {
+                let buffers = [flags, w, extra, &mask, &h_start, gates, &h, &c];
+                calls.record(rec, kernel, &buffers, bytemuck::bytes_of(&params), count, units)
+            };
+            let (calls, w) = (self.calls, &self.weights.slice);
+            match cell {
+                Cell::Lstm { .. } => call(&shader::LSTM_FORWARD, calls, w),
+                Cell::Gru { reset_after: true, .. } => call(&shader::GRU_FORWARD, calls, w),
+                Cell::Gru { reset_after: false, .. } => {
+                    call(&shader::GRU_RESET_FORWARD, calls, w)?;
+                    // The mask is in q already.
+                    let geometry = Geometry { gates: 0, ..calls.geometry };
+                    let calls = Calls { geometry, masked: false, ..calls };
+                    call(&shader::GRU_CANDIDATE_FORWARD, calls, &self.weights.gate(2)?)
+                }
+                Cell::SimpleRnn { .. } => call(&shader::SIMPLE_RNN_FORWARD, calls, w),
             }
-            (Cell::Gru { reset_after: true, .. }, _) => {
-                call(&shader::gru_forward::KERNEL, geometry, &[flag, w, bias.unwrap_or(&nothing), gates, h])
-            }
-            (Cell::Gru { reset_after: false, .. }, _) => {
-                call(&shader::gru_reset_forward::KERNEL, geometry, &[flag, w, gates, h])?;
-                let geometry = super::plan::Geometry { gates: 0, ..geometry };
-                let candidate = weights.gate(2)?;
-                call(&shader::gru_candidate_forward::KERNEL, geometry, &[flag, &candidate, gates, h])
-            }
-            _ => call(&shader::simple_rnn_forward::KERNEL, geometry, &[flag, w, gates, h]),
-        }
-    })
+        })
+    }
 }

@@ -8,7 +8,7 @@ mod backward;
 mod forward;
 mod plan;
 
-pub use backward::{RecurrentGrads, recurrent_backward};
+pub use backward::{RecurrentGrads, RecurrentUpstream, recurrent_backward};
 pub use forward::recurrent_forward;
 pub use plan::{RecurrentStrategy, StrategyKind, recurrent_strategy};
 
@@ -37,11 +37,65 @@ fn gate_blocks(cell: Cell) -> usize {
     }
 }
 
+/// Blocks of `units` gradients per step and sample: those of the gates' inputs; for GRU with `reset_after`, whose candidate
+/// adds its two products after the reset, those of the input product and then those of the recurrent one.
+fn gradient_blocks(cell: Cell) -> usize {
+    match cell {
+        Cell::Gru { reset_after: true, .. } => 6,
+        other => other.gates(),
+    }
+}
+
 fn activations(cell: Cell) -> (Activation, Activation) {
     match cell {
         Cell::Lstm { activation, recurrent_activation }
         | Cell::Gru { activation, recurrent_activation, .. } => (activation, recurrent_activation),
         Cell::SimpleRnn { activation } => (activation, Activation::Linear),
+    }
+}
+
+/// What both directions read.
+#[derive(Clone, Copy, Debug)]
+pub struct RecurrentInputs<'a> {
+    /// `[T, B, I]`
+    pub x: &'a Slice,
+    /// `[I, G*U]`
+    pub kernel: &'a Slice,
+    /// `[U, G*U]`
+    pub recurrent: &'a Slice,
+    /// `[bias_blocks*U]`; of the forward pass
+    pub bias: Option<&'a Slice>,
+    /// `[T, B]` u32; without them every step is VALID and none has RESET
+    pub flags: Option<&'a Slice>,
+    /// `[B, U]`, factors of the state on its way into the recurrent product, the same at every step (recurrent dropout)
+    pub h_mask: Option<&'a Slice>,
+}
+
+impl<'a> RecurrentInputs<'a> {
+    /// Without any of what may be left out.
+    pub fn new(x: &'a Slice, kernel: &'a Slice, recurrent: &'a Slice) -> Self {
+        RecurrentInputs { x, kernel, recurrent, bias: None, flags: None, h_mask: None }
+    }
+}
+
+/// Where states are: the forward pass writes them, the way back reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct RecurrentStates<'a> {
+    /// `[T+1, B, U]`, slot 0 the start state
+    pub h: &'a Slice,
+    /// `[B, U]`, a state that lives on between sequences: read in place of slot 0 of `h`, whose contents are then
+    /// unspecified, and overwritten with the last state. Not where `saved` is given: the way back needs slot 0
+    pub h_state: Option<&'a Slice>,
+    /// LSTM: `[T+1, B, U]` as `h`, or, where nothing is saved, `[B, U]`: one slot that every step overwrites
+    pub c: Option<&'a Slice>,
+    /// [`saved_len`] long, private to the two directions; needed by the way back
+    pub saved: Option<&'a Slice>,
+}
+
+impl<'a> RecurrentStates<'a> {
+    /// All steps' states in `h` and `c`, nothing saved.
+    pub fn new(h: &'a Slice, c: Option<&'a Slice>) -> Self {
+        RecurrentStates { h, h_state: None, c, saved: None }
     }
 }
 
@@ -51,12 +105,8 @@ struct Layer<'a> {
     operation: &'static str,
     cell: Cell,
     shape: RecurrentShape,
-    x: &'a Slice,
-    kernel: &'a Slice,
-    recurrent: &'a Slice,
-    flags: Option<&'a Slice>,
-    h: &'a Slice,
-    c: Option<&'a Slice>,
+    inputs: RecurrentInputs<'a>,
+    states: RecurrentStates<'a>,
 }
 
 impl Layer<'_> {
@@ -76,101 +126,102 @@ impl Layer<'_> {
             }
         }
         let columns = self.cell.gates() * units;
-        expect_len(op, "x", self.x, elements(&[time, batch, input]))?;
-        expect_len(op, "kernel", self.kernel, elements(&[input, columns]))?;
-        expect_len(op, "recurrent", self.recurrent, elements(&[units, columns]))?;
-        let states = elements(&[time + 1, batch, units]);
-        expect_len(op, "h", self.h, states)?;
-        match (self.cell, self.c) {
-            (Cell::Lstm { .. }, Some(c)) => expect_len(op, "c", c, states)?,
+        let inputs = self.inputs;
+        expect_len(op, "x", inputs.x, elements(&[time, batch, input]))?;
+        expect_len(op, "kernel", inputs.kernel, elements(&[input, columns]))?;
+        expect_len(op, "recurrent", inputs.recurrent, elements(&[units, columns]))?;
+        let slots = elements(&[time + 1, batch, units]);
+        let slot = elements(&[batch, units]);
+        let RecurrentStates { h, h_state, c, saved } = self.states;
+        expect_len(op, "h", h, slots)?;
+        match (self.cell, c) {
+            (Cell::Lstm { .. }, Some(c)) if saved.is_none() && c.len() == slot => {}
+            (Cell::Lstm { .. }, Some(c)) => expect_len(op, "c", c, slots)?,
             (Cell::Lstm { .. }, None) => return invalid("LSTM needs its cell state c".into()),
             (_, Some(_)) => return invalid("only LSTM has a cell state c".into()),
             (_, None) => {}
         }
-        self.flags.map_or(Ok(()), |flags| expect_len(op, "flags", flags, elements(&[time, batch])))
+        if h_state.is_some() && saved.is_some() {
+            let reason =
+                "a sequence that is saved for its way back starts from slot 0 of h, not from h_state";
+            return invalid(reason.into());
+        }
+        for (what, slice, expected) in [
+            ("bias", inputs.bias, self.cell.bias_blocks() * units),
+            ("flags", inputs.flags, elements(&[time, batch])),
+            ("h_mask", inputs.h_mask, slot),
+            ("h_state", h_state, slot),
+            ("saved", saved, saved_len(self.cell, self.shape)),
+        ] {
+            slice.map_or(Ok(()), |slice| expect_len(op, what, slice, expected))?;
+        }
+        Ok(())
     }
 
     /// Steps that one set of bindings may span: what the adapter binds at once, and what the recorder allows.
     fn steps_per_chunk(&self, rec: &Recorder) -> usize {
         let limit = rec.context().limits().max_storage_buffer_binding_size.min(rec.chunk_bytes());
         let RecurrentShape { time, batch, input, units } = self.shape;
-        let row = units.saturating_mul(gate_blocks(self.cell)).max(input);
+        let row = units.saturating_mul(gate_blocks(self.cell).max(gradient_blocks(self.cell))).max(input);
         (limit as usize / 4 / batch.saturating_mul(row).max(1)).saturating_sub(1).clamp(1, time)
     }
 }
 
-/// What a run of steps of one kernel needs beside its buffers.
+/// What the calls of one direction share.
 #[derive(Clone, Copy)]
-struct Steps {
-    /// first step in the bound slices, and how many
-    first: usize,
-    count: usize,
-    /// steps of the bound slices
-    time: usize,
+struct Calls {
+    operation: &'static str,
+    geometry: Geometry,
+    acts: (Activation, Activation),
     batch: usize,
     units: usize,
-    /// length of the product
-    depth: usize,
-    /// vec4s between rows and between gates of the weights
-    ldw: usize,
-    block: usize,
-    saved_row: usize,
-    has_flags: bool,
-    has_bias: bool,
-    has_dy: bool,
-    /// the gates are needed on the way back
-    keep: bool,
+    /// the state is masked on its way into the product
+    masked: bool,
+    /// the one step starts from `h_start`
+    start: bool,
 }
 
-fn record(
-    rec: &mut Recorder,
-    operation: &'static str,
-    kernel: &'static Kernel,
-    geometry: Geometry,
-    (act, rec_act): (Activation, Activation),
-    buffers: &[&Slice],
-    steps: Steps,
-) -> Result<()> {
-    let mut words = vec![0u32; kernel.bindings.len()];
-    for value in [
-        steps.first,
-        steps.count,
-        steps.time,
-        steps.batch,
-        steps.units,
-        steps.depth,
-        steps.ldw,
-        steps.block,
-        steps.saved_row,
-        usize::from(steps.has_flags),
-        usize::from(steps.has_bias),
-        usize::from(steps.has_dy),
-        usize::from(steps.keep),
-    ] {
-        words.push(size(operation, value)?);
+impl Calls {
+    /// Records `count` steps of a kernel whose product is `depth` long.
+    fn record(
+        &self,
+        rec: &mut Recorder,
+        kernel: &'static Kernel,
+        buffers: &[&Slice],
+        params: &[u8],
+        count: usize,
+        depth: usize,
+    ) -> Result<()> {
+        let Calls { geometry, acts: (act, rec_act), batch, units, .. } = *self;
+        let all = [
+            ("WORKGROUP", geometry.workgroup as f64),
+            ("ROWS", geometry.rows as f64),
+            ("SPLIT", geometry.split as f64),
+            ("SEQUENCE", f64::from(u8::from(geometry.sequence))),
+            ("PARK", geometry.park() as f64),
+            ("ACT", act as u32 as f64),
+            ("REC_ACT", rec_act as u32 as f64),
+            ("MASKED", f64::from(u8::from(self.masked))),
+            ("START", f64::from(u8::from(self.start))),
+        ];
+        let overrides: Vec<_> =
+            all.into_iter().filter(|(name, _)| kernel.overrides.iter().any(|o| o.name == *name)).collect();
+        let lanes = units.div_ceil(geometry.units_per_lane());
+        let columns = if geometry.sequence { 1 } else { lanes.div_ceil(geometry.workgroup) };
+        let product = depth * geometry.gates.max(1) * units;
+        rec.call(Call {
+            kernel,
+            overrides: &overrides,
+            buffers,
+            params,
+            groups: Groups::xyz(columns, batch.div_ceil(geometry.rows), 1),
+            flops: count as f64 * batch as f64 * (2.0 * product as f64 + 100.0 * units as f64),
+        })
     }
-    let all = [
-        ("WORKGROUP", geometry.workgroup as f64),
-        ("ROWS", geometry.rows as f64),
-        ("SPLIT", geometry.split as f64),
-        ("SEQUENCE", f64::from(u8::from(geometry.sequence))),
-        ("PARK", geometry.park() as f64),
-        ("ACT", act as u32 as f64),
-        ("REC_ACT", rec_act as u32 as f64),
-    ];
-    let overrides: Vec<_> =
-        all.into_iter().filter(|(name, _)| kernel.overrides.iter().any(|o| o.name == *name)).collect();
-    let lanes = steps.units.div_ceil(geometry.units_per_lane());
-    let columns = if geometry.sequence { 1 } else { lanes.div_ceil(geometry.workgroup) };
-    let product = steps.depth * geometry.gates.max(1) * steps.units;
-    rec.call(Call {
-        kernel,
-        overrides: &overrides,
-        buffers,
-        params: bytemuck::cast_slice(&words),
-        groups: Groups::xyz(columns, steps.batch.div_ceil(geometry.rows), 1),
-        flops: steps.count as f64 * steps.batch as f64 * (2.0 * product as f64 + 100.0 * steps.units as f64),
-    })
+
+    fn size(&self, value: usize) -> Result<u32> {
+        size(self.operation, value)
+    }
 }
 
 /// Runs `run(first, count)` over the steps of a chunk, in dispatches of one step or of as many as the plan allows.

@@ -1,0 +1,187 @@
+//! What the recurrent operations take and give, and whether it fits together.
+
+use super::{RecurrentShape, activations, saved_blocks, saved_len};
+use crate::error::{check_len, volume};
+use crate::{Cell, Error, Result};
+
+pub(super) const FORWARD: &str = "recurrent_forward";
+const BACKWARD: &str = "recurrent_backward";
+const ONLY_LSTM: &str = "only LSTM has a cell state c";
+
+/// What both directions read.
+#[derive(Clone, Copy, Debug)]
+pub struct RecurrentInputs<'a, T> {
+    /// `[T, B, I]`
+    pub x: &'a [T],
+    /// `[I, G*U]`
+    pub kernel: &'a [T],
+    /// `[U, G*U]`
+    pub recurrent: &'a [T],
+    /// `[bias_blocks*U]`; of the forward pass
+    pub bias: Option<&'a [T]>,
+    /// `[T, B]`; without them every step is `VALID` and none has `RESET`
+    pub flags: Option<&'a [u32]>,
+    /// `[B, U]`, factors of the state on its way into the recurrent product, the same at every step (recurrent
+    /// dropout); the state that GRU's `z` carries over is whole
+    pub h_mask: Option<&'a [T]>,
+}
+
+impl<'a, T> RecurrentInputs<'a, T> {
+    /// Without any of what may be left out.
+    pub fn new(x: &'a [T], kernel: &'a [T], recurrent: &'a [T]) -> Self {
+        RecurrentInputs { x, kernel, recurrent, bias: None, flags: None, h_mask: None }
+    }
+}
+
+/// Where the forward pass puts states.
+#[derive(Debug)]
+pub struct RecurrentStates<'a, T> {
+    /// `[T+1, B, U]`, slot 0 the start state, the others are written
+    pub h: &'a mut [T],
+    /// `[B, U]`, a state that lives on between sequences: read in place of slot 0 of `h`, which is then left alone, and
+    /// overwritten with the last state. Not where `saved` is given: the way back needs slot 0
+    pub h_state: Option<&'a mut [T]>,
+    /// LSTM: `[T+1, B, U]` as `h`, or, where nothing is saved, `[B, U]`: one slot that every step overwrites
+    pub c: Option<&'a mut [T]>,
+    /// what the backward pass needs, [`saved_len`] long
+    pub saved: Option<&'a mut [T]>,
+}
+
+impl<'a, T> RecurrentStates<'a, T> {
+    /// All steps' states in `h` and `c`, nothing saved.
+    pub fn new(h: &'a mut [T], c: Option<&'a mut [T]>) -> Self {
+        RecurrentStates { h, h_state: None, c, saved: None }
+    }
+}
+
+/// What the forward pass left for the backward pass.
+#[derive(Clone, Copy, Debug)]
+pub struct RecurrentTrace<'a, T> {
+    /// `[T+1, B, U]`
+    pub h: &'a [T],
+    /// `[T+1, B, U]`, of LSTM
+    pub c: Option<&'a [T]>,
+    /// [`saved_len`] long
+    pub saved: &'a [T],
+}
+
+/// The gradients that reach the outputs of a sequence; one that is absent is zero.
+#[derive(Clone, Copy, Debug)]
+pub struct RecurrentUpstream<'a, T> {
+    /// `[T, B, U]`, of every step's output `h[t+1]`
+    pub dy: Option<&'a [T]>,
+    /// `[B, U]`, of the last h, added to the last step's `dy`
+    pub dh_last: Option<&'a [T]>,
+    /// `[B, U]`, of the last c; LSTM only
+    pub dc_last: Option<&'a [T]>,
+}
+
+/// Where [`recurrent_backward`](super::recurrent_backward) puts its gradients.
+#[derive(Debug)]
+pub struct RecurrentGrads<'a, T> {
+    /// `[I, G*U]`, added to
+    pub kernel: &'a mut [T],
+    /// `[U, G*U]`, added to
+    pub recurrent: &'a mut [T],
+    /// `[bias_blocks*U]`, added to
+    pub bias: Option<&'a mut [T]>,
+    /// `[T, B, I]`, overwritten
+    pub x: Option<&'a mut [T]>,
+    /// `[B, U]`, overwritten
+    pub h0: Option<&'a mut [T]>,
+    /// `[B, U]`, overwritten; LSTM only
+    pub c0: Option<&'a mut [T]>,
+}
+
+fn fits<T>(op: &'static str, what: &'static str, buffer: Option<&[T]>, expected: usize) -> Result<()> {
+    buffer.map_or(Ok(()), |buffer| check_len(op, what, expected, buffer.len()))
+}
+
+pub(super) fn check_forward<T>(
+    cell: Cell,
+    shape: RecurrentShape,
+    inputs: &RecurrentInputs<'_, T>,
+    states: &RecurrentStates<'_, T>,
+) -> Result<()> {
+    let slots = check_inputs(FORWARD, cell, shape, inputs)?;
+    let slot = shape.batch * shape.units;
+    fits(FORWARD, "bias", inputs.bias, cell.bias_blocks() * shape.units)?;
+    check_len(FORWARD, "h", slots, states.h.len())?;
+    fits(FORWARD, "h_state", states.h_state.as_deref(), slot)?;
+    let one_slot = states.saved.is_none() && states.c.as_ref().is_some_and(|c| c.len() == slot);
+    check_c(FORWARD, cell, states.c.as_deref(), if one_slot { slot } else { slots })?;
+    fits(FORWARD, "saved", states.saved.as_deref(), saved_len(cell, shape))?;
+    if states.h_state.is_some() && states.saved.is_some() {
+        let reason = "a sequence that is saved for its way back starts from slot 0 of h, not from h_state";
+        return Err(Error::Invalid { op: FORWARD, reason });
+    }
+    Ok(())
+}
+
+pub(super) fn check_backward<T>(
+    cell: Cell,
+    shape: RecurrentShape,
+    inputs: &RecurrentInputs<'_, T>,
+    trace: &RecurrentTrace<'_, T>,
+    up: &RecurrentUpstream<'_, T>,
+    grads: &RecurrentGrads<'_, T>,
+) -> Result<()> {
+    let slots = check_inputs(BACKWARD, cell, shape, inputs)?;
+    check_len(BACKWARD, "h", slots, trace.h.len())?;
+    check_c(BACKWARD, cell, trace.c, slots)?;
+    check_len(BACKWARD, "saved", saved_len(cell, shape), trace.saved.len())?;
+    let RecurrentShape { time, batch, input, units } = shape;
+    let columns = cell.gates() * units;
+    for (what, buffer, expected) in [
+        ("dy", up.dy, time * batch * units),
+        ("dh_last", up.dh_last, batch * units),
+        ("dc_last", up.dc_last, batch * units),
+        ("kernel gradient", Some(&*grads.kernel), input * columns),
+        ("recurrent kernel gradient", Some(&*grads.recurrent), units * columns),
+        ("bias gradient", grads.bias.as_deref(), cell.bias_blocks() * units),
+        ("x gradient", grads.x.as_deref(), time * batch * input),
+        ("h0 gradient", grads.h0.as_deref(), batch * units),
+        ("c0 gradient", grads.c0.as_deref(), batch * units),
+    ] {
+        fits(BACKWARD, what, buffer, expected)?;
+    }
+    if cell.states() != 2 && (up.dc_last.is_some() || grads.c0.is_some()) {
+        return Err(Error::Invalid { op: BACKWARD, reason: ONLY_LSTM });
+    }
+    let (activation, gate) = activations(cell);
+    if !activation.derivative_from_output() || !gate.derivative_from_output() {
+        let reason = "the derivative of silu and gelu needs their input, which a cell does not keep";
+        return Err(Error::Invalid { op: BACKWARD, reason });
+    }
+    Ok(())
+}
+
+/// What both directions read; says how long states `[T+1, B, U]` are.
+fn check_inputs<T>(
+    op: &'static str,
+    cell: Cell,
+    shape: RecurrentShape,
+    inputs: &RecurrentInputs<'_, T>,
+) -> Result<usize> {
+    let RecurrentShape { time, batch, input, units } = shape;
+    let columns = volume(op, &[cell.gates().max(saved_blocks(cell)).max(cell.bias_blocks()), units])?;
+    volume(op, &[time, batch, columns])?;
+    let columns = cell.gates() * units;
+    let steps = time.checked_add(1).ok_or(Error::TooLarge { op })?;
+    let states = volume(op, &[steps, batch, units])?;
+    check_len(op, "x", volume(op, &[time, batch, input])?, inputs.x.len())?;
+    check_len(op, "kernel", volume(op, &[input, columns])?, inputs.kernel.len())?;
+    check_len(op, "recurrent kernel", volume(op, &[units, columns])?, inputs.recurrent.len())?;
+    fits(op, "flags", inputs.flags, time * batch)?;
+    fits(op, "h_mask", inputs.h_mask, batch * units)?;
+    Ok(states)
+}
+
+fn check_c<T>(op: &'static str, cell: Cell, c: Option<&[T]>, expected: usize) -> Result<()> {
+    match (c, cell.states() == 2) {
+        (Some(c), true) => check_len(op, "c", expected, c.len()),
+        (None, true) => Err(Error::Missing { op, what: "c" }),
+        (Some(_), false) => Err(Error::Invalid { op, reason: ONLY_LSTM }),
+        (None, false) => Ok(()),
+    }
+}

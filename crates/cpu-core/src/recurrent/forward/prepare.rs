@@ -1,0 +1,154 @@
+//! What a step needs before its product: where its states are, which rows take part, and their operands.
+
+use std::ops::Range;
+
+use super::super::pack::Layout;
+use super::super::tile::{GROUP, Operand, Product, Starting, Sums, balanced, product, staged_stride};
+use super::super::view::View;
+use super::super::workspace::Row;
+use super::super::{RecurrentShape, flag, saved_blocks};
+use super::{Pass, Slots, bias_vectors, cells};
+use crate::math::Lanes;
+
+impl<'a> Pass<'a> {
+    /// Where step `t` reads and writes states.
+    pub(super) fn slots(&self, t: usize) -> Slots<'a> {
+        let RecurrentShape { time, batch, units, .. } = self.shape;
+        let len = batch * units;
+        let slot = |states: View<'a>, t: usize| states.part(t * len, len);
+        let (c, c_new) = match (self.cell.states(), self.one_c) {
+            (2, false) => (slot(self.c, t), slot(self.c, t + 1)),
+            _ => (self.c, self.c),
+        };
+        Slots {
+            h: self.h_state.filter(|_| t == 0).unwrap_or_else(|| slot(self.h, t)),
+            h_new: slot(self.h, t + 1),
+            h_state: self.h_state.filter(|_| t + 1 == time),
+            c,
+            c_new,
+        }
+    }
+
+    /// Lists the valid rows of a step; carries the states of the others over.
+    pub(super) fn select(
+        &self,
+        t: usize,
+        slots: &Slots<'_>,
+        rows: Range<usize>,
+        carry: bool,
+        active: &mut Vec<Row>,
+    ) {
+        let RecurrentShape { batch, units, .. } = self.shape;
+        for b in rows {
+            let row = t * batch + b;
+            let (valid, reset) = flag(self.flags, row);
+            if valid {
+                active.push(Row { b: b as u32, valid, reset });
+                continue;
+            }
+            if !carry {
+                continue;
+            }
+            let c = (self.cell.states() == 2).then_some((slots.c, slots.c_new));
+            let h_state = slots.h_state.map(|state| (slots.h, state));
+            for (from, to) in [Some((slots.h, slots.h_new)), h_state, c].into_iter().flatten() {
+                let at = b * units;
+                if reset {
+                    // SAFETY: a row's new state has one writer in a step, and its old one none.
+                    unsafe { to.get_mut(at, units) }.fill(0.0);
+                } else if !from.is(&to) {
+                    // SAFETY: as above, and they are two places.
+                    unsafe { to.get_mut(at, units).copy_from_slice(from.get(at, units)) };
+                }
+            }
+            if let Some(saved) = self.saved {
+                let width = saved_blocks(self.cell) * units;
+                // SAFETY: as above.
+                unsafe { saved.get_mut(row * width, width) }.fill(0.0);
+            }
+        }
+    }
+
+    /// Input's product plus bias for a chunk of steps.
+    #[inline(always)]
+    pub(super) fn project<S: Lanes<T = f32>>(
+        &self,
+        s: S,
+        first: &Layout,
+        t: usize,
+        steps: usize,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        staged: View<'_>,
+        sums: &mut Sums,
+    ) {
+        let RecurrentShape { batch, input, .. } = self.shape;
+        for row in 0..steps * rows.len() {
+            let (slot, b) = (row / rows.len(), rows.start + row % rows.len());
+            // SAFETY: the staged rows are this member's.
+            unsafe { staged.get_mut(row * staged_stride(input), input) }
+                .copy_from_slice(&self.x[((t + slot) * batch + b) * input..][..input]);
+        }
+        let per_vector = self.cell.gates() * S::N;
+        let bias_vector = bias_vectors(self.cell) * S::N;
+        for index in panels {
+            let panel = first.panel(index);
+            let stride = staged_stride(input);
+            let whole = Product {
+                vectors: panel.vectors,
+                operand: Operand { first: staged.at(0, 0), stride },
+                k: input,
+                panel: self.first_weights.at(panel.offset, panel.vectors * input * S::N),
+                level: self.plan.level,
+                stream: self.plan.stream,
+            };
+            let bias = self.packed_bias.at(panel.vector * bias_vector, panel.vectors * S::N);
+            for (at, n) in balanced(steps * rows.len(), GROUP) {
+                // Step within the chunk and sample of a row.
+                let place = |row: usize| (row / rows.len(), rows.start + row % rows.len());
+                let whole = Product { operand: whole.operand.from(at, 0), ..whole };
+                // SAFETY: rows, weights and bias are as long as the layout says; these rows and panels of the
+                // projection are this member's.
+                unsafe {
+                    product(s, whole, n, sums, (0, n), |_, _| Starting::Same(bias));
+                    for r in 0..n {
+                        let (slot, b) = place(at + r);
+                        let row = (slot * batch + b) * self.projected + panel.vector * per_vector;
+                        for v in 0..panel.vectors {
+                            cells::put(s, self.projection, row + v * S::N, S::N, sums.get(s, n, v, r));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Copies the rows' inputs (where they are part of the step's product) and states before the step next to each
+    /// other.
+    pub(super) fn stage(&self, t: usize, slots: &Slots<'_>, rows: &[Row], staged: View<'_>) {
+        let RecurrentShape { batch, input, units, .. } = self.shape;
+        let (stride, inputs) = (staged_stride(self.main.k), if self.plan.fused { input } else { 0 });
+        for (r, row) in rows.iter().enumerate() {
+            // SAFETY: the staged rows are this member's, and the states before the step are written by nobody now.
+            let (to, h) = unsafe {
+                let h = if row.reset {
+                    self.zeros.get(0, units)
+                } else {
+                    slots.h.get(row.b as usize * units, units)
+                };
+                (staged.get_mut(r * stride, self.main.k), h)
+            };
+            to[..inputs].copy_from_slice(&self.x[(t * batch + row.b as usize) * input..][..inputs]);
+            match self.h_mask {
+                None => to[inputs..].copy_from_slice(h),
+                Some(mask) => {
+                    let mask = &mask[row.b as usize * units..];
+                    to[inputs..]
+                        .iter_mut()
+                        .zip(h.iter().zip(mask))
+                        .for_each(|(to, (h, mask))| *to = h * mask);
+                }
+            }
+        }
+    }
+}

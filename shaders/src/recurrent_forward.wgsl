@@ -1,0 +1,86 @@
+// recurrent_forward: what the forward kernels of all cells share. Concatenated before the cell's own text.
+//
+// h, c [T+1, B, U], slot t before the step; with c_step 0, c is one slot [B, U] that every step overwrites. The operand of
+// the recurrent product is the state before the step, times h_mask [B, U] where MASKED. With START the one step of the
+// dispatch reads its state from h_start [B, U] and not from h. hp and cp are zero where the step's flag has RESET; without
+// VALID both are carried over. A cell uses a part of the bindings.
+
+struct Params {
+    flags_at: u32,
+    w_at: u32,
+    extra_at: u32,
+    h_mask_at: u32,
+    h_start_at: u32,
+    gates_at: u32,
+    h_at: u32,
+    c_at: u32,
+    first: u32,
+    steps: u32,
+    time: u32,
+    batch: u32,
+    units: u32,
+    depth: u32,
+    ldw: u32,
+    block: u32,
+    saved_row: u32,
+    c_step: u32,
+    has_flags: u32,
+    has_extra: u32,
+    keep: u32,
+}
+
+@group(0) @binding(0) var<storage, read> flags: array<u32>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> extra: array<f32>;
+@group(0) @binding(3) var<storage, read> h_mask: array<f32>;
+@group(0) @binding(4) var<storage, read> h_start: array<f32>;
+@group(0) @binding(5) var<storage, read_write> gates: array<f32>;
+@group(0) @binding(6) var<storage, read_write> h: array<f32>;
+@group(0) @binding(7) var<storage, read_write> c: array<f32>;
+@group(0) @binding(8) var<uniform> params: Params;
+
+override ACT: u32 = 1u;
+override REC_ACT: u32 = 2u;
+override START: bool = false;
+override MASKED: bool = false;
+
+const BACKWARD = false;
+
+fn depth(t: u32) -> u32 {
+    return params.depth;
+}
+
+// The state before step t, number `at` of a slot.
+fn h_before(t: u32, at: u32) -> f32 {
+    if START {
+        return h_start[params.h_start_at + at];
+    }
+    return h[params.h_at + t * params.batch * params.units + at];
+}
+
+fn set_h(t: u32, at: u32, to: f32) {
+    h[params.h_at + (t + 1u) * params.batch * params.units + at] = to;
+}
+
+// Where the row's state before step t begins, and its mask.
+fn state_row(t: u32, row: u32) -> vec2<u32> {
+    let at = row * params.units;
+    if START {
+        return vec2(params.h_start_at + at, params.h_mask_at + at);
+    }
+    return vec2(params.h_at + t * params.batch * params.units + at, params.h_mask_at + at);
+}
+
+// Number k of a row of the product's operand.
+fn state_at(row: vec2<u32>, k: u32) -> f32 {
+    if START {
+        if MASKED {
+            return h_start[row.x + k] * h_mask[row.y + k];
+        }
+        return h_start[row.x + k];
+    }
+    if MASKED {
+        return h[row.x + k] * h_mask[row.y + k];
+    }
+    return h[row.x + k];
+}
