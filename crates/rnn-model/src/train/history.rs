@@ -18,6 +18,14 @@ impl Logs {
         self.get("loss").unwrap_or(f64::NAN)
     }
 
+    /// Sets the number called `name`, which comes last where it is new.
+    pub fn insert(&mut self, name: &str, value: f64) {
+        match self.0.iter_mut().find(|(n, _)| n == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
     /// Names and numbers in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
         self.0.iter().map(|(name, value)| (name.as_str(), *value))

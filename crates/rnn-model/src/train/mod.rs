@@ -1,13 +1,21 @@
 //! What training is told (optimizer, loss, metrics, callbacks) and what it tells (logs, history).
 
+mod backup;
 mod callback;
+pub(crate) mod callbacks;
 mod history;
 mod history_plot;
 mod loss;
 mod optimizer;
 mod verbose;
 
-pub use callback::{Callback, Flow, Progress};
+pub use backup::BackupAndRestore;
+pub(crate) use backup::Backup;
+pub use callback::{Callback, CallbackState, Flow, Progress};
+pub use callbacks::{
+    CsvLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, Mode, ModelCheckpoint, ProgressBar,
+    ReduceLrOnPlateau, SaveFreq, TensorBoard, TerminateOnNan,
+};
 pub use history::{History, Logs};
 pub use loss::{Loss, Metric};
 pub(crate) use verbose::EpochLines;
