@@ -40,5 +40,7 @@ pub use model::{
 pub use ndarray;
 pub use rnn_shaders::vocabulary::Activation;
 pub use train::{
-    Adam, AdamW, Callback, Clip, Flow, History, Logs, Loss, Metric, Optimizer, Progress, RmsProp, Sgd,
+    Adam, AdamW, BackupAndRestore, Callback, CallbackState, Clip, CsvLogger, EarlyStopping, Flow, History,
+    LambdaCallback, LearningRateScheduler, Logs, Loss, Metric, Mode, ModelCheckpoint, Optimizer, Progress,
+    ProgressBar, ReduceLrOnPlateau, RmsProp, SaveFreq, Sgd, TensorBoard, TerminateOnNan,
 };

@@ -1,118 +1,16 @@
-//! Training: data goes to the device once, batches are gathered, run and scored there.
+//! Training on arrays, which go to the device once, and on sources, whose batches go there one by one.
 
+use super::Model;
 use super::dataset::Dataset;
-use super::plan::{Plan, Purpose};
-use super::targets::{ClassWeights, Targets};
-use super::{Model, predict::batches};
+use super::epochs::{Data, Run};
+use super::feed::{Feed, Resident, Streamed};
+use super::fit_options::{FitOptions, Validation};
+use super::plan::Purpose;
+use super::targets::Targets;
 use crate::array::Arrays;
-use crate::train::{Callback, EpochLines, Flow, History, Logs, Progress};
+use crate::data::BatchSource;
+use crate::train::{Callback, History, Logs, ProgressBar, Task};
 use crate::{Error, Result};
-use rnn_shaders::vocabulary::StepParams;
-use std::time::Instant;
-
-/// Options of [`Model::fit`], with Keras's names and defaults.
-#[derive(Default)]
-pub struct FitOptions<'a> {
-    epochs: Option<u64>,
-    batch_size: Option<usize>,
-    shuffle: Option<bool>,
-    reset_states_after_epoch: bool,
-    verbose: bool,
-    validation: Validation<'a>,
-    validation_weight: Option<Arrays<'a>>,
-    sample_weight: Option<Arrays<'a>>,
-    class_weight: Option<ClassWeights>,
-    callbacks: Vec<&'a mut dyn Callback>,
-}
-
-#[derive(Default)]
-enum Validation<'a> {
-    #[default]
-    None,
-    Split(f64),
-    Data(Arrays<'a>, Arrays<'a>),
-}
-
-impl<'a> FitOptions<'a> {
-    /// One epoch in batches of 32, shuffled, without validation.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Times the data is gone through; 1.
-    pub fn epochs(mut self, epochs: u64) -> Self {
-        self.epochs = Some(epochs);
-        self
-    }
-
-    /// Samples per update; 32, or the model's fixed batch size.
-    pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = Some(batch_size);
-        self
-    }
-
-    /// Draw another order of samples for each epoch; true, but false for stateful models, whose batches go on from one
-    /// to the next.
-    pub fn shuffle(mut self, on: bool) -> Self {
-        self.shuffle = Some(on);
-        self
-    }
-
-    /// Call `reset_states` after each epoch, as one does when each epoch starts the same series again; false.
-    pub fn reset_states_after_epoch(mut self, on: bool) -> Self {
-        self.reset_states_after_epoch = on;
-        self
-    }
-
-    /// Hold back this share of the samples, taken from the end before any shuffling, and evaluate on it after each epoch.
-    pub fn validation_split(mut self, share: f64) -> Self {
-        self.validation = Validation::Split(share);
-        self
-    }
-
-    /// Evaluate on these samples after each epoch.
-    pub fn validation_data(mut self, x: impl Into<Arrays<'a>>, y: impl Into<Arrays<'a>>) -> Self {
-        self.validation = Validation::Data(x.into(), y.into());
-        self
-    }
-
-    /// What each sample of the validation data, `[samples]`, or each of its steps, `[samples, time]`, counts.
-    pub fn validation_weight(mut self, weights: impl Into<Arrays<'a>>) -> Self {
-        self.validation_weight = Some(weights.into());
-        self
-    }
-
-    /// What each sample, `[samples]`, or each step, `[samples, time]`, counts in the loss and in weighted metrics; one array
-    /// for all outputs, or one for each. The loss is the sum of weighted scores divided by their number.
-    pub fn sample_weight(mut self, weights: impl Into<Arrays<'a>>) -> Self {
-        self.sample_weight = Some(weights.into());
-        self
-    }
-
-    /// What each class counts, (index, weight); classes that are not named count 1. Multiplies sample weights.
-    pub fn class_weight(mut self, classes: &[(usize, f32)]) -> Self {
-        self.class_weight = Some(classes.to_vec());
-        self
-    }
-
-    /// Write a line per epoch to stderr: time, loss, metrics; false.
-    pub fn verbose(mut self, on: bool) -> Self {
-        self.verbose = on;
-        self
-    }
-
-    /// Adds a callback.
-    pub fn callback(mut self, callback: &'a mut dyn Callback) -> Self {
-        self.callbacks.push(callback);
-        self
-    }
-}
-
-/// Batches of one size within an epoch.
-struct Group {
-    plan: std::sync::Arc<Plan>,
-    starts: Vec<usize>,
-}
 
 impl Model {
     /// Trains on `x` `[samples, ...]` and `y`, shaped as the outputs (a last axis of 1 may be left out); a model of several
@@ -163,37 +61,134 @@ impl Model {
         if kept == 0 {
             return Err(Error::invalid("validation_split", "it leaves no samples to train on"));
         }
-        let validation = match std::mem::take(&mut options.validation) {
+        let mut validation = match std::mem::take(&mut options.validation) {
             Validation::None => None,
             Validation::Split(_) => {
                 let (vx, vy) = (x.rows(kept, x.samples()), targets.rows(kept, x.samples()));
-                Some(Dataset::upload(self, &vx, Some(&vy))?)
+                Some(Data::Resident(Dataset::upload(self, &vx, Some(&vy))?, batch_size))
             }
-            Validation::Data(vx, vy) => {
-                let shapes = self.check_inputs("validation x", &vx)?;
-                let weights = options.validation_weight.take();
-                let vy = self.targets(vy, weights, None, vx.samples(), &shapes)?;
-                Some(Dataset::upload(self, &vx, Some(&vy))?)
-            }
+            given => self.validation(given, options.validation_weight.take(), batch_size)?,
         };
         self.check_whole_batches("x", kept, batch_size)?;
-        self.check_whole_batches("validation x", validation.as_ref().map_or(0, |v| v.samples), batch_size)?;
+        if let Some(Data::Resident(data, _)) = &validation {
+            self.check_whole_batches("validation x", data.samples, batch_size)?;
+        }
+        let shuffle = options.shuffle.unwrap_or(!self.is_stateful());
+        let task = Task { batch_size, samples: kept, shuffle, ..Task::default() };
         let train = self.resident(&x.rows(0, kept), &targets.rows(0, kept))?;
-        let mut lines = EpochLines::new();
-        let mut given = std::mem::take(&mut options.callbacks);
-        let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
-        for callback in &mut given {
-            callbacks.push(&mut **callback);
-        }
-        if options.verbose {
-            callbacks.push(&mut lines);
-        }
-        let result = self.run_epochs(&train, validation.as_ref(), batch_size, &options, &mut callbacks);
-        if let Some(validation) = validation {
-            self.plans.forget(validation.id);
+        let mut feed = Resident::new(&train, batch_size, shuffle);
+        let result = self.train(&mut feed, validation.as_mut(), task, options);
+        if let Some(Data::Resident(data, _)) = validation {
+            self.plans.forget(data.id);
         }
         self.resident = Some(train);
         result
+    }
+
+    /// Trains on the batches of a source, which are uploaded one by one: for data larger than the device's memory, or the
+    /// host's. While the device works on a batch, the next one is made; [`Prefetch`](crate::data::Prefetch) makes it on another
+    /// thread, which pays where making it is slow or the device is the CPU. `batch_size`, `shuffle`, `sample_weight` and `validation_split`
+    /// are the source's affair and refused here.
+    ///
+    /// ```
+    /// # use ndarray::Array2;
+    /// # use rnn_model::{Adam, Device, Input, Loss, Sequential, layer::{Dense, Lstm}};
+    /// use rnn_model::FitOptions;
+    /// use rnn_model::data::TimeseriesDataset;
+    /// # let mut model = Sequential::new(Input::sequence(8, 1)).layer(Lstm::new(8)).layer(Dense::new(1)).build(&Device::cpu())?;
+    /// # model.compile(Adam::new().learning_rate(0.01), Loss::MeanSquaredError, &[])?;
+    /// let series = Array2::from_shape_fn((200, 1), |(t, _)| (t as f32 * 0.3).sin());
+    /// let next = series.slice(ndarray::s![8.., ..]).to_owned();
+    /// let mut windows = TimeseriesDataset::new(series, 8).targets(next).batch_size(32).shuffle(true);
+    /// let history = model.fit_source(&mut windows, FitOptions::new().epochs(20))?;
+    /// assert!(history.last().unwrap().loss() < 0.1 * history.get("loss")[0]);
+    /// # Ok::<(), rnn_model::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit), and when the source fails or has no batches.
+    pub fn fit_source(
+        &mut self,
+        source: &mut dyn BatchSource,
+        mut options: FitOptions<'_>,
+    ) -> Result<History> {
+        self.compiled("fit_source")?;
+        if options.batch_size.is_some() || options.shuffle.is_some() || options.sample_weight.is_some() {
+            let problem = "batches are made by the source: set their size, order and sample weights there";
+            return Err(Error::invalid("fit_source", problem));
+        }
+        let batch_size = self.graph.batch().unwrap_or(32);
+        let given = std::mem::take(&mut options.validation);
+        let mut validation = self.validation(given, options.validation_weight.take(), batch_size)?;
+        let mut feed = Streamed::new(source, options.class_weight.take());
+        let result = self.train(&mut feed, validation.as_mut(), Task::default(), options);
+        if let Some(Data::Resident(data, _)) = validation {
+            self.plans.forget(data.id);
+        }
+        result
+    }
+
+    /// Validation data that does not come from the training's.
+    fn validation<'a>(
+        &self,
+        given: Validation<'a>,
+        weights: Option<Arrays<'_>>,
+        batch_size: usize,
+    ) -> Result<Option<Data<'a>>> {
+        if weights.is_some() && !matches!(given, Validation::Data(..)) {
+            let problem = "belongs to validation_data; a source gives its own weights";
+            return Err(Error::invalid("validation_weight", problem));
+        }
+        match given {
+            Validation::None => Ok(None),
+            Validation::Split(_) => {
+                let problem =
+                    "a source has no end to split off: give it validation_data or a validation_source";
+                Err(Error::invalid("validation_split", problem))
+            }
+            Validation::Source(source) => Ok(Some(Data::Source(source))),
+            Validation::Data(x, y) => {
+                let shapes = self.check_inputs("validation x", &x)?;
+                let targets = self.targets(y, weights, None, x.samples(), &shapes)?;
+                self.check_whole_batches("validation x", x.samples(), batch_size)?;
+                Ok(Some(Data::Resident(Dataset::upload(self, &x, Some(&targets))?, batch_size)))
+            }
+        }
+    }
+
+    /// Runs the epochs with all callbacks.
+    fn train(
+        &mut self,
+        feed: &mut dyn Feed,
+        validation: Option<&mut Data<'_>>,
+        task: Task,
+        mut options: FitOptions<'_>,
+    ) -> Result<History> {
+        if options.steps_per_epoch == Some(0) {
+            return Err(Error::invalid("steps_per_epoch", "must be at least 1"));
+        }
+        let epochs = options.epochs.unwrap_or(1);
+        let (first, last) = match options.initial_epoch {
+            Some(done) => (done + 1, epochs),
+            None => (self.counters.epochs + 1, self.counters.epochs + epochs),
+        };
+        let task = Task {
+            first_epoch: first,
+            last_epoch: last,
+            validation_samples: validation.as_ref().map_or(0, |v| v.samples()),
+            steps_per_epoch: options.steps_per_epoch,
+            reset_states: options.reset_states_after_epoch,
+            ..task
+        };
+        let mut bar = ProgressBar::new();
+        let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
+        for callback in &mut options.callbacks {
+            callbacks.push(&mut **callback);
+        }
+        if options.verbose {
+            callbacks.push(&mut bar);
+        }
+        Run::new(task, options.backup, callbacks)?.run(self, feed, validation)
     }
 
     /// The data set kept from the last `fit` if it has the same shapes, else a new one.
@@ -206,138 +201,6 @@ impl Model {
             self.plans.forget(kept.id);
         }
         Dataset::upload(self, x, Some(targets))
-    }
-
-    fn run_epochs(
-        &mut self,
-        train: &Dataset,
-        validation: Option<&Dataset>,
-        batch_size: usize,
-        options: &FitOptions<'_>,
-        callbacks: &mut [&mut dyn Callback],
-    ) -> Result<History> {
-        let shuffle = options.shuffle.unwrap_or(!self.is_stateful());
-        let first = self.counters.epochs;
-        let epochs = first + options.epochs.unwrap_or(1);
-        let total = train.samples.div_ceil(batch_size);
-        let mut history = History::default();
-        let mut order: Vec<u32> = (0..train.samples as u32).collect();
-        if !shuffle {
-            train.set_order(self, &order)?;
-        }
-        for callback in callbacks.iter_mut() {
-            callback.on_train_begin(self)?;
-        }
-        for epoch in first + 1..=epochs {
-            let mut progress = Progress { epoch, epochs, batch: 0, batches: total };
-            for callback in callbacks.iter_mut() {
-                callback.on_epoch_begin(self, progress)?;
-            }
-            if shuffle {
-                self.shuffle(&mut order, epoch);
-                train.set_order(self, &order)?;
-            }
-            self.clear_sums()?;
-            let flow = self.run_epoch(train, batch_size, &mut progress, callbacks)?;
-            if flow == Flow::Stop && progress.batch < total {
-                history.stopped = true;
-                break;
-            }
-            let mut logs = self.read_sums()?;
-            self.check_finite(&logs, epoch)?;
-            self.counters.epochs = epoch;
-            if let Some(validation) = validation {
-                let scores = self.evaluate_dataset(validation, batch_size)?;
-                logs.0.extend(scores.iter().map(|(name, value)| (format!("val_{name}"), value)));
-            }
-            if options.reset_states_after_epoch {
-                self.reset_states()?;
-            }
-            let mut flow = flow;
-            for callback in callbacks.iter_mut() {
-                if callback.on_epoch_end(self, progress, &logs)? == Flow::Stop {
-                    flow = Flow::Stop;
-                }
-            }
-            history.epochs.push(epoch);
-            history.logs.push(logs);
-            if flow == Flow::Stop {
-                history.stopped = epoch < epochs;
-                break;
-            }
-        }
-        for callback in callbacks.iter_mut() {
-            callback.on_train_end(self)?;
-        }
-        Ok(history)
-    }
-
-    /// All batches of an epoch, in groups that take about a tenth of a second.
-    fn run_epoch(
-        &mut self,
-        train: &Dataset,
-        batch_size: usize,
-        progress: &mut Progress,
-        callbacks: &mut [&mut dyn Callback],
-    ) -> Result<Flow> {
-        let mut groups = Vec::new();
-        for (batch, starts) in batches(train.samples, batch_size) {
-            self.ensure_states(batch)?;
-            let plan =
-                self.plan(Purpose::Train, batch, &train.shapes, &train.weights_per_sample(), Some(train))?;
-            groups.push(Group { plan, starts: starts.collect() });
-        }
-        let mut size = 8;
-        for group in &groups {
-            let mut starts = group.starts.as_slice();
-            while !starts.is_empty() {
-                let (now, later) = starts.split_at(size.min(starts.len()));
-                starts = later;
-                let begun = Instant::now();
-                let steps: Vec<StepParams> = now.iter().map(|&start| self.next_step(start)).collect();
-                self.device.run(&group.plan.program, &steps)?;
-                self.states_are_fresh = false;
-                progress.batch += now.len();
-                if !callbacks.is_empty() || !starts.is_empty() {
-                    self.device.synchronize()?;
-                }
-                let seconds = begun.elapsed().as_secs_f64().max(1e-9);
-                let wanted = (now.len() as f64 * 0.1 / seconds) as usize;
-                size = wanted.clamp(1, 4 * size).min(1 << 16);
-                for callback in callbacks.iter_mut() {
-                    if callback.on_batches_end(self, *progress)? == Flow::Stop {
-                        return Ok(Flow::Stop);
-                    }
-                }
-            }
-        }
-        Ok(Flow::Continue)
-    }
-
-    /// The record of the next training step, counted.
-    fn next_step(&mut self, cursor: usize) -> StepParams {
-        let iterations = self.counters.iterations;
-        let mut step = match &self.training {
-            Some(training) => training.config.optimizer.step_params(iterations),
-            None => StepParams::default(),
-        };
-        self.counters.iterations += 1;
-        self.counters.passes += 1;
-        step.cursor = cursor as u32;
-        step.rng_step = self.counters.passes as u32;
-        step
-    }
-
-    /// A new order of samples, by Fisher and Yates, drawn from the model's seed and the epoch alone.
-    fn shuffle(&self, order: &mut [u32], epoch: u64) {
-        order.iter_mut().enumerate().for_each(|(i, o)| *o = i as u32);
-        let step = StepParams { rng_step: epoch as u32, ..StepParams::default() };
-        let mut draws = vec![0.0f64; order.len()];
-        cpu_core::random_uniform(self.graph.seed, u32::MAX, &step, &mut draws).expect("any length fits");
-        for i in (1..order.len()).rev() {
-            let j = (draws[i] * (i + 1) as f64) as usize;
-            order.swap(i, j.min(i));
-        }
     }
 
     /// One update on one batch; the loss and metrics are those before the update.
@@ -382,16 +245,20 @@ impl Model {
         Ok(logs)
     }
 
-    fn check_finite(&self, logs: &Logs, epoch: u64) -> Result<()> {
+    pub(super) fn check_finite(&self, logs: &Logs, epoch: u64) -> Result<()> {
         if logs.loss().is_finite() {
             return Ok(());
         }
+        Err(Error::Diverged { epoch: epoch as usize, what: self.broken_part(logs.loss())? })
+    }
+
+    /// A loss that is lost, and the first weight that is not finite, in words.
+    pub(crate) fn broken_part(&self, loss: f64) -> Result<String> {
         let weights = self.get_weights()?;
         let broken = weights.iter().position(|w| w.iter().any(|x| !x.is_finite()));
-        let what = match broken {
-            Some(i) => format!("the loss, and weight {},", self.variables[i].name),
-            None => "the loss".to_owned(),
-        };
-        Err(Error::Diverged { epoch: epoch as usize, what })
+        Ok(match broken {
+            Some(i) => format!("the loss ({loss}), and weight {},", self.variables[i].name),
+            None => format!("the loss ({loss}), with all weights finite,"),
+        })
     }
 }

@@ -69,7 +69,7 @@ impl Model {
         Ok(self.predict_batched(&x, samples)?.swap_remove(0))
     }
 
-    fn predict_batched(&mut self, x: &Arrays<'_>, batch_size: usize) -> Result<Vec<ArrayD<f32>>> {
+    pub(super) fn predict_batched(&mut self, x: &Arrays<'_>, batch_size: usize) -> Result<Vec<ArrayD<f32>>> {
         let shapes = self.check_inputs("x", x)?;
         let samples = x.samples();
         let outputs = self.concrete_outputs(&shapes)?;

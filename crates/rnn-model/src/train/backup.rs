@@ -72,7 +72,9 @@ impl BackupAndRestore {
 
     pub(crate) fn check(&self) -> Result<()> {
         match self.freq {
-            SaveFreq::Batches(0) => Err(Error::invalid("BackupAndRestore", "save_freq must be at least 1 batch")),
+            SaveFreq::Batches(0) => {
+                Err(Error::invalid("BackupAndRestore", "save_freq must be at least 1 batch"))
+            }
             _ => Ok(()),
         }
     }
@@ -108,7 +110,9 @@ impl BackupAndRestore {
         }
         let path = self.path();
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&path, error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(&path, error));
+            }
             _ => {}
         }
         // Other files in it are not ours.
@@ -199,7 +203,9 @@ impl Backup {
                 .collect(),
         };
         let json = serde_json::to_string(&header).expect("plain data");
-        let floats = |values: &mut dyn Iterator<Item = &f32>| values.flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let floats = |values: &mut dyn Iterator<Item = &f32>| {
+            values.flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()
+        };
         let mut tensors = vec![
             ("model".to_owned(), Dtype::U8, vec![self.model.len()], self.model.clone()),
             ("sums".to_owned(), Dtype::F32, vec![self.sums.len()], floats(&mut self.sums.iter())),
@@ -220,8 +226,10 @@ impl Backup {
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| format!("not a complete backup ({e})"))?;
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| format!("unreadable header ({e})"))?;
-        let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or("not a backup of a training")?;
+        let (_, metadata) =
+            SafeTensors::read_metadata(bytes).map_err(|e| format!("unreadable header ({e})"))?;
+        let json =
+            metadata.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or("not a backup of a training")?;
         let header: Header = serde_json::from_str(json).map_err(|e| format!("damaged backup ({e})"))?;
         if header.format != FORMAT {
             return Err(format!("format {}, but this program reads format {FORMAT}", header.format));

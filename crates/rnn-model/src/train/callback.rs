@@ -52,7 +52,10 @@ impl CallbackState {
     pub(crate) fn read<T: DeserializeOwned>(&self, kind: &'static str) -> Result<T> {
         let wrong = |problem: String| Error::invalid(format!("saved state of {kind}"), problem);
         if self.kind != kind {
-            return Err(wrong(format!("it is one of {:?}; give fit the same callbacks in the same order", self.kind)));
+            return Err(wrong(format!(
+                "it is one of {:?}; give fit the same callbacks in the same order",
+                self.kind
+            )));
         }
         serde_json::from_str(&self.text).map_err(|error| wrong(error.to_string()))
     }

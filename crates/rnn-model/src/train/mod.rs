@@ -7,10 +7,9 @@ mod history;
 mod history_plot;
 mod loss;
 mod optimizer;
-mod verbose;
 
 pub use backup::BackupAndRestore;
-pub(crate) use backup::Backup;
+pub(crate) use backup::{Backup, Place, Task, check_task};
 pub use callback::{Callback, CallbackState, Flow, Progress};
 pub use callbacks::{
     CsvLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, Mode, ModelCheckpoint, ProgressBar,
@@ -18,6 +17,5 @@ pub use callbacks::{
 };
 pub use history::{History, Logs};
 pub use loss::{Loss, Metric};
-pub(crate) use verbose::EpochLines;
 
 pub use optimizer::{Adam, AdamW, Clip, Optimizer, RmsProp, Sgd};

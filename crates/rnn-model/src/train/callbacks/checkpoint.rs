@@ -138,7 +138,11 @@ impl ModelCheckpoint {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
         }
-        if self.with_states { model.save_with_states(&path)? } else { model.save(&path)? }
+        if self.with_states {
+            model.save_with_states(&path)?
+        } else {
+            model.save(&path)?
+        }
         self.last = Some(path);
         Ok(())
     }
@@ -153,7 +157,8 @@ impl ModelCheckpoint {
         };
         pattern.fill(number).map(PathBuf::from).map_err(|missing| {
             let names: Vec<&str> = logs.iter().map(|(name, _)| name).collect();
-            let problem = format!("there is no {missing:?} for the path; there are: epoch, {}", names.join(", "));
+            let problem =
+                format!("there is no {missing:?} for the path; there are: epoch, {}", names.join(", "));
             self.monitor.wrong(problem)
         })
     }

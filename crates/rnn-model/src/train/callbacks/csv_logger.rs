@@ -56,10 +56,10 @@ impl CsvLogger {
 
     fn line<'a>(&self, cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>> {
         let wrong = |error: String| Error::invalid("CsvLogger", error);
-        let separator =
-            u8::try_from(self.separator).ok().filter(u8::is_ascii).ok_or_else(|| {
-                wrong(format!("the separator must be an ASCII sign, got {:?}", self.separator))
-            })?;
+        let separator = u8::try_from(self.separator)
+            .ok()
+            .filter(u8::is_ascii)
+            .ok_or_else(|| wrong(format!("the separator must be an ASCII sign, got {:?}", self.separator)))?;
         let mut writer = csv::WriterBuilder::new().delimiter(separator).from_writer(Vec::new());
         writer.write_record(cells).map_err(|error| wrong(error.to_string()))?;
         writer.into_inner().map_err(|error| wrong(error.to_string()))
@@ -136,7 +136,8 @@ impl Callback for CsvLogger {
             .iter()
             .map(|name| logs.get(name).map_or_else(|| "NA".into(), |value| format!("{value:?}")))
             .collect();
-        let line = self.line([epoch.to_string().as_str()].into_iter().chain(cells.iter().map(String::as_str)))?;
+        let line =
+            self.line([epoch.to_string().as_str()].into_iter().chain(cells.iter().map(String::as_str)))?;
         // One call: another process sees the line whole.
         file.write_all(&line).map_err(|source| Error::io(&self.path, source))?;
         self.open = Some((file, columns));
@@ -164,7 +165,9 @@ impl Callback for CsvLogger {
         match OpenOptions::new().write(true).open(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed(error)),
-            Ok(file) if file.metadata().map_err(failed)?.len() > length => file.set_len(length).map_err(failed),
+            Ok(file) if file.metadata().map_err(failed)?.len() > length => {
+                file.set_len(length).map_err(failed)
+            }
             Ok(_) => Ok(()),
         }
     }

@@ -18,14 +18,40 @@ pub enum Mode {
 
 /// Ends of the names of metrics that rise.
 const RISING: [&str; 13] = [
-    "accuracy", "acc", "precision", "recall", "f1", "f1_score", "auc", "r2", "r2_score", "cosine_similarity",
-    "true_positives", "true_negatives", "iou",
+    "accuracy",
+    "acc",
+    "precision",
+    "recall",
+    "f1",
+    "f1_score",
+    "auc",
+    "r2",
+    "r2_score",
+    "cosine_similarity",
+    "true_positives",
+    "true_negatives",
+    "iou",
 ];
 /// Ends of the names of numbers that fall.
 const FALLING: [&str; 18] = [
-    "loss", "mae", "mse", "rmse", "mape", "msle", "rmsle", "mean_absolute_error", "mean_squared_error",
-    "root_mean_squared_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error", "perplexity",
-    "crossentropy", "kl_divergence", "hinge", "poisson", "logcosh",
+    "loss",
+    "mae",
+    "mse",
+    "rmse",
+    "mape",
+    "msle",
+    "rmsle",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "root_mean_squared_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+    "perplexity",
+    "crossentropy",
+    "kl_divergence",
+    "hinge",
+    "poisson",
+    "logcosh",
 ];
 
 /// Keras's `MonitorCallback`: a name, a direction, and how much counts.
@@ -64,7 +90,11 @@ impl Monitor {
             } else {
                 ""
             };
-            self.wrong(format!("there is no {:?} to monitor; there are: {}{hint}", self.name, names.join(", ")))
+            self.wrong(format!(
+                "there is no {:?} to monitor; there are: {}{hint}",
+                self.name,
+                names.join(", ")
+            ))
         })
     }
 
@@ -83,7 +113,8 @@ impl Monitor {
     fn rises(&self) -> Result<bool> {
         let name = self.name.strip_prefix("val_").unwrap_or(&self.name);
         // Metrics of one of several outputs have its name before theirs.
-        let ends = |end: &&str| name.strip_suffix(*end).is_some_and(|head| head.is_empty() || head.ends_with('_'));
+        let ends =
+            |end: &&str| name.strip_suffix(*end).is_some_and(|head| head.is_empty() || head.ends_with('_'));
         match self.mode {
             Mode::Min => Ok(false),
             Mode::Max => Ok(true),

@@ -143,8 +143,17 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for bad in ["{epoch", "{}", "{:d}", "epoch}", "{epoch:x}", "{epoch:.2d}", "{epoch:999999f}", "{a{epoch}", "{epoch:1.2.3f}"]
-        {
+        for bad in [
+            "{epoch",
+            "{}",
+            "{:d}",
+            "epoch}",
+            "{epoch:x}",
+            "{epoch:.2d}",
+            "{epoch:999999f}",
+            "{a{epoch}",
+            "{epoch:1.2.3f}",
+        ] {
             assert!(PathPattern::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(fill("{acc:.2f}"), Err("acc".into()));

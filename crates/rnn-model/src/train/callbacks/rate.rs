@@ -45,7 +45,14 @@ impl ReduceLrOnPlateau {
     /// A tenth of the rate after 10 epochs in which `val_loss` did not fall by more than 1e-4.
     pub fn new() -> Self {
         let monitor = Monitor::new("ReduceLrOnPlateau", 1e-4);
-        ReduceLrOnPlateau { monitor, factor: 0.1, patience: 10, cooldown: 0, min_lr: 0.0, state: Plateau::default() }
+        ReduceLrOnPlateau {
+            monitor,
+            factor: 0.1,
+            patience: 10,
+            cooldown: 0,
+            min_lr: 0.0,
+            state: Plateau::default(),
+        }
     }
 
     /// The number that is watched; `val_loss`.
@@ -102,7 +109,9 @@ impl Callback for ReduceLrOnPlateau {
     fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
         self.monitor.check()?;
         if !(0.0..1.0).contains(&self.factor) {
-            return Err(self.monitor.wrong(format!("factor must be at least 0 and below 1, got {}", self.factor)));
+            return Err(self
+                .monitor
+                .wrong(format!("factor must be at least 0 and below 1, got {}", self.factor)));
         }
         if !(0.0..f64::INFINITY).contains(&self.min_lr) {
             return Err(self.monitor.wrong(format!("min_lr must be at least 0, got {}", self.min_lr)));

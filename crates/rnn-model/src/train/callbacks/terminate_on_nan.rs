@@ -61,16 +61,12 @@ impl Callback for TerminateOnNan {
         if loss.is_finite() {
             return Ok(Flow::Continue);
         }
-        let weights = model.get_weights()?;
-        let broken = weights.iter().position(|w| w.iter().any(|x| !x.is_finite()));
-        let what = match broken.and_then(|i| model.weight_names().get(i).map(|name| (*name).to_owned())) {
-            Some(name) => format!("the loss ({loss}), and weight {name},"),
-            None => format!("the loss ({loss}), with all weights finite (look at the data),"),
-        };
+        let what = model.broken_part(loss)?;
         if self.raise {
             return Err(Error::Diverged { epoch: progress.epoch as usize, what });
         }
-        self.found = Some(format!("epoch {}, batch {}: {what} is not finite", progress.epoch, progress.batch));
+        self.found =
+            Some(format!("epoch {}, batch {}: {what} is not finite", progress.epoch, progress.batch));
         Ok(Flow::Stop)
     }
 }
