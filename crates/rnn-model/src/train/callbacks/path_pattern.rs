@@ -133,7 +133,7 @@ mod tests {
             ("m-{epoch:02d}-{val_loss:.2f}.x", "m-07-0.12.x"),
             ("{epoch:d}{epoch:3d}{epoch}", "7  77"),
             ("{val_loss:8.3f}|{val_loss:f}|{val_loss}", "   0.123|0.123450|0.12345"),
-            ("{loss:.2e}|{val_loss:.1e}|{loss:012.3e}", "-1.50e-07|1.2e-01|-01.500e-07"),
+            ("{loss:.2e}|{val_loss:.1e}|{loss:012.3e}", "-1.50e-07|1.2e-01|-001.500e-07"),
             ("{{{epoch}}}", "{7}"),
             ("{nan:.2f}", "nan"),
         ] {

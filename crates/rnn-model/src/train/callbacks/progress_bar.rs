@@ -104,8 +104,8 @@ impl Callback for ProgressBar<'_> {
         let seconds = self.begun.elapsed().as_secs_f64();
         let mut line = format!("Epoch {}/{}", progress.epoch, progress.epochs);
         // Of a stream whose length is not known there is no bar.
-        if progress.batches > 0 {
-            let filled = (BAR * progress.batch / progress.batches).min(BAR - 1);
+        if let Some(filled) = (BAR * progress.batch).checked_div(progress.batches) {
+            let filled = filled.min(BAR - 1);
             let digits = progress.batches.to_string().len();
             let bar = format!("{}>{}", "=".repeat(filled), " ".repeat(BAR - 1 - filled));
             line.push_str(&format!(" [{bar}] {:>digits$}/{}", progress.batch, progress.batches));
