@@ -1,5 +1,6 @@
 //! Where a model runs: the CPU device, a GPU through wgpu, or the f64 reference. All offer one [`Engine`].
 
+mod access;
 mod cpu;
 mod gpu;
 mod memory;
@@ -7,6 +8,7 @@ mod op;
 mod port;
 mod tensor;
 
+pub(crate) use access::Access;
 pub(crate) use memory::{Buffer, IndexBuffer, IndexSlice, Program, Slice};
 pub(crate) use op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Segments};
 

@@ -22,6 +22,11 @@ impl Port {
         Port { slice, batch, time, features, swaps }
     }
 
+    /// The same port at another place.
+    pub fn at(self, slice: Slice) -> Self {
+        Port { slice, ..self }
+    }
+
     /// Values that pass.
     pub fn len(&self) -> usize {
         self.slice.len

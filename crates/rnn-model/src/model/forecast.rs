@@ -50,7 +50,8 @@ impl Model {
         let last = y.data.part(y.data.len - n, n);
         l.emit(Op::Copy { x: last, y: next.all() });
         l.emit(Op::StoreStep { stride: n, x: last, seq: results.all() });
-        let known_part = l.finish();
+        let known_part = l.finish()?;
+        let input = known_part.port(input);
         // One step after another.
         let mut l = Lowering::new(&device, batch, false, seed, &slices);
         let fed = l.buffer(n)?;
@@ -59,7 +60,7 @@ impl Model {
         let y = l.forward(&self.graph, &self.nodes, vec![x])?.swap_remove(0);
         l.emit(Op::Copy { x: y.data, y: next.all() });
         l.emit(Op::StoreStep { stride: n, x: y.data, seq: results.all() });
-        let one_step = l.finish();
+        let one_step = l.finish()?;
 
         let first = device.compile(known_part.ops)?;
         input.write(&device, &known.data)?;
@@ -93,7 +94,8 @@ impl Model {
         let mut l = Lowering::new(&device, batch, false, self.graph.seed, &empty);
         let (input, values) = feed(&mut l, &sample, None)?;
         l.emit(Op::Copy { x: values, y: window.all() });
-        let start = l.finish();
+        let start = l.finish()?;
+        let input = start.port(input);
         let mut l = Lowering::new(&device, batch, false, self.graph.seed, &empty);
         let x = l.input(window.all(), sample.clone(), false);
         let y = l.forward(&self.graph, &self.nodes, vec![x])?.swap_remove(0);
@@ -102,7 +104,7 @@ impl Model {
         l.emit(Op::StoreStep { stride: n, x: last, seq: results.all() });
         l.emit(Op::ShiftAppend { time, n, x: window.all(), new: last, y: shifted });
         l.emit(Op::Copy { x: shifted, y: window.all() });
-        let step = l.finish();
+        let step = l.finish()?;
 
         let first = device.compile(start.ops)?;
         input.write(&device, &known.data)?;

@@ -74,7 +74,11 @@ impl Model {
             let at = l.gradient(value);
             input_gradients.push(at.map(|dx| l.outlet(dx, sample)).transpose()?);
         }
-        let lowered = l.finish();
+        let lowered = l.finish()?;
+        let (ports, upstream) = (lowered.ports(&ports), lowered.ports(&upstream));
+        let outputs = lowered.ports(&outputs);
+        let input_gradients: Vec<_> =
+            input_gradients.into_iter().map(|at| at.map(|p| lowered.port(p))).collect();
         let program = self.device.compile(lowered.ops)?;
         for (port, array) in ports.iter().zip(&x.0).chain(upstream.iter().zip(&dy.0)) {
             port.write(&self.device, &array.data)?;

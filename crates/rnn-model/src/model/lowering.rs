@@ -2,8 +2,9 @@
 //! how its gradient is computed, and the tape is emitted last to first.
 
 use super::graph::{Edge, Graph};
+use super::placement::{Placed, Planned};
 use crate::Result;
-use crate::device::{Buffer, Device, IndexBuffer, IndexSlice, Op, Slice};
+use crate::device::{Device, IndexBuffer, IndexSlice, Op, Port, Slice};
 use crate::layer::Layer;
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::Cell;
@@ -72,7 +73,7 @@ pub(crate) struct Lowering<'a> {
     /// gradients of the start states are wanted
     state_gradients: bool,
     ops: Vec<Op>,
-    buffers: Vec<Buffer>,
+    buffers: Planned,
     index_buffers: Vec<IndexBuffer>,
     tape: Vec<Backward<'a>>,
     gradients: HashMap<usize, Slice>,
@@ -85,10 +86,22 @@ pub(crate) struct Lowering<'a> {
 /// A finished list of operations with the buffers it lives in.
 pub(crate) struct Lowered {
     pub ops: Vec<Op>,
-    pub buffers: Vec<Buffer>,
+    pub buffers: Placed,
     pub index_buffers: Vec<IndexBuffer>,
     /// by part and state, where any gradient has reached it
     pub start_state_gradients: HashMap<usize, Vec<Option<Slice>>>,
+}
+
+impl Lowered {
+    /// A port of the program, where its buffer has come to stand.
+    pub fn port(&self, port: Port) -> Port {
+        port.at(self.buffers.slice(port.slice()))
+    }
+
+    /// All of several ports.
+    pub fn ports(&self, ports: &[Port]) -> Vec<Port> {
+        ports.iter().map(|&port| self.port(port)).collect()
+    }
 }
 
 impl<'a> Lowering<'a> {
@@ -102,7 +115,7 @@ impl<'a> Lowering<'a> {
             states,
             state_gradients: false,
             ops: Vec::new(),
-            buffers: Vec::new(),
+            buffers: Planned::default(),
             index_buffers: Vec::new(),
             tape: Vec::new(),
             gradients: HashMap::new(),
@@ -177,12 +190,15 @@ impl<'a> Lowering<'a> {
         self.ops.push(op);
     }
 
-    /// A zeroed buffer that lives as long as the program.
+    /// A buffer of the program. What is read before the same run has written it is zero at first and what the run before
+    /// left there later on; any other buffer shares its memory with those that are needed at other times.
     pub fn buffer(&mut self, len: usize) -> Result<Slice> {
-        let buffer = self.device.alloc(len)?;
-        let slice = buffer.all();
-        self.buffers.push(buffer);
-        Ok(slice)
+        Ok(self.buffers.add(len))
+    }
+
+    /// What the host writes before a run, or reads after it, keeps its memory for itself.
+    pub fn keep(&mut self, slice: Slice) {
+        self.buffers.keep(slice);
     }
 
     /// A buffer of step flags or indices that lives as long as the program.
@@ -307,17 +323,24 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    pub fn finish(self) -> Lowered {
-        let gradient = |value: &Value| self.gradients.get(&value.id).copied();
-        let start_state_gradients = self.starts.iter();
-        let start_state_gradients = start_state_gradients
-            .map(|(&part, values)| (part, values.iter().map(gradient).collect()))
-            .collect();
-        Lowered {
-            ops: self.ops,
-            buffers: self.buffers,
-            index_buffers: self.index_buffers,
-            start_state_gradients,
+    /// Gives the program's buffers their memory.
+    ///
+    /// # Errors
+    /// When the device lacks it.
+    pub fn finish(mut self) -> Result<Lowered> {
+        let mut state_gradients: HashMap<usize, Vec<Option<Slice>>> = HashMap::new();
+        if self.state_gradients {
+            for (&part, values) in &self.starts {
+                let found: Vec<_> = values.iter().map(|v| self.gradients.get(&v.id).copied()).collect();
+                found.iter().flatten().for_each(|&at| self.buffers.keep(at));
+                state_gradients.insert(part, found);
+            }
         }
+        let buffers = self.buffers.layout(&mut self.ops).place(self.device, &mut self.ops)?;
+        for slice in state_gradients.values_mut().flatten().flatten() {
+            *slice = buffers.slice(*slice);
+        }
+        let (ops, index_buffers) = (self.ops, self.index_buffers);
+        Ok(Lowered { ops, buffers, index_buffers, start_state_gradients: state_gradients })
     }
 }

@@ -14,6 +14,7 @@ mod gradients;
 pub(crate) mod graph;
 pub(crate) mod lowering;
 mod names;
+pub(crate) mod placement;
 mod plan;
 mod predict;
 mod save;

@@ -1,13 +1,14 @@
 //! Programs recorded for a model, one per purpose and shape, kept for the next batch of that shape.
 
 use super::dataset::Dataset;
-use super::lowering::{Lowered, Lowering, StateSlices, Value};
+use super::lowering::{Lowering, StateSlices, Value};
+use super::placement::Placed;
 use super::scores::TargetPorts;
 use super::targets::Targets;
 use super::{Counters, Model};
 use crate::Result;
 use crate::array::Arrays;
-use crate::device::{Buffer, IndexBuffer, Op, Port, Program, Slice};
+use crate::device::{IndexBuffer, Op, Port, Program, Slice};
 use rnn_shaders::vocabulary::StepParams;
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ pub(super) struct Plan {
     pub weights: Vec<Option<Port>>,
     /// predictions of each output: of the batch, or of the whole data set
     pub outputs: Vec<Port>,
-    _buffers: (Vec<Buffer>, Vec<IndexBuffer>),
+    _buffers: (Placed, Vec<IndexBuffer>),
 }
 
 /// The most recently used plans.
@@ -139,10 +140,16 @@ impl Model {
             l.unwind()?;
             self.update_ops()?.into_iter().for_each(|op| l.emit(op));
         }
-        let Lowered { ops, buffers, index_buffers, .. } = l.finish();
-        let program = self.device.compile(ops)?;
         let TargetPorts { y, weights } = targets;
-        Ok(Plan { program, x, y, weights, outputs, _buffers: (buffers, index_buffers) })
+        let lowered = l.finish()?;
+        Ok(Plan {
+            x: lowered.ports(&x),
+            y: lowered.ports(&y),
+            weights: weights.into_iter().map(|at| at.map(|port| lowered.port(port))).collect(),
+            outputs: lowered.ports(&outputs),
+            program: self.device.compile(lowered.ops)?,
+            _buffers: (lowered.buffers, lowered.index_buffers),
+        })
     }
 
     /// Writes a batch to where its plan takes it from, and runs the plan.
@@ -187,6 +194,7 @@ pub(super) fn feed(
         return Ok((Port::new(values, dataset.samples, time, features, false), out));
     }
     let written = l.buffer(len)?;
+    l.keep(written);
     let values = if swaps { written } else { l.swapped(written, batch, time, features)? };
     Ok((Port::new(written, batch, time, features, swaps), values))
 }
@@ -229,6 +237,7 @@ impl Lowering<'_> {
         let (batch, swaps) = (self.batch(), self.swaps());
         let (time, features) = steps_and_features(sample);
         let slice = if swaps { x } else { self.swapped(x, time, batch, features)? };
+        self.keep(slice);
         Ok(Port::new(slice, batch, time, features, swaps))
     }
 
@@ -239,6 +248,7 @@ impl Lowering<'_> {
         let output = self.swapped(y.data, time, batch, features)?;
         let stride = time * features;
         let all = self.buffer(samples * stride)?;
+        self.keep(all);
         self.emit(Op::StoreStep { stride, x: output, seq: all });
         Ok(Port::new(all, samples, time, features, false))
     }

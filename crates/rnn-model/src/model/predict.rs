@@ -186,7 +186,8 @@ impl Model {
         let (ports, values) = l.feed_inputs(&shapes, false)?;
         let y = l.forward(&self.graph, &self.nodes, values)?.swap_remove(0);
         let output = l.collect_output(&y, None)?;
-        let lowered = l.finish();
+        let lowered = l.finish()?;
+        let (ports, output) = (lowered.ports(&ports), lowered.port(output));
         let program = self.device.compile(lowered.ops)?;
         for (port, x) in ports.iter().zip(&x.0) {
             port.write(&self.device, &x.data)?;

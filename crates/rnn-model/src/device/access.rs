@@ -1,0 +1,110 @@
+//! Which memory an operation reads and writes: what a plan of the memory is made from.
+
+use super::memory::Slice;
+use super::op::{Op, RecurrentInputs};
+
+/// What an operation does with a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    /// every value is overwritten
+    Write,
+    /// values that are there count, or stay where the operation writes elsewhere
+    Update,
+    /// the first so many values are read, those behind them overwritten
+    Advance(usize),
+}
+
+use Access::{Advance, Read, Update, Write};
+
+impl Op {
+    /// Shows `f` every slice of floats with what is done to it; `f` may put another slice of the same length there.
+    pub fn visit(&mut self, f: &mut dyn FnMut(&mut Slice, Access)) {
+        match self {
+            Op::Matmul { shape, a, b, bias, c } => {
+                [a, b].into_iter().chain(bias).for_each(|s| f(s, Read));
+                let whole = c.len == shape.batch * shape.m * shape.n && !shape.accumulate;
+                f(c, if whole { Write } else { Update });
+            }
+            Op::RecurrentForward { shape, io, .. } => {
+                visit_inputs(io, f);
+                let slot = shape.batch * shape.units;
+                // Where a state lives elsewhere, nothing looks at slot 0.
+                f(&mut io.h, if io.h_state.is_some() { Write } else { Advance(slot) });
+                io.h_state.iter_mut().for_each(|h| f(h, Update));
+                io.c.iter_mut().for_each(|c| f(c, Advance(slot)));
+                io.saved.iter_mut().for_each(|s| f(s, Write));
+            }
+            Op::RecurrentBackward { io, up, out, .. } => {
+                visit_inputs(io, f);
+                [Some(&mut io.h), io.c.as_mut(), io.saved.as_mut()]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|s| f(s, Read));
+                [&mut up.dy, &mut up.dh_last, &mut up.dc_last].into_iter().flatten().for_each(|s| f(s, Read));
+                [&mut out.kernel, &mut out.recurrent]
+                    .into_iter()
+                    .chain(&mut out.bias)
+                    .for_each(|s| f(s, Update));
+                [&mut out.x, &mut out.h0, &mut out.c0].into_iter().flatten().for_each(|s| f(s, Write));
+            }
+            Op::ActivationBackward { saved: a, dy: b, dx: y, .. }
+            | Op::SoftmaxBackward { y: a, dy: b, dx: y, .. }
+            | Op::Add { a, b, y }
+            | Op::Sub { a, b, y }
+            | Op::Mul { a, b, y }
+            | Op::ShiftAppend { x: a, new: b, y, .. } => {
+                f(a, Read);
+                f(b, Read);
+                f(y, Write);
+            }
+            Op::ScoreForward { pred, target, weights, out, .. }
+            | Op::ScoreBackward { pred, target, weights, dpred: out, .. } => {
+                [pred, target].into_iter().chain(weights).for_each(|s| f(s, Read));
+                f(out, Write);
+            }
+            Op::SumRows { x, out, accumulate, .. } => {
+                f(x, Read);
+                f(out, if *accumulate { Update } else { Write });
+            }
+            Op::AccumulateMean { x, acc }
+            | Op::Accumulate { x, acc, .. }
+            | Op::AddAssign { x, y: acc }
+            | Op::ClipByNorm { sumsq: x, x: acc, .. }
+            | Op::StoreStep { x, seq: acc, .. } => {
+                f(x, Read);
+                f(acc, Update);
+            }
+            Op::RowWeights { weights, valid, out, .. } => {
+                weights.iter_mut().chain(valid).for_each(|s| f(s, Read));
+                f(out, Write);
+            }
+            Op::OptimizerStep { params, grads, m, v, x, .. } => {
+                f(grads, Read);
+                [Some(params), m.as_mut(), v.as_mut(), x.as_mut()]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|s| f(s, Update));
+            }
+            Op::ActivationForward { x, y, .. }
+            | Op::SoftmaxForward { x, y, .. }
+            | Op::SegmentNorms { x, out: y, .. }
+            | Op::GatherBatch { dataset: x, out: y, .. }
+            | Op::Transpose01 { x, y, .. }
+            | Op::Dropout { x, y, .. }
+            | Op::RepeatVector { x, y, .. }
+            | Op::ReverseTime { x, y, .. }
+            | Op::Copy { x, y }
+            | Op::Scale { x, y, .. } => {
+                f(x, Read);
+                f(y, Write);
+            }
+            Op::Fill { y, .. } => f(y, Write),
+        }
+    }
+}
+
+fn visit_inputs(io: &mut RecurrentInputs, f: &mut dyn FnMut(&mut Slice, Access)) {
+    let RecurrentInputs { x, kernel, recurrent, bias, h_mask, .. } = io;
+    [x, kernel, recurrent].into_iter().chain(bias).chain(h_mask).for_each(|s| f(s, Read));
+}

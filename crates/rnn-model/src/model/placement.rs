@@ -1,0 +1,244 @@
+//! Where the values of a program stand in device memory. A program is lowered over buffers that do not exist yet; when
+//! all its operations are known, buffers whose contents are never needed at the same time are given the same memory.
+
+use crate::Result;
+use crate::device::{Access, Buffer, Device, Op, Slice};
+use std::collections::BTreeSet;
+
+/// Ids from here on are of buffers that have no memory yet.
+const PLANNED: usize = 1 << (usize::BITS - 1);
+
+/// The buffers of a program that is being put together.
+#[derive(Default)]
+pub(crate) struct Planned {
+    buffers: Vec<Life>,
+}
+
+/// A buffer over the course of a program.
+#[derive(Clone, Debug, Default)]
+struct Life {
+    len: usize,
+    /// operations that use it first and last
+    used: Option<(usize, usize)>,
+    /// what is read was not all written before by the same run, or the host writes or reads it: memory of its own
+    own: bool,
+    /// stretches written so far, in order, none touching another
+    written: Vec<(usize, usize)>,
+}
+
+impl Life {
+    fn touch(&mut self, at: usize) {
+        self.used = Some(self.used.map_or((at, at), |(first, _)| (first, at)));
+    }
+
+    fn read(&mut self, from: usize, to: usize) {
+        let before = self.written.partition_point(|&(a, _)| a <= from);
+        let covered = self.written[..before].last().is_some_and(|&(_, end)| to <= end);
+        self.own |= from < to && !covered;
+    }
+
+    fn write(&mut self, mut from: usize, mut to: usize) {
+        if self.own || from >= to {
+            return;
+        }
+        let first = self.written.partition_point(|&(_, b)| b < from);
+        let last = self.written.partition_point(|&(a, _)| a <= to);
+        if let Some(joined) = self.written.get(first..last).filter(|joined| !joined.is_empty()) {
+            from = from.min(joined[0].0);
+            to = to.max(joined[joined.len() - 1].1);
+        }
+        self.written.splice(first..last, [(from, to)]);
+    }
+}
+
+/// The memory that a program needs, and which of its buffers stands where.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    /// lengths of the pieces of memory
+    pieces: Vec<usize>,
+    /// by buffer; `None` where nothing uses it
+    places: Vec<Option<usize>>,
+    /// most values that any operation needs to be there at once, in addition to what has memory of its own
+    pub live: usize,
+}
+
+/// A program's buffers in device memory.
+#[derive(Default)]
+pub(crate) struct Placed {
+    pub buffers: Vec<Buffer>,
+    places: Vec<Option<usize>>,
+}
+
+impl Planned {
+    /// A buffer of `len` values: zero before the first run, where nothing is written before it is read.
+    pub fn add(&mut self, len: usize) -> Slice {
+        self.buffers.push(Life { len, ..Life::default() });
+        Slice { buffer: PLANNED + self.buffers.len() - 1, offset: 0, len }
+    }
+
+    /// The buffer keeps its contents before and after a run.
+    pub fn keep(&mut self, slice: Slice) {
+        if let Some(life) = slice.buffer.checked_sub(PLANNED).and_then(|i| self.buffers.get_mut(i)) {
+            life.own = true;
+            life.touch(0);
+        }
+    }
+
+    /// Finds out when each buffer is needed, and lets those share memory that are not needed together.
+    pub fn layout(mut self, ops: &mut [Op]) -> Layout {
+        for (at, op) in ops.iter_mut().enumerate() {
+            // All reads of an operation come before its writes.
+            for writes in [false, true] {
+                op.visit(&mut |slice, access| {
+                    let Some(index) = slice.buffer.checked_sub(PLANNED) else { return };
+                    let life = &mut self.buffers[index];
+                    let (from, to) = (slice.offset, slice.offset + slice.len);
+                    life.touch(at);
+                    match (access, writes) {
+                        (Access::Read, false) | (Access::Update, false) => life.read(from, to),
+                        (Access::Write, true) | (Access::Update, true) => life.write(from, to),
+                        (Access::Advance(n), false) => life.read(from, from + n),
+                        (Access::Advance(n), true) => life.write(from + n, to),
+                        _ => {}
+                    }
+                });
+            }
+        }
+        assign(&self.buffers, ops.len())
+    }
+}
+
+/// Gives each buffer a piece: one that is free when the buffer is first needed and not much too large, else the largest
+/// free one that is made larger, else a new one.
+fn assign(buffers: &[Life], ops: usize) -> Layout {
+    let (mut births, mut deaths) = (vec![Vec::new(); ops], vec![Vec::new(); ops]);
+    let mut layout = Layout { places: vec![None; buffers.len()], ..Layout::default() };
+    for (index, life) in buffers.iter().enumerate() {
+        match life.used {
+            Some(_) if life.own => {
+                layout.places[index] = Some(layout.pieces.len());
+                layout.pieces.push(life.len);
+            }
+            Some((first, last)) => {
+                births[first].push(index);
+                deaths[last].push(index);
+            }
+            None => {}
+        }
+    }
+    let mut free: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut live = 0;
+    for (born, dead) in births.iter_mut().zip(&deaths) {
+        born.sort_by_key(|&index| std::cmp::Reverse(buffers[index].len));
+        for &index in born.iter() {
+            let len = buffers[index].len;
+            let fits = free.range((len, 0)..).next().filter(|(size, _)| *size <= 2 * len.max(64)).copied();
+            let chosen = fits.or_else(|| free.range(..(len, 0)).next_back().copied());
+            let piece = match chosen {
+                Some(found) => {
+                    free.remove(&found);
+                    found.1
+                }
+                None => {
+                    layout.pieces.push(0);
+                    layout.pieces.len() - 1
+                }
+            };
+            layout.pieces[piece] = layout.pieces[piece].max(len);
+            layout.places[index] = Some(piece);
+            live += len;
+        }
+        layout.live = layout.live.max(live);
+        for &index in dead {
+            live -= buffers[index].len;
+            if let Some(piece) = layout.places[index] {
+                free.insert((layout.pieces[piece], piece));
+            }
+        }
+    }
+    layout
+}
+
+impl Layout {
+    /// Values of all pieces together.
+    pub fn len(&self) -> usize {
+        self.pieces.iter().sum()
+    }
+
+    /// Takes the memory and puts the operations there.
+    pub fn place(self, device: &Device, ops: &mut [Op]) -> Result<Placed> {
+        let buffers = self.pieces.iter().map(|&len| device.alloc(len)).collect::<Result<_>>()?;
+        let placed = Placed { buffers, places: self.places };
+        for op in ops {
+            op.visit(&mut |slice, _| *slice = placed.slice(*slice));
+        }
+        Ok(placed)
+    }
+}
+
+impl Placed {
+    /// Where a slice of the program stands.
+    pub fn slice(&self, slice: Slice) -> Slice {
+        let Some(index) = slice.buffer.checked_sub(PLANNED) else { return slice };
+        let piece = self.places[index].expect("what is asked for is used by the program");
+        Slice { buffer: self.buffers[piece].all().buffer, ..slice }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copy(x: Slice, y: Slice) -> Op {
+        Op::Copy { x, y }
+    }
+
+    #[test]
+    fn buffers_that_are_not_needed_together_share_memory() {
+        let mut planned = Planned::default();
+        let b: Vec<Slice> = (0..6).map(|_| planned.add(100)).collect();
+        planned.keep(b[0]);
+        planned.keep(b[5]);
+        let mut ops: Vec<Op> = (0..5).map(|i| copy(b[i], b[i + 1])).collect();
+        let layout = planned.layout(&mut ops);
+        // The two ends keep theirs; the four between take turns in two pieces.
+        assert_eq!((layout.len(), layout.live), (400, 200));
+        for pair in layout.places.windows(2) {
+            assert_ne!(pair[0], pair[1], "an operation's operands never share");
+        }
+    }
+
+    #[test]
+    fn what_was_not_written_before_it_is_read_has_memory_of_its_own() {
+        let mut planned = Planned::default();
+        let (a, carried, sum) = (planned.add(8), planned.add(8), planned.add(8));
+        planned.keep(a);
+        let mut ops = vec![
+            copy(a.part(0, 4), sum.part(0, 4)),
+            Op::AddAssign { x: a, y: carried },
+            copy(a.part(4, 4), sum.part(4, 4)),
+            copy(sum, a),
+        ];
+        let layout = planned.layout(&mut ops);
+        // `carried` goes on from run to run; `sum` was written in two parts before all of it was read.
+        assert_eq!((layout.len(), layout.live), (24, 8));
+        let mut planned = Planned::default();
+        let (a, gap) = (planned.add(8), planned.add(8));
+        planned.keep(a);
+        let layout = planned.layout(&mut [copy(a.part(0, 4), gap.part(0, 4)), copy(gap, a)]);
+        assert_eq!((layout.len(), layout.live), (16, 0), "half of it was never written");
+    }
+
+    #[test]
+    fn stretches_join() {
+        let mut life = Life { len: 100, ..Life::default() };
+        for (from, to) in [(10, 20), (40, 50), (20, 30), (60, 70), (29, 61)] {
+            life.write(from, to);
+        }
+        assert_eq!(life.written, [(10, 70)]);
+        life.read(10, 70);
+        assert!(!life.own);
+        life.read(9, 11);
+        assert!(life.own);
+    }
+}
