@@ -1,4 +1,4 @@
-//! `y = a + b`, `y = factor a`, `y += a`.
+//! Sums, differences, products, quotients, maxima and minima of two arrays; multiples of one.
 use crate::contract::{Kernel, over, read, write};
 
 crate::params! {

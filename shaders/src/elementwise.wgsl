@@ -5,6 +5,9 @@
 // OP 2 add_assign  y = y + a             (likewise)
 // OP 3 sub         y = a - b
 // OP 4 mul         y = a * b
+// OP 5 div         y = a / b
+// OP 6 maximum     y = max(a, b), NaN where either is
+// OP 7 minimum     y = min(a, b), likewise
 
 struct Params {
     a_at: u32,
@@ -26,6 +29,9 @@ const OP_ADD = 0u;
 const OP_SCALE = 1u;
 const OP_SUB = 3u;
 const OP_MUL = 4u;
+const OP_DIV = 5u;
+const OP_MAX = 6u;
+const OP_MIN = 7u;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -43,6 +49,15 @@ fn main(
         case OP_ADD: { y[at] = value + b[params.b_at + i]; }
         case OP_SUB: { y[at] = value - b[params.b_at + i]; }
         case OP_MUL: { y[at] = value * b[params.b_at + i]; }
+        case OP_DIV: { y[at] = value / b[params.b_at + i]; }
+        case OP_MAX: {
+            let other = b[params.b_at + i];
+            y[at] = keep_nan(value, select(other, value, value > other));
+        }
+        case OP_MIN: {
+            let other = b[params.b_at + i];
+            y[at] = keep_nan(value, select(other, value, value < other));
+        }
         case OP_SCALE: { y[at] = params.factor * value; }
         default: { y[at] += value; }
     }

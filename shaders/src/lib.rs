@@ -11,18 +11,30 @@ pub mod contract;
 pub mod vocabulary;
 
 pub mod activation;
+pub mod blend;
 pub mod canary;
 pub mod clip_by_norm;
 pub mod copy;
-pub mod dropout;
+pub mod copy_block;
 pub mod elementwise;
+pub mod embedding;
+pub mod embedding_backward;
 pub mod fill;
+pub mod flags_scan;
 pub mod gather_batch;
+pub mod mask_rows;
 pub mod matmul;
 pub mod matmul_any;
 pub mod matmul_tile;
+pub mod maximum_backward;
+pub mod noise;
+pub mod normalize;
+pub mod normalize_gamma;
 pub mod optimizer_step;
 pub mod pack;
+pub mod penalty;
+pub mod pool_time;
+pub mod pool_time_backward;
 pub mod random;
 pub mod rearrange;
 pub mod recurrent;
@@ -33,6 +45,7 @@ pub mod score_forward;
 pub mod segment_sum;
 pub mod shape;
 pub mod softmax;
+pub mod step_flags;
 pub mod store_step;
 pub mod sum_rows;
 
@@ -41,18 +54,30 @@ use contract::Kernel;
 /// Every kernel, for the tests that go over all of them.
 pub const ALL: &[&Kernel] = &[
     &activation::KERNEL,
+    &blend::KERNEL,
     &canary::KERNEL,
     &clip_by_norm::KERNEL,
     &copy::KERNEL,
-    &dropout::KERNEL,
+    &copy_block::KERNEL,
     &elementwise::KERNEL,
+    &embedding::KERNEL,
+    &embedding_backward::KERNEL,
     &fill::KERNEL,
+    &flags_scan::KERNEL,
     &gather_batch::KERNEL,
+    &mask_rows::KERNEL,
     &matmul::KERNEL,
     &matmul_any::KERNEL,
     &matmul_tile::KERNEL,
+    &maximum_backward::KERNEL,
+    &noise::KERNEL,
+    &normalize::KERNEL,
+    &normalize_gamma::KERNEL,
     &optimizer_step::KERNEL,
     &pack::KERNEL,
+    &penalty::KERNEL,
+    &pool_time::KERNEL,
+    &pool_time_backward::KERNEL,
     &random::KERNEL,
     &rearrange::KERNEL,
     &recurrent::LSTM_FORWARD,
@@ -71,6 +96,7 @@ pub const ALL: &[&Kernel] = &[
     &score_forward::KERNEL,
     &segment_sum::KERNEL,
     &softmax::KERNEL,
+    &step_flags::KERNEL,
     &store_step::KERNEL,
     &sum_rows::KERNEL,
 ];

@@ -2,12 +2,13 @@
 //! changes from one train step to the next. The numeric codes are what WGSL sees.
 
 mod optimizer;
+mod options;
 mod score;
 
-pub use optimizer::{OptimizerSpec, Trust, UpdateRule};
-pub use score::{Constants, Score};
-
 use bytemuck::{Pod, Zeroable};
+pub use optimizer::{OptimizerSpec, Trust, UpdateRule};
+pub use options::{Draw, Noise, NoiseTerms, Normalization, Pool};
+pub use score::{Constants, Score};
 
 /// An element-wise activation. Softmax, which couples a row, is an operation of its own.
 ///

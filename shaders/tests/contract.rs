@@ -169,14 +169,15 @@ fn variants(kernel: &Kernel, module: &Module) -> Vec<PipelineConstants> {
                 one(name, 0.0);
                 one(name, 1.0);
             }
+            ("KIND", _) if kernel.stem == "normalize" => (0..3).for_each(|code| one(name, f64::from(code))),
             ("KIND" | "ACT" | "REC_ACT", _) => {
                 Activation::ALL.iter().for_each(|a| one(name, f64::from(*a as u32)));
             }
             ("SCORE", _) => {
                 (0..=Score::SparseCategoricalAccuracy.code()).for_each(|code| one(name, f64::from(code)));
             }
-            ("OP", _) => (0..5).for_each(|code| one(name, f64::from(code))),
-            ("RULE" | "MODE", _) => (0..3).for_each(|code| one(name, f64::from(code))),
+            ("OP", _) => (0..8).for_each(|code| one(name, f64::from(code))),
+            ("RULE" | "MODE" | "SIDE", _) => (0..3).for_each(|code| one(name, f64::from(code))),
             ("LANES", _) => [1.0, 256.0].into_iter().for_each(|lanes| one(name, lanes)),
             ("TILE", _) if kernel.stem == "sum_rows" => one(name, 1.0),
             _ => {}

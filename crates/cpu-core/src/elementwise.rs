@@ -1,4 +1,4 @@
-//! Sums and multiples of whole arrays.
+//! Sums, products, quotients and extremes of whole arrays.
 
 use crate::error::check_len;
 use crate::math::{Kernel, Lanes, WIDEST, dispatch, map, zip_map};
@@ -40,6 +40,72 @@ pub fn mul<T: Real>(a: &[T], b: &[T], y: &mut [T]) -> Result<()> {
     let chunk = parallel::MEMORY.chunk(a.len(), WIDEST);
     let inputs = a.chunks(chunk).zip(b.chunks(chunk));
     parallel::share_out(inputs.zip(y.chunks_mut(chunk)), |((a, b), y)| dispatch(Mul { a, b, y }));
+    Ok(())
+}
+
+/// `y[i] = a[i] / b[i]`
+///
+/// # Errors
+/// [`crate::Error::Length`] where `b` or `y` is not as long as `a`.
+pub fn div<T: Real>(a: &[T], b: &[T], y: &mut [T]) -> Result<()> {
+    check_len("div", "b", a.len(), b.len())?;
+    check_len("div", "y", a.len(), y.len())?;
+    let chunk = parallel::MEMORY.chunk(a.len(), WIDEST);
+    let inputs = a.chunks(chunk).zip(b.chunks(chunk));
+    parallel::share_out(inputs.zip(y.chunks_mut(chunk)), |((a, b), y)| dispatch(Div { a, b, y }));
+    Ok(())
+}
+
+/// `y[i] = max(a[i], b[i])`, NaN where either is NaN.
+///
+/// # Errors
+/// [`crate::Error::Length`] where `b` or `y` is not as long as `a`.
+pub fn maximum<T: Real>(a: &[T], b: &[T], y: &mut [T]) -> Result<()> {
+    check_len("maximum", "b", a.len(), b.len())?;
+    check_len("maximum", "y", a.len(), y.len())?;
+    let chunk = parallel::MEMORY.chunk(a.len(), WIDEST);
+    let inputs = a.chunks(chunk).zip(b.chunks(chunk));
+    parallel::share_out(inputs.zip(y.chunks_mut(chunk)), |((a, b), y)| dispatch(Maximum { a, b, y }));
+    Ok(())
+}
+
+/// `y[i] = min(a[i], b[i])`, NaN where either is NaN.
+///
+/// # Errors
+/// [`crate::Error::Length`] where `b` or `y` is not as long as `a`.
+pub fn minimum<T: Real>(a: &[T], b: &[T], y: &mut [T]) -> Result<()> {
+    check_len("minimum", "b", a.len(), b.len())?;
+    check_len("minimum", "y", a.len(), y.len())?;
+    let chunk = parallel::MEMORY.chunk(a.len(), WIDEST);
+    let inputs = a.chunks(chunk).zip(b.chunks(chunk));
+    parallel::share_out(inputs.zip(y.chunks_mut(chunk)), |((a, b), y)| dispatch(Minimum { a, b, y }));
+    Ok(())
+}
+
+/// `da[i] = dy[i]` where `a[i] > b[i]`, half of it where they are equal, else 0: the gradient of [`maximum`] by `a`. That by `b`
+/// is the same with the two exchanged, and so is that of [`minimum`] by `a`.
+///
+/// # Errors
+/// [`crate::Error::Length`] where the lengths differ.
+pub fn maximum_backward<T: Real>(a: &[T], b: &[T], dy: &[T], da: &mut [T]) -> Result<()> {
+    const OP: &str = "maximum_backward";
+    check_len(OP, "b", a.len(), b.len())?;
+    check_len(OP, "dy", a.len(), dy.len())?;
+    check_len(OP, "da", a.len(), da.len())?;
+    let half = T::from_f64(0.5);
+    let chunk = parallel::MEMORY.chunk(a.len(), WIDEST);
+    let inputs = a.chunks(chunk).zip(b.chunks(chunk)).zip(dy.chunks(chunk));
+    parallel::share_out(inputs.zip(da.chunks_mut(chunk)), |(((a, b), dy), da)| {
+        for (((&a, &b), &dy), da) in a.iter().zip(b).zip(dy).zip(da) {
+            *da = if a > b {
+                dy
+            } else if a == b {
+                half * dy
+            } else {
+                T::ZERO
+            };
+        }
+    });
     Ok(())
 }
 
@@ -94,6 +160,32 @@ macro_rules! pairwise {
 pairwise!(Add, add);
 pairwise!(Sub, sub);
 pairwise!(Mul, mul);
+pairwise!(Div, div);
+
+/// A kernel of two inputs of which one is the result: the first where it is NaN or `a <op> b`.
+macro_rules! extreme {
+    ($name:ident, $op:tt) => {
+        struct $name<'a, T> {
+            a: &'a [T],
+            b: &'a [T],
+            y: &'a mut [T],
+        }
+
+        impl<T: Real> Kernel<T> for $name<'_, T> {
+            type Output = ();
+            // A comparison per element: the compiler vectorises this for the level that it is compiled for.
+            #[inline(always)]
+            fn run<S: Lanes<T = T>>(self, _: S) {
+                for ((&a, &b), y) in self.a.iter().zip(self.b).zip(self.y) {
+                    *y = if a.is_nan() || a $op b { a } else { b };
+                }
+            }
+        }
+    };
+}
+
+extreme!(Maximum, >);
+extreme!(Minimum, <);
 
 struct Scale<'a, T> {
     factor: T,

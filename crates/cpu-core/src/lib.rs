@@ -11,16 +11,23 @@
 
 pub mod activation;
 mod aligned;
+mod blend;
 mod clip_by_norm;
-mod dropout;
+mod copy_block;
 mod elementwise;
+mod embedding;
 pub mod error;
 mod fill;
 mod gather_batch;
+mod mask_rows;
 pub mod math;
 pub mod matmul;
+mod noise;
+mod normalize;
 mod optimizer_step;
 mod parallel;
+mod penalty;
+mod pool_time;
 pub mod random;
 pub mod real;
 mod rearrange;
@@ -31,31 +38,42 @@ mod score_backward;
 mod score_forward;
 mod segment_sum;
 mod softmax;
+mod step_flags;
 mod store_step;
 mod sum_rows;
 mod team;
 
 pub use activation::{activation_backward, activation_forward};
 pub use aligned::AlignedVec;
+pub use blend::{blend, blend_backward};
 pub use clip_by_norm::clip_by_norm;
-pub use dropout::dropout;
-pub use elementwise::{add, add_assign, mul, scale, sub};
+pub use copy_block::copy_block;
+pub use elementwise::{add, add_assign, div, maximum, maximum_backward, minimum, mul, scale, sub};
+pub use embedding::{embedding, embedding_backward};
 pub use error::{Error, Result};
 pub use fill::fill;
 pub use gather_batch::gather_batch;
+pub use mask_rows::mask_rows;
+pub use noise::{dropout, noise};
+pub use normalize::{normalize_backward, normalize_forward, normalize_gamma};
 pub use optimizer_step::optimizer_step;
 pub use parallel::with_threads;
+pub use penalty::{penalty, penalty_backward};
+pub use pool_time::{pool_time, pool_time_backward};
 pub use random::random_uniform;
 pub use real::Real;
 pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, to_vec, transpose01};
 pub use rnn_shaders::vocabulary::{
-    Activation, Cell, EMA_OVERWRITE, EMA_START, HOLD, OptimizerSpec, RESET, Score, StepParams, Trust,
-    UpdateRule, VALID,
+    Activation, Cell, Draw, EMA_OVERWRITE, EMA_START, HOLD, Noise, Normalization, OptimizerSpec, Pool, RESET,
+    Score, StepParams, Trust, UpdateRule, VALID,
 };
 pub use row_weights::row_weights;
 pub use score_backward::score_backward;
 pub use score_forward::score_forward;
 pub use segment_sum::{accumulate_mean, segment_norms, sum_all};
 pub use softmax::{softmax_backward, softmax_forward};
+pub use step_flags::{
+    combine_flags, flags_from_lengths, flags_from_segments, flags_from_values, reverse_flags, seen_flags,
+};
 pub use store_step::store_step;
 pub use sum_rows::{accumulate, sum_rows};

@@ -1,11 +1,11 @@
 //! Philox4x32-10, the counter-based generator of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011),
 //! as in Random123.
 //!
-//! Element `i` of a stream is lane `i % 4` of the block with counter `(i / 4, stream, rng_step, 0)` and key
-//! `(seed low, seed high)`. Nothing is drawn in order, so a number depends only on where it stands.
+//! Element `i` of a stream is lane `i % 4` of the block with counter `(i / 4, stream, rng_step, part)` and key
+//! `(seed low, seed high)` ([`Draw`]; a stream without parts has part 0). Nothing is drawn in order, so a number depends only on where it stands.
 
 use crate::math::{Kernel, Lanes, dispatch};
-use crate::{Error, Real, Result, StepParams};
+use crate::{Draw, Error, Real, Result, StepParams};
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -53,11 +53,12 @@ pub(crate) struct Stream {
     key: [u32; 2],
     stream: u32,
     rng_step: u32,
+    part: u32,
 }
 
 impl Stream {
-    pub fn new(seed: u64, stream: u32, step: &StepParams) -> Self {
-        Stream { key: [seed as u32, (seed >> 32) as u32], stream, rng_step: step.rng_step }
+    pub fn of(Draw { seed, stream, part }: Draw, step: &StepParams) -> Self {
+        Stream { key: [seed as u32, (seed >> 32) as u32], stream, rng_step: step.rng_step, part }
     }
 
     /// Refuses arrays that the counter does not reach.
@@ -68,7 +69,8 @@ impl Stream {
     /// Elements `first ..  first + RUN` as uniform numbers; `first` is a multiple of 4.
     #[inline(always)]
     pub fn run(self, first: usize) -> [f32; RUN] {
-        let mut counters = [[0; TOGETHER], [self.stream; TOGETHER], [self.rng_step; TOGETHER], [0; TOGETHER]];
+        let mut counters =
+            [[0; TOGETHER], [self.stream; TOGETHER], [self.rng_step; TOGETHER], [self.part; TOGETHER]];
         for (j, c) in counters[0].iter_mut().enumerate() {
             *c = ((first / 4) as u32).wrapping_add(j as u32);
         }
@@ -81,6 +83,65 @@ impl Stream {
         }
         out
     }
+
+    /// The same as standard normal numbers: of each pair `(u, v)`, `sqrt(-2 ln(1 - u))` times `cos(2 pi v)` and
+    /// `sin(2 pi v)` (Box and Muller). In `f32` step by step as `normals.wgsl`, so that both devices draw the same numbers;
+    /// `f64` takes these as they are.
+    #[inline(always)]
+    pub fn normals(self, first: usize) -> [f32; RUN] {
+        let uniform = self.run(first);
+        let (mut radius, mut cosine, mut sine) = ([0.0; RUN / 2], [0.0; RUN / 2], [0.0; RUN / 2]);
+        for i in 0..RUN / 2 {
+            radius[i] = (2.0 * minus_log(1.0 - uniform[2 * i])).sqrt();
+            (cosine[i], sine[i]) = on_circle(uniform[2 * i + 1]);
+        }
+        let mut out = [0.0; RUN];
+        for i in 0..RUN / 2 {
+            out[2 * i] = radius[i] * cosine[i];
+            out[2 * i + 1] = radius[i] * sine[i];
+        }
+        out
+    }
+}
+
+/// `-ln(w)` for `w` in `[2^-24, 1]`: Cephes's `logf`.
+#[inline(always)]
+fn minus_log(w: f32) -> f32 {
+    // w = m 2^e with m in [sqrt(1/2), sqrt(2))
+    let bits = w.to_bits() as i32;
+    let e = (bits - 0x3f35_04f3) >> 23;
+    let f = f32::from_bits((bits - (e << 23)) as u32) - 1.0;
+    let exponent = e as f32;
+    let z = f * f;
+    let mut p = f * 7.037_683_6e-2 - 1.151_461e-1;
+    for c in [
+        1.167_699_9e-1,
+        -1.242_014_1e-1,
+        1.424_932_3e-1,
+        -1.666_805_8e-1,
+        2.000_071_5e-1,
+        -2.499_999_4e-1,
+        3.333_333_1e-1,
+    ] {
+        p = p * f + c;
+    }
+    let small = p * f * z - 2.121_944_4e-4 * exponent - 0.5 * z;
+    -(f + small + 0.693_359_4 * exponent)
+}
+
+/// Cosine and sine of `v` whole turns, `v` in `[0, 1)`: Cephes's `sinf` and `cosf` about the nearest quarter turn.
+#[inline(always)]
+fn on_circle(v: f32) -> (f32, f32) {
+    let turns = 4.0 * v;
+    // To the nearest: the sum is positive.
+    let q = (turns + 0.5) as i32;
+    let a = (turns - q as f32) * std::f32::consts::FRAC_PI_2;
+    let z = a * a;
+    let s = a + a * z * ((-1.951_529_6e-4 * z + 8.332_161e-3) * z - 1.666_665_5e-1);
+    let c = 1.0 - 0.5 * z + z * z * ((2.443_315_7e-5 * z - 1.388_731_6e-3) * z + 4.166_664_6e-2);
+    let (cosine, sine) = if q & 1 == 1 { (s, c) } else { (c, s) };
+    let q = q & 3;
+    (if q == 1 || q == 2 { -cosine } else { cosine }, if q >= 2 { -sine } else { sine })
 }
 
 /// `out[i]` = element `i` of the stream, uniform in `[0, 1)`.
@@ -89,7 +150,7 @@ impl Stream {
 /// [`Error::TooLarge`] past `2^34` elements.
 pub fn random_uniform<T: Real>(seed: u64, stream: u32, step: &StepParams, out: &mut [T]) -> Result<()> {
     Stream::check("random_uniform", out.len())?;
-    dispatch(Uniform { stream: Stream::new(seed, stream, step), out });
+    dispatch(Uniform { stream: Stream::of(Draw { seed, stream, part: 0 }, step), out });
     Ok(())
 }
 

@@ -1,31 +1,46 @@
 //! Launchers: each checks lengths against shapes and records the kernel of its name.
 mod activation;
+mod blend;
 pub mod canary;
-mod dropout;
+mod copy_block;
 mod elementwise;
+mod embedding;
 mod fill;
 mod gather_batch;
+mod mask_rows;
 mod matmul;
+mod noise;
 mod norm;
+mod normalize;
 mod operands;
 mod optimizer_step;
+mod penalty;
+mod pool_time;
 mod random;
 mod rearrange;
 mod recurrent;
 mod row_weights;
 mod score;
 mod softmax;
+mod step_flags;
 mod store_step;
 mod sum_rows;
 
 pub use activation::{activation_backward, activation_forward};
-pub use dropout::dropout;
-pub use elementwise::{add, add_assign, mul, scale, sub};
+pub use blend::{blend, blend_backward};
+pub use copy_block::copy_block;
+pub use elementwise::{add, add_assign, div, maximum, maximum_backward, minimum, mul, scale, sub};
+pub use embedding::{embedding, embedding_backward};
 pub use fill::fill;
 pub use gather_batch::gather_batch;
+pub use mask_rows::mask_rows;
 pub use matmul::{Matmul, matmul};
+pub use noise::{dropout, noise};
 pub use norm::{clip_by_norm, segment_norms};
+pub use normalize::{normalize_backward, normalize_forward, normalize_gamma};
 pub use optimizer_step::optimizer_step;
+pub use penalty::{penalty, penalty_backward};
+pub use pool_time::{pool_time, pool_time_backward};
 pub use random::{random_bits, random_uniform};
 pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, transpose01};
 pub use recurrent::{
@@ -35,5 +50,8 @@ pub use recurrent::{
 pub use row_weights::row_weights;
 pub use score::{score_backward, score_forward};
 pub use softmax::{softmax_backward, softmax_forward};
+pub use step_flags::{
+    combine_flags, flags_from_lengths, flags_from_segments, flags_from_values, reverse_flags, seen_flags,
+};
 pub use store_step::store_step;
 pub use sum_rows::{accumulate, accumulate_mean, sum_all, sum_rows};
