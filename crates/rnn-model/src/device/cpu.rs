@@ -1,5 +1,6 @@
 //! The CPU device: buffers are vectors, an operation is a call of cpu-core's function of the same name.
 
+mod layer_op;
 mod recurrent;
 
 use super::op::Op;
@@ -152,6 +153,7 @@ impl<T: Real> CpuEngine<T> {
             &Op::RecurrentBackward { cell, shape, io, up, out } => {
                 self.backward(step, cell, shape, io, up, out)?;
             }
+            &Op::Layer(op) => self.layer_op(op, params)?,
             other => self.simple(other, params)?,
         }
         Ok(())
@@ -162,7 +164,9 @@ impl<T: Real> CpuEngine<T> {
         let index = |s: IndexSlice| &indices[s.buffer][s.offset..s.offset + s.len];
         let floats = &mut self.floats;
         match op {
-            Op::Matmul { .. } | Op::RecurrentForward { .. } | Op::RecurrentBackward { .. } => unreachable!(),
+            Op::Matmul { .. } | Op::RecurrentForward { .. } | Op::RecurrentBackward { .. } | Op::Layer(_) => {
+                unreachable!()
+            }
             &Op::ActivationForward { kind, x, y } => {
                 floats.output(y, |f, y| cpu_core::activation_forward(kind, f.get(x), y))
             }

@@ -1,5 +1,7 @@
 //! A GPU: an operation is a launch of gpu-core's kernel of the same name, recorded once and run many times.
 
+mod layer_op;
+
 use super::op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream};
 use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
 use crate::Result;
@@ -55,6 +57,7 @@ impl GpuEngine {
                 let (a, b, bias, c) = (self.get(a)?, self.get(b)?, self.maybe(bias)?, self.get(c)?);
                 kernels::matmul(rec, shape, &a, &b, bias.as_ref(), &c)?;
             }
+            Op::Layer(op) => self.layer_op(rec, op)?,
             Op::RecurrentForward { cell, shape, io } => self.forward(rec, cell, shape, io)?,
             Op::RecurrentBackward { cell, shape, io, up, out } => {
                 self.backward(rec, cell, shape, io, up, out)?;

@@ -3,12 +3,15 @@
 mod access;
 mod cpu;
 mod gpu;
+mod layer_op;
 mod memory;
 mod op;
 mod port;
 mod tensor;
 
 pub(crate) use access::Access;
+#[allow(unused_imports, reason = "for layers that come after it")]
+pub(crate) use layer_op::LayerOp;
 pub(crate) use memory::{Buffer, IndexBuffer, IndexSlice, Program, Slice};
 pub(crate) use op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Segments};
 

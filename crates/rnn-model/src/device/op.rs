@@ -1,6 +1,7 @@
 //! The seam between models and devices: a model is lowered to a list of these operations over device buffers, and a
 //! device runs the list. Shapes are checked above; what each operation computes is stated with the kernel of its name.
 
+use super::layer_op::LayerOp;
 use super::memory::{IndexSlice, Slice};
 use rnn_shaders::shape::{Matmul, RecurrentShape};
 use rnn_shaders::vocabulary::{Activation, Cell, OptimizerSpec, Score};
@@ -245,4 +246,13 @@ pub(crate) enum Op {
         new: Slice,
         y: Slice,
     },
+    /// An operation of a layer without a recurrence.
+    #[allow(dead_code, reason = "its layers come after it")]
+    Layer(LayerOp),
+}
+
+impl From<LayerOp> for Op {
+    fn from(op: LayerOp) -> Self {
+        Op::Layer(op)
+    }
 }

@@ -1,0 +1,187 @@
+//! The operations of layers without a recurrence; what each computes is stated with the kernel of its name.
+
+use super::memory::{IndexSlice, Slice};
+use rnn_shaders::shape::{Block, Steps};
+use rnn_shaders::vocabulary::{Draw, Noise, Normalization, Pool};
+
+/// One operation on device buffers. As for every [`Op`](super::op::Op), an output shares no buffer with an input; two outputs
+/// of one operation share none either.
+#[allow(dead_code, reason = "each is used where its layer is; some wait for theirs")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LayerOp {
+    CopyBlock {
+        block: Block,
+        x: Slice,
+        y: Slice,
+    },
+    Embedding {
+        steps: Steps,
+        vocab: usize,
+        width: usize,
+        table: Slice,
+        ids: Slice,
+        out: Slice,
+    },
+    /// Adds to `dtable`.
+    EmbeddingBackward {
+        steps: Steps,
+        vocab: usize,
+        width: usize,
+        ids: Slice,
+        dy: Slice,
+        dtable: Slice,
+    },
+    FlagsFromValues {
+        steps: Steps,
+        cols: usize,
+        value: f32,
+        x: Slice,
+        flags: IndexSlice,
+    },
+    FlagsFromLengths {
+        time: usize,
+        batch: usize,
+        lengths: Slice,
+        flags: IndexSlice,
+    },
+    FlagsFromSegments {
+        steps: Steps,
+        ids: Slice,
+        flags: IndexSlice,
+    },
+    CombineFlags {
+        a: IndexSlice,
+        b: IndexSlice,
+        out: IndexSlice,
+    },
+    ReverseFlags {
+        time: usize,
+        batch: usize,
+        a: IndexSlice,
+        out: IndexSlice,
+    },
+    SeenFlags {
+        time: usize,
+        batch: usize,
+        a: IndexSlice,
+        out: IndexSlice,
+    },
+    MaskRows {
+        rows: usize,
+        cols: usize,
+        fill: f32,
+        flags: IndexSlice,
+        x: Slice,
+        y: Slice,
+    },
+    NormalizeForward {
+        kind: Normalization,
+        rows: usize,
+        cols: usize,
+        x: Slice,
+        gamma: Option<Slice>,
+        beta: Option<Slice>,
+        stats: Slice,
+        y: Slice,
+    },
+    NormalizeBackward {
+        kind: Normalization,
+        rows: usize,
+        cols: usize,
+        x: Slice,
+        gamma: Option<Slice>,
+        stats: Slice,
+        dy: Slice,
+        dx: Slice,
+    },
+    /// Adds to `dgamma`.
+    NormalizeGamma {
+        kind: Normalization,
+        rows: usize,
+        cols: usize,
+        x: Slice,
+        stats: Slice,
+        dy: Slice,
+        dgamma: Slice,
+    },
+    PoolTime {
+        pool: Pool,
+        time: usize,
+        batch: usize,
+        cols: usize,
+        flags: Option<IndexSlice>,
+        x: Slice,
+        count: Slice,
+        y: Slice,
+    },
+    PoolTimeBackward {
+        pool: Pool,
+        time: usize,
+        batch: usize,
+        cols: usize,
+        flags: Option<IndexSlice>,
+        x: Slice,
+        y: Slice,
+        count: Slice,
+        dy: Slice,
+        dx: Slice,
+    },
+    Noise {
+        noise: Noise,
+        backward: bool,
+        repeats: usize,
+        draw: Draw,
+        x: Slice,
+        y: Slice,
+    },
+    Blend {
+        rate: f32,
+        draw: Option<Draw>,
+        a: Slice,
+        b: Slice,
+        y: Slice,
+    },
+    BlendBackward {
+        rate: f32,
+        draw: Option<Draw>,
+        of_a: bool,
+        dy: Slice,
+        d: Slice,
+    },
+    Div {
+        a: Slice,
+        b: Slice,
+        y: Slice,
+    },
+    Maximum {
+        a: Slice,
+        b: Slice,
+        y: Slice,
+    },
+    Minimum {
+        a: Slice,
+        b: Slice,
+        y: Slice,
+    },
+    MaximumBackward {
+        a: Slice,
+        b: Slice,
+        dy: Slice,
+        da: Slice,
+    },
+    /// Adds to `out`.
+    Penalty {
+        l1: f32,
+        l2: f32,
+        x: Slice,
+        out: Slice,
+    },
+    /// Adds to `dx`.
+    PenaltyBackward {
+        l1: f32,
+        l2: f32,
+        scale: f32,
+        x: Slice,
+        dx: Slice,
+    },
+}
