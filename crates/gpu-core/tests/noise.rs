@@ -89,11 +89,13 @@ fn what_a_mask_does_not_take_does_not_matter() {
 fn wrong_calls_are_refused() {
     let Some(ctx) = testing::context() else { return };
     let (x, y) = (Guarded::new(&ctx, &[0.0; 6]), Guarded::new(&ctx, &[0.0; 6]));
-    for kind in
-        [Noise::Dropout { rate: 1.0 }, Noise::Gaussian { stddev: -1.0 }, Noise::Gaussian { stddev: f32::NAN }]
-    {
+    for (kind, reason) in [
+        (Noise::AlphaDropout { rate: 1.0 }, "a rate of 1 is not at least 0 and below 1"),
+        (Noise::Gaussian { stddev: -1.0 }, "a deviation of -1 is not finite and at least 0"),
+        (Noise::Gaussian { stddev: f32::NAN }, "a deviation of NaN is not finite and at least 0"),
+    ] {
         let message = refused(&ctx, |rec| kernels::noise(rec, kind, false, 1, DRAW, &x.slice, &y.slice));
-        assert!(message.contains("a rate is at least 0 and below 1"), "{message}");
+        assert_eq!(message, format!("noise: {reason}"));
     }
     let message = refused(&ctx, |rec| kernels::noise(rec, KINDS[0], false, 4, DRAW, &x.slice, &y.slice));
     assert!(message.contains("4 repeats do not divide 6 elements"), "{message}");

@@ -48,7 +48,12 @@ fn record(
     expect_len(operation, "x", x, y.len())?;
     let invalid = |reason: String| Error::InvalidArgument { operation, reason };
     let terms = noise.terms(backward).ok_or_else(|| {
-        invalid(format!("{noise:?}: a rate is at least 0 and below 1, a deviation finite and not negative"))
+        invalid(match noise {
+            Noise::Gaussian { stddev } => format!("a deviation of {stddev} is not finite and at least 0"),
+            Noise::Dropout { rate } | Noise::GaussianDropout { rate } | Noise::AlphaDropout { rate } => {
+                format!("a rate of {rate} is not at least 0 and below 1")
+            }
+        })
     })?;
     if repeats == 0 || !y.len().is_multiple_of(repeats) {
         return Err(invalid(format!("{repeats} repeats do not divide {} elements", y.len())));
