@@ -5,18 +5,20 @@ mod common;
 use common::{close, numbers, singles, with_threads};
 use cpu_core::{Draw, Error, Noise, StepParams, blend, blend_backward, dropout, noise, random_uniform};
 
-const STEP: StepParams = StepParams { cursor: 0, rng_step: 4, lr: 0.0, alpha: 0.0 };
+fn step() -> StepParams {
+    StepParams { rng_step: 4, ..StepParams::default() }
+}
 const DRAW: Draw = Draw { seed: 0x1234_5678_9abc_def0, stream: 3, part: 0 };
 
 fn uniform(n: usize) -> Vec<f64> {
     let mut u = vec![0.0; n];
-    random_uniform(DRAW.seed, DRAW.stream, &STEP, &mut u).unwrap();
+    random_uniform(DRAW.seed, DRAW.stream, &step(), &mut u).unwrap();
     u
 }
 
 fn apply(kind: Noise, backward: bool, repeats: usize, x: &[f64]) -> Vec<f64> {
     let mut y = vec![9.0; x.len()];
-    noise(kind, backward, repeats, DRAW, &STEP, x, &mut y).unwrap();
+    noise(kind, backward, repeats, DRAW, &step(), x, &mut y).unwrap();
     y
 }
 
@@ -101,7 +103,7 @@ fn every_repeat_sees_the_same_draws() {
     let x = singles(&numbers(2, 300 * 2000, 1.0));
     let [one, many] = with_threads(|| {
         let mut y = vec![0.0; x.len()];
-        noise(Noise::Dropout { rate: 0.5 }, false, 300, DRAW, &STEP, &x, &mut y).unwrap();
+        noise(Noise::Dropout { rate: 0.5 }, false, 300, DRAW, &step(), &x, &mut y).unwrap();
         y
     });
     assert!(one == many);
@@ -111,9 +113,9 @@ fn every_repeat_sees_the_same_draws() {
 fn dropout_is_one_of_them_and_parts_differ() {
     let x = numbers(3, 1000, 1.0);
     let mut y = vec![0.0; x.len()];
-    dropout(0.3, DRAW.seed, DRAW.stream, &STEP, &x, &mut y).unwrap();
+    dropout(0.3, DRAW.seed, DRAW.stream, &step(), &x, &mut y).unwrap();
     assert_eq!(y, apply(Noise::Dropout { rate: 0.3 }, false, 1, &x));
-    noise(Noise::Dropout { rate: 0.3 }, false, 1, Draw { part: 1, ..DRAW }, &STEP, &x, &mut y).unwrap();
+    noise(Noise::Dropout { rate: 0.3 }, false, 1, Draw { part: 1, ..DRAW }, &step(), &x, &mut y).unwrap();
     assert_ne!(y, apply(Noise::Dropout { rate: 0.3 }, false, 1, &x));
 }
 
@@ -124,9 +126,9 @@ fn blends_choose_or_mix() {
     let u = uniform(n);
     for draw in [Some(DRAW), None] {
         let (mut y, mut da, mut db) = (vec![9.0; n], vec![9.0; n], vec![9.0; n]);
-        blend(0.25, draw, &STEP, &a, &b, &mut y).unwrap();
-        blend_backward(0.25, draw, true, &STEP, &dy, &mut da).unwrap();
-        blend_backward(0.25, draw, false, &STEP, &dy, &mut db).unwrap();
+        blend(0.25, draw, &step(), &a, &b, &mut y).unwrap();
+        blend_backward(0.25, draw, true, &step(), &dy, &mut da).unwrap();
+        blend_backward(0.25, draw, false, &step(), &dy, &mut db).unwrap();
         for i in 0..n {
             let m = if draw.is_none() { 0.25 } else { f64::from(u8::from(u[i] < 0.25)) };
             assert_eq!(y[i], m * a[i] + (1.0 - m) * b[i]);
@@ -141,16 +143,16 @@ fn wrong_calls_are_errors() {
     let invalid = |r: Result<(), Error>| matches!(r, Err(Error::Invalid { .. }));
     for rate in [1.0f32, -0.1, f32::NAN] {
         for kind in [Noise::Dropout { rate }, Noise::AlphaDropout { rate }, Noise::GaussianDropout { rate }] {
-            assert!(invalid(noise(kind, false, 1, DRAW, &STEP, &[0.0; 6], &mut y)), "{kind:?}");
+            assert!(invalid(noise(kind, false, 1, DRAW, &step(), &[0.0; 6], &mut y)), "{kind:?}");
         }
     }
     for stddev in [-1.0, f32::NAN, f32::INFINITY] {
-        assert!(invalid(noise(Noise::Gaussian { stddev }, false, 1, DRAW, &STEP, &[0.0; 6], &mut y)));
+        assert!(invalid(noise(Noise::Gaussian { stddev }, false, 1, DRAW, &step(), &[0.0; 6], &mut y)));
     }
-    assert!(invalid(noise(Noise::Gaussian { stddev: 1.0 }, false, 4, DRAW, &STEP, &[0.0; 6], &mut y)));
-    assert!(invalid(noise(Noise::Gaussian { stddev: 1.0 }, false, 0, DRAW, &STEP, &[0.0; 6], &mut y)));
-    assert!(noise(Noise::Gaussian { stddev: 1.0 }, false, 2, DRAW, &STEP, &[0.0; 5], &mut y).is_err());
-    assert!(invalid(blend(1.5, None, &STEP, &[0.0; 6], &[0.0; 6], &mut y)));
-    assert!(blend(0.5, None, &STEP, &[0.0; 6], &[0.0; 5], &mut y).is_err());
-    assert!(blend_backward(0.5, None, true, &STEP, &[0.0; 5], &mut y).is_err());
+    assert!(invalid(noise(Noise::Gaussian { stddev: 1.0 }, false, 4, DRAW, &step(), &[0.0; 6], &mut y)));
+    assert!(invalid(noise(Noise::Gaussian { stddev: 1.0 }, false, 0, DRAW, &step(), &[0.0; 6], &mut y)));
+    assert!(noise(Noise::Gaussian { stddev: 1.0 }, false, 2, DRAW, &step(), &[0.0; 5], &mut y).is_err());
+    assert!(invalid(blend(1.5, None, &step(), &[0.0; 6], &[0.0; 6], &mut y)));
+    assert!(blend(0.5, None, &step(), &[0.0; 6], &[0.0; 5], &mut y).is_err());
+    assert!(blend_backward(0.5, None, true, &step(), &[0.0; 5], &mut y).is_err());
 }

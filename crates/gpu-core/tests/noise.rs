@@ -4,7 +4,9 @@ use common::{Guarded, SIZES, assert_close, numbers, refused, run_step, wide};
 use gpu_core::vocabulary::{Draw, Noise, StepParams};
 use gpu_core::{Context, kernels, testing};
 
-const STEP: StepParams = StepParams { cursor: 0, rng_step: 9, lr: 0.0, alpha: 0.0 };
+fn step() -> StepParams {
+    StepParams { rng_step: 9, ..StepParams::default() }
+}
 const DRAW: Draw = Draw { seed: 0x0fed_cba9_8765_4321, stream: 5, part: 2 };
 const KINDS: [Noise; 4] = [
     Noise::Dropout { rate: 0.3 },
@@ -19,9 +21,9 @@ fn check(ctx: &Context, kind: Noise, repeats: usize, period: usize) {
     let dx = Guarded::new(ctx, &x);
     for backward in [false, true] {
         let y = Guarded::out(ctx, n);
-        run_step(ctx, STEP, |rec| kernels::noise(rec, kind, backward, repeats, DRAW, &dx.slice, &y.slice));
+        run_step(ctx, step(), |rec| kernels::noise(rec, kind, backward, repeats, DRAW, &dx.slice, &y.slice));
         let mut want = vec![0.0; n];
-        cpu_core::noise(kind, backward, repeats, DRAW, &STEP, &wide(&x), &mut want).unwrap();
+        cpu_core::noise(kind, backward, repeats, DRAW, &step(), &wide(&x), &mut want).unwrap();
         // The polynomials are the same on both; fused or not, they are off by a few roundings of up to 5.8.
         assert_close(&format!("{kind:?} {backward} {repeats} {period}"), &y.read(ctx), &want, 1e-6, 3e-6);
     }
@@ -49,17 +51,17 @@ fn blends() {
         let (da, db) = (Guarded::new(&ctx, &a), Guarded::new(&ctx, &b));
         for draw in [Some(DRAW), None] {
             let [y, ga, gb] = std::array::from_fn(|_| Guarded::out(&ctx, *n));
-            run_step(&ctx, STEP, |rec| {
+            run_step(&ctx, step(), |rec| {
                 kernels::blend(rec, 0.3, draw, &da.slice, &db.slice, &y.slice)?;
                 kernels::blend_backward(rec, 0.3, draw, true, &da.slice, &ga.slice)?;
                 kernels::blend_backward(rec, 0.3, draw, false, &da.slice, &gb.slice)
             });
             let (a, b, mut want) = (wide(&a), wide(&b), vec![0.0; *n]);
             let rate = f64::from(0.3f32);
-            cpu_core::blend(rate, draw, &STEP, &a, &b, &mut want).unwrap();
+            cpu_core::blend(rate, draw, &step(), &a, &b, &mut want).unwrap();
             assert_close("blend", &y.read(&ctx), &want, 1e-6, 2e-7);
             for (got, of_a) in [(ga, true), (gb, false)] {
-                cpu_core::blend_backward(rate, draw, of_a, &STEP, &a, &mut want).unwrap();
+                cpu_core::blend_backward(rate, draw, of_a, &step(), &a, &mut want).unwrap();
                 assert_close("gradient of a blend", &got.read(&ctx), &want, 1e-6, 0.0);
             }
         }
@@ -71,7 +73,7 @@ fn what_a_mask_does_not_take_does_not_matter() {
     let Some(ctx) = testing::context() else { return };
     let (x, nan) = (Guarded::new(&ctx, &[1.0; 64]), Guarded::new(&ctx, &[f32::NAN; 64]));
     let [dropped, blended, noisy] = std::array::from_fn(|_| Guarded::out(&ctx, 64));
-    run_step(&ctx, STEP, |rec| {
+    run_step(&ctx, step(), |rec| {
         kernels::noise(rec, KINDS[0], false, 1, DRAW, &nan.slice, &dropped.slice)?;
         kernels::blend(rec, 0.3, Some(DRAW), &nan.slice, &x.slice, &blended.slice)?;
         kernels::noise(rec, KINDS[2], false, 1, DRAW, &nan.slice, &noisy.slice)

@@ -8,6 +8,12 @@ use cpu_core::Real;
 use rnn_shaders::vocabulary::StepParams;
 use std::mem::take;
 
+impl Slots<Vec<u32>> {
+    fn flags(&self, s: IndexSlice) -> &[u32] {
+        &self.items[s.buffer][s.offset..s.offset + s.len]
+    }
+}
+
 /// Runs `f` with the flags that it writes taken out.
 fn flags_out<R>(
     indices: &mut Slots<Vec<u32>>,
@@ -15,7 +21,7 @@ fn flags_out<R>(
     f: impl FnOnce(&Slots<Vec<u32>>, &mut [u32]) -> R,
 ) -> R {
     let mut taken = take(&mut indices.items[out.buffer]);
-    let result = f(indices, &mut taken[..out.len]);
+    let result = f(indices, &mut taken[out.offset..out.offset + out.len]);
     indices.items[out.buffer] = taken;
     result
 }
@@ -54,17 +60,17 @@ impl<T: Real> CpuEngine<T> {
             LayerOp::FlagsFromSegments { steps, ids, flags } => flags_out(indices, flags, |_, flags| {
                 cpu_core::flags_from_segments(steps, floats.get(ids), flags)
             }),
-            LayerOp::CombineFlags { a, b, out } => flags_out(indices, out, |i, out| {
-                cpu_core::combine_flags(&i.items[a.buffer][..a.len], &i.items[b.buffer][..b.len], out)
-            }),
-            LayerOp::ReverseFlags { time, batch, a, out } => flags_out(indices, out, |i, out| {
-                cpu_core::reverse_flags(time, batch, &i.items[a.buffer][..a.len], out)
-            }),
-            LayerOp::SeenFlags { time, batch, a, out } => flags_out(indices, out, |i, out| {
-                cpu_core::seen_flags(time, batch, &i.items[a.buffer][..a.len], out)
-            }),
+            LayerOp::CombineFlags { a, b, out } => {
+                flags_out(indices, out, |i, out| cpu_core::combine_flags(i.flags(a), i.flags(b), out))
+            }
+            LayerOp::ReverseFlags { time, batch, a, out } => {
+                flags_out(indices, out, |i, out| cpu_core::reverse_flags(time, batch, i.flags(a), out))
+            }
+            LayerOp::SeenFlags { time, batch, a, out } => {
+                flags_out(indices, out, |i, out| cpu_core::seen_flags(time, batch, i.flags(a), out))
+            }
             other => {
-                let index = |s: IndexSlice| &indices.items[s.buffer][..s.len];
+                let index = |s: IndexSlice| indices.flags(s);
                 floats_out(floats, index, other, params)
             }
         }?;
