@@ -1,5 +1,6 @@
 // flags_scan: flags [time, batch] from other flags.
 // OP 0 combine   out = (a AND b in VALID, a OR b in RESET); one invocation per flag
+// OP 3 either    out = a OR b in both
 // OP 1 reverse   out[t] = a[time - 1 - t] in VALID; RESET so that the same steps stay apart: on the first VALID step after the
 //                place of each RESET of a, and on the first of all where a[0] has RESET
 // OP 2 seen      VALID where a is VALID at this step or one before
@@ -18,7 +19,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> a: array<u32>;
-// OP 0 alone reads it; the others bind a in its place.
+// OP 0 and 3 alone read it; the others bind a in its place.
 @group(0) @binding(1) var<storage, read> b: array<u32>;
 @group(0) @binding(2) var<storage, read_write> carry: array<u32>;
 @group(0) @binding(3) var<storage, read_write> out: array<u32>;
@@ -37,11 +38,12 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = linear_group(group, groups) * WORKGROUP + lane;
-    if OP == 0u {
+    if OP == 0u || OP == 3u {
         if i < params.time * params.batch {
             let left = a[params.a_at + i];
             let right = b[params.b_at + i];
-            out[params.out_at + i] = (left & right & VALID) | ((left | right) & RESET);
+            let valid = select(left & right, left | right, OP == 3u);
+            out[params.out_at + i] = (valid & VALID) | ((left | right) & RESET);
         }
         return;
     }

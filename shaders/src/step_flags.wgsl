@@ -26,7 +26,7 @@ const VALID = 1u;
 const RESET = 2u;
 
 fn differs(a: f32, b: f32) -> bool {
-    return a != b || is_nan(a);
+    return a != b || is_nan(a) || is_nan(b);
 }
 
 @compute @workgroup_size(WORKGROUP)

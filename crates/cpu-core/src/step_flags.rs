@@ -75,15 +75,16 @@ pub fn flags_from_segments<T: Real>(steps: Steps, ids: &[T], flags: &mut [u32]) 
     Ok(())
 }
 
-/// VALID where both are, RESET where either is. All of one length.
+/// VALID where both are, or with `either` where one is; RESET where one is. All of one length.
 ///
 /// # Errors
 /// [`Error::Length`].
-pub fn combine_flags(a: &[u32], b: &[u32], out: &mut [u32]) -> Result<()> {
+pub fn combine_flags(either: bool, a: &[u32], b: &[u32], out: &mut [u32]) -> Result<()> {
     check_len("combine_flags", "b", a.len(), b.len())?;
     check_len("combine_flags", "out", a.len(), out.len())?;
     for ((&a, &b), out) in a.iter().zip(b).zip(out) {
-        *out = (a & b & VALID) | ((a | b) & RESET);
+        let valid = if either { a | b } else { a & b };
+        *out = (valid & VALID) | ((a | b) & RESET);
     }
     Ok(())
 }

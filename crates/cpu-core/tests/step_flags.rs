@@ -38,8 +38,10 @@ fn seen_and_combined() {
     seen_flags(3, 2, &[0, RESET, VALID, 0, 0, BOTH], &mut out).unwrap();
     assert_eq!(out, [0, 0, VALID, 0, VALID, VALID]);
     let mut out = [9; 4];
-    combine_flags(&[VALID, BOTH, RESET, 0], &[VALID, VALID, VALID, 0], &mut out).unwrap();
+    combine_flags(false, &[VALID, BOTH, RESET, 0], &[VALID, VALID, VALID, 0], &mut out).unwrap();
     assert_eq!(out, [VALID, BOTH, RESET, 0]);
+    combine_flags(true, &[VALID, BOTH, RESET, 0], &[VALID, VALID, VALID, 0], &mut out).unwrap();
+    assert_eq!(out, [VALID, BOTH, BOTH, 0]);
 }
 
 /// Which valid steps a state passes between: a number per step, equal where one state runs through both, 0 where the start
@@ -87,7 +89,7 @@ fn wrong_lengths_are_errors() {
     assert!(flags_from_values(Steps::of_rows(3, 2, 2), 2, 0.0, &[0.0f32; 12], &mut out[1..]).is_err());
     assert!(flags_from_lengths(3, 2, &[0.0f32; 3], &mut out).is_err());
     assert!(flags_from_segments(Steps::by_sample(3, 2), &[0.0f32; 5], &mut out).is_err());
-    assert!(combine_flags(&[0; 6], &[0; 5], &mut out).is_err());
+    assert!(combine_flags(false, &[0; 6], &[0; 5], &mut out).is_err());
     assert!(reverse_flags(3, 2, &[0; 5], &mut out).is_err());
     assert!(reverse_flags(usize::MAX, 2, &[0; 5], &mut out).is_err());
     assert!(seen_flags(3, 2, &[0; 6], &mut out[1..]).is_err());

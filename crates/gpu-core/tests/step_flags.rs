@@ -17,15 +17,16 @@ fn check(ctx: &Context, time: usize, batch: usize, cols: usize) {
     let flags: Vec<u32> = numbers(4, n, 0.0, 4.0).into_iter().map(|v| v as u32 & 3).collect();
     let (dx, dids, dlengths) = (Guarded::new(ctx, &x), Guarded::new(ctx, &ids), Guarded::new(ctx, &lengths));
     let dflags = Guarded::words(ctx, &flags);
-    let outs: [_; 7] = std::array::from_fn(|_| Guarded::out(ctx, n));
-    let mut want = vec![vec![9u32; n]; 7];
+    let outs: [_; 8] = std::array::from_fn(|_| Guarded::out(ctx, n));
+    let mut want = vec![vec![9u32; n]; 8];
     let (rows, sample) = (Steps::of_rows(time, batch, cols), Steps::by_sample(time, batch));
     run(ctx, |rec| {
         kernels::flags_from_values(rec, rows, cols, 1.0, &dx.slice, &outs[0].slice)?;
         kernels::flags_from_values(rec, sample, 1, 0.0, &dids.slice, &outs[1].slice)?;
         kernels::flags_from_lengths(rec, time, batch, &dlengths.slice, &outs[2].slice)?;
         kernels::flags_from_segments(rec, sample, &dids.slice, &outs[3].slice)?;
-        kernels::combine_flags(rec, &outs[3].slice, &dflags.slice, &outs[4].slice)?;
+        kernels::combine_flags(rec, false, &outs[3].slice, &dflags.slice, &outs[4].slice)?;
+        kernels::combine_flags(rec, true, &outs[3].slice, &dflags.slice, &outs[7].slice)?;
         kernels::reverse_flags(rec, time, batch, &dflags.slice, &outs[5].slice)?;
         kernels::seen_flags(rec, time, batch, &dflags.slice, &outs[6].slice)
     });
@@ -34,7 +35,8 @@ fn check(ctx: &Context, time: usize, batch: usize, cols: usize) {
     cpu_core::flags_from_lengths(time, batch, &lengths, &mut want[2]).unwrap();
     cpu_core::flags_from_segments(sample, &ids, &mut want[3]).unwrap();
     let segments = want[3].clone();
-    cpu_core::combine_flags(&segments, &flags, &mut want[4]).unwrap();
+    cpu_core::combine_flags(false, &segments, &flags, &mut want[4]).unwrap();
+    cpu_core::combine_flags(true, &segments, &flags, &mut want[7]).unwrap();
     cpu_core::reverse_flags(time, batch, &flags, &mut want[5]).unwrap();
     cpu_core::seen_flags(time, batch, &flags, &mut want[6]).unwrap();
     for (i, (out, want)) in outs.iter().zip(want).enumerate() {

@@ -101,20 +101,22 @@ fn record(
 }
 
 /// The codes of `flags_scan.wgsl`'s `OP`.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Scan {
     Combine = 0,
     Reverse = 1,
     Seen = 2,
+    Either = 3,
 }
 
-/// VALID where both are, RESET where either is. All of one length.
+/// VALID where both are, or with `either` where one is; RESET where one is. All of one length.
 ///
 /// # Errors
 /// [`ShapeMismatch`](Error::ShapeMismatch).
-pub fn combine_flags(rec: &mut Recorder, a: &Slice, b: &Slice, out: &Slice) -> Result<()> {
+pub fn combine_flags(rec: &mut Recorder, either: bool, a: &Slice, b: &Slice, out: &Slice) -> Result<()> {
     expect_len("combine_flags", "b", b, a.len())?;
-    scan(rec, "combine_flags", Scan::Combine, 1, a.len(), a, Some(b), out)
+    let op = if either { Scan::Either } else { Scan::Combine };
+    scan(rec, "combine_flags", op, 1, a.len(), a, Some(b), out)
 }
 
 /// The flags of the sequence in reverse order. Steps that a RESET keeps apart stay apart: it goes to the first valid step after
@@ -153,9 +155,10 @@ fn scan(
     if a.is_empty() {
         return Ok(());
     }
+    let b_given = b.is_some();
     let a = apart(rec, a, &[out])?;
     let b = b.map_or(Ok(a.clone()), |b| apart(rec, b, &[out]))?;
-    let carry = rec.scratch(if op == Scan::Combine { 1 } else { batch })?;
+    let carry = rec.scratch(if b_given { 1 } else { batch })?;
     for first in (0..time).step_by(LONGEST) {
         let count = LONGEST.min(time - first);
         rec.call(Call {

@@ -100,6 +100,7 @@ impl Op {
                 f(y, Write);
             }
             Op::Fill { y, .. } => f(y, Write),
+            Op::Layer(op) => op.visit(f),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The operations of layers without a recurrence; what each computes is stated with the kernel of its name.
 
+use super::access::Access::{self, Read, Update, Write};
 use super::memory::{IndexSlice, Slice};
 use rnn_shaders::shape::{Block, Steps};
 use rnn_shaders::vocabulary::{Draw, Noise, Normalization, Pool};
@@ -11,6 +12,8 @@ use rnn_shaders::vocabulary::{Draw, Noise, Normalization, Pool};
 pub(crate) enum LayerOp {
     CopyBlock {
         block: Block,
+        /// other copies write what this leaves out of `y`, before anything reads it
+        joint: bool,
         x: Slice,
         y: Slice,
     },
@@ -49,7 +52,9 @@ pub(crate) enum LayerOp {
         ids: Slice,
         flags: IndexSlice,
     },
+    /// VALID where both are, or where `either` is; RESET where either is.
     CombineFlags {
+        either: bool,
         a: IndexSlice,
         b: IndexSlice,
         out: IndexSlice,
@@ -184,4 +189,67 @@ pub(crate) enum LayerOp {
         x: Slice,
         dx: Slice,
     },
+}
+
+impl LayerOp {
+    /// As [`Op::visit`](super::op::Op::visit).
+    pub fn visit(&mut self, f: &mut dyn FnMut(&mut Slice, Access)) {
+        match self {
+            LayerOp::CopyBlock { block, joint, x, y } => {
+                f(x, Read);
+                let whole = *joint || (y.len == block.len() && !block.accumulate);
+                f(y, if whole { Write } else { Update });
+            }
+            LayerOp::FlagsFromValues { x, .. }
+            | LayerOp::FlagsFromLengths { lengths: x, .. }
+            | LayerOp::FlagsFromSegments { ids: x, .. } => f(x, Read),
+            LayerOp::CombineFlags { .. } | LayerOp::ReverseFlags { .. } | LayerOp::SeenFlags { .. } => {}
+            LayerOp::Embedding { table: a, ids: b, out: y, .. }
+            | LayerOp::Blend { a, b, y, .. }
+            | LayerOp::Div { a, b, y }
+            | LayerOp::Maximum { a, b, y }
+            | LayerOp::Minimum { a, b, y } => {
+                [a, b].into_iter().for_each(|s| f(s, Read));
+                f(y, Write);
+            }
+            LayerOp::MaximumBackward { a, b, dy, da } => {
+                [a, b, dy].into_iter().for_each(|s| f(s, Read));
+                f(da, Write);
+            }
+            LayerOp::EmbeddingBackward { ids, dy, dtable, .. } => {
+                [ids, dy].into_iter().for_each(|s| f(s, Read));
+                f(dtable, Update);
+            }
+            LayerOp::MaskRows { x, y, .. }
+            | LayerOp::Noise { x, y, .. }
+            | LayerOp::BlendBackward { dy: x, d: y, .. } => {
+                f(x, Read);
+                f(y, Write);
+            }
+            LayerOp::NormalizeForward { x, gamma, beta, stats, y, .. } => {
+                [Some(x), gamma.as_mut(), beta.as_mut()].into_iter().flatten().for_each(|s| f(s, Read));
+                [stats, y].into_iter().for_each(|s| f(s, Write));
+            }
+            LayerOp::NormalizeBackward { x, gamma, stats, dy, dx, .. } => {
+                [x, stats, dy].into_iter().chain(gamma).for_each(|s| f(s, Read));
+                f(dx, Write);
+            }
+            LayerOp::NormalizeGamma { x, stats, dy, dgamma, .. } => {
+                [x, stats, dy].into_iter().for_each(|s| f(s, Read));
+                f(dgamma, Update);
+            }
+            LayerOp::PoolTime { x, count, y, .. } => {
+                f(x, Read);
+                [count, y].into_iter().for_each(|s| f(s, Write));
+            }
+            LayerOp::PoolTimeBackward { x, y, count, dy, dx, .. } => {
+                [x, y, count, dy].into_iter().for_each(|s| f(s, Read));
+                f(dx, Write);
+            }
+            LayerOp::Penalty { x, out: y, .. } | LayerOp::PenaltyBackward { x, dx: y, .. } => {
+                f(x, Read);
+                f(y, Update);
+            }
+        }
+    }
 }

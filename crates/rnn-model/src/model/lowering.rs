@@ -186,8 +186,8 @@ impl<'a> Lowering<'a> {
         self.device.engine().saved_len(cell, shape)
     }
 
-    pub fn emit(&mut self, op: Op) {
-        self.ops.push(op);
+    pub fn emit(&mut self, op: impl Into<Op>) {
+        self.ops.push(op.into());
     }
 
     /// A buffer of the program. What is read before the same run has written it is zero at first and what the run before

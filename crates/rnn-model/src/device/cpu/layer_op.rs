@@ -60,8 +60,8 @@ impl<T: Real> CpuEngine<T> {
             LayerOp::FlagsFromSegments { steps, ids, flags } => flags_out(indices, flags, |_, flags| {
                 cpu_core::flags_from_segments(steps, floats.get(ids), flags)
             }),
-            LayerOp::CombineFlags { a, b, out } => {
-                flags_out(indices, out, |i, out| cpu_core::combine_flags(i.flags(a), i.flags(b), out))
+            LayerOp::CombineFlags { either, a, b, out } => {
+                flags_out(indices, out, |i, out| cpu_core::combine_flags(either, i.flags(a), i.flags(b), out))
             }
             LayerOp::ReverseFlags { time, batch, a, out } => {
                 flags_out(indices, out, |i, out| cpu_core::reverse_flags(time, batch, i.flags(a), out))
@@ -93,7 +93,7 @@ fn floats_out<'a, T: Real>(
         | LayerOp::CombineFlags { .. }
         | LayerOp::ReverseFlags { .. }
         | LayerOp::SeenFlags { .. } => unreachable!("flags are written by the caller"),
-        LayerOp::CopyBlock { block, x, y } => {
+        LayerOp::CopyBlock { block, x, y, .. } => {
             floats.output(y, |f, y| cpu_core::copy_block(block, f.get(x), y))
         }
         LayerOp::Embedding { steps, vocab, width, table, ids, out } => floats

@@ -9,7 +9,7 @@ impl GpuEngine {
     /// Records one operation of a layer.
     pub(super) fn layer_op(&self, rec: &mut Recorder, op: LayerOp) -> Result<()> {
         match op {
-            LayerOp::CopyBlock { block, x, y } => {
+            LayerOp::CopyBlock { block, x, y, .. } => {
                 kernels::copy_block(rec, block, &self.get(x)?, &self.get(y)?)?;
             }
             LayerOp::Embedding { steps, vocab, width, table, ids, out } => {
@@ -31,8 +31,8 @@ impl GpuEngine {
             LayerOp::FlagsFromSegments { steps, ids, flags } => {
                 kernels::flags_from_segments(rec, steps, &self.get(ids)?, &self.index(flags)?)?;
             }
-            LayerOp::CombineFlags { a, b, out } => {
-                kernels::combine_flags(rec, &self.index(a)?, &self.index(b)?, &self.index(out)?)?;
+            LayerOp::CombineFlags { either, a, b, out } => {
+                kernels::combine_flags(rec, either, &self.index(a)?, &self.index(b)?, &self.index(out)?)?;
             }
             LayerOp::ReverseFlags { time, batch, a, out } => {
                 kernels::reverse_flags(rec, time, batch, &self.index(a)?, &self.index(out)?)?;
