@@ -26,6 +26,8 @@ pub struct CsvLogger {
     append: bool,
     /// open, with these columns, once a line is written
     open: Option<(File, Vec<String>)>,
+    /// length of the file that a resumed training goes on with, until it does
+    resumed: Option<u64>,
 }
 
 /// A backup goes on with the file as it was.
@@ -37,7 +39,7 @@ struct State {
 impl CsvLogger {
     /// Writes to `path`, separated by commas.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        CsvLogger { path: path.into(), separator: ',', append: false, open: None }
+        CsvLogger { path: path.into(), separator: ',', append: false, open: None, resumed: None }
     }
 
     /// What separates the cells; a comma.
@@ -69,7 +71,11 @@ impl CsvLogger {
     fn begin(&self, columns: &[String]) -> Result<File> {
         let failed = |source| Error::io(&self.path, source);
         let header = self.line(columns.iter().map(String::as_str))?;
-        let kept = if self.append { first_line(&self.path).map_err(failed)? } else { None };
+        let kept = if self.append || self.resumed.is_some() {
+            first_line(&self.path).map_err(failed)?
+        } else {
+            None
+        };
         match kept {
             None => write_atomically(&self.path, &header)?,
             Some(line) if line.trim_ascii_end() != header.trim_ascii_end() => {
@@ -112,7 +118,7 @@ fn end_the_last_line(file: &mut File) -> std::io::Result<()> {
 
 impl Callback for CsvLogger {
     fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
-        self.open = None;
+        (self.open, self.resumed) = (None, None);
         // A separator that can not work is known now, not after an epoch.
         self.line(["epoch"].into_iter()).map(|_| ())
     }
@@ -152,15 +158,17 @@ impl Callback for CsvLogger {
     }
 
     fn state(&self) -> Option<CallbackState> {
-        let (file, _) = self.open.as_ref()?;
-        let length = file.metadata().ok()?.len();
+        let length = match &self.open {
+            Some((file, _)) => file.metadata().ok()?.len(),
+            None => self.resumed?,
+        };
         Some(CallbackState::new("CsvLogger", &State { length }))
     }
 
     /// Cuts off the lines of epochs that will be run again.
     fn restore(&mut self, state: CallbackState) -> Result<()> {
         let State { length } = state.read("CsvLogger")?;
-        self.append = true;
+        self.resumed = Some(length);
         let failed = |source| Error::io(&self.path, source);
         match OpenOptions::new().write(true).open(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
