@@ -27,8 +27,9 @@ def spec(class_name, **config):
 def make(layer):
     """The Keras layer of a spec."""
     config = dict(layer["config"])
-    if layer["class_name"] == "TimeDistributed":
-        config["layer"] = make(config["layer"])
+    for inner in ("layer", "backward_layer"):
+        if inner in config:
+            config[inner] = make(config[inner])
     return getattr(keras.layers, layer["class_name"])(**config)
 
 

@@ -2,7 +2,7 @@
 //! couples the units of a gate, and those whose derivative needs the input). The same equations, many more dispatches.
 
 use super::Activate;
-use super::recurrent::Run;
+use super::sequence::{Run, Walk};
 use super::simple::activate;
 use crate::Result;
 use crate::device::Slice;
@@ -65,35 +65,44 @@ impl Weights<'_> {
     }
 }
 
-/// All steps of `x` `[time, batch, features]` from the `start` states, or from zero.
+/// All steps of a walk along `[time, batch, features]`; `h_mask` are factors of the state on its way into the products.
 pub(super) fn lower(
     l: &mut Lowering<'_>,
     node: &Node,
     cell: Composite,
     units: usize,
-    x: Value,
-    start: Option<Vec<Value>>,
-    return_sequences: bool,
+    walk: Walk,
+    h_mask: Option<Slice>,
 ) -> Result<Run> {
+    let Walk { x, start, return_sequences, .. } = walk;
+    if x.mask.is_some() {
+        let problem = "a cell with a softmax, silu or gelu activation can not be masked";
+        return Err(crate::Error::invalid(format!("layer {}", node.name), problem));
+    }
     let (time, input) = (x.shape[0], x.shape[1]);
     let weights = Weights { node, input, units, gates: cell.gates() };
     let count = if matches!(cell, Composite::Lstm { .. }) { 2 } else { 1 };
     let start = start.unwrap_or_default();
     let mut states: Vec<Value> = (0..count).map(|i| begin(l, start.get(i), units)).collect::<Result<_>>()?;
+    let h_mask = h_mask.map(|mask| l.input(mask, vec![units], false));
     let mut outputs = Vec::with_capacity(time);
     for t in 0..time {
         let x = l.step(&x, t);
-        let h = &states[0];
+        let h = match &h_mask {
+            Some(mask) => l.mul(&states[0], mask)?,
+            None => states[0].clone(),
+        };
         states = match cell {
             Composite::Lstm { activation, recurrent_activation } => {
-                let (h, c) = lstm(l, &weights, &x, h, &states[1], activation, recurrent_activation)?;
+                let (h, c) = lstm(l, &weights, &x, &h, &states[1], activation, recurrent_activation)?;
                 vec![h, c]
             }
             Composite::Gru { activation, recurrent_activation, reset_after } => {
-                vec![gru(l, &weights, &x, h, activation, recurrent_activation, reset_after)?]
+                let carried = &states[0];
+                vec![gru(l, &weights, &x, &h, carried, activation, recurrent_activation, reset_after)?]
             }
             Composite::SimpleRnn { activation } => {
-                let z = weights.sum(l, &x, h, 0)?;
+                let z = weights.sum(l, &x, &h, 0)?;
                 vec![activate(l, activation, z)?]
             }
         };
@@ -142,6 +151,7 @@ fn gru(
     w: &Weights<'_>,
     x: &Value,
     h: &Value,
+    carried: &Value,
     activation: Activate,
     recurrent_activation: Activate,
     reset_after: bool,
@@ -169,7 +179,7 @@ fn gru(
     let z = l.add(&input, &recurrent)?;
     let candidate = activate(l, activation, z)?;
     // z h + (1 - z) h~ = h~ + z (h - h~)
-    let difference = l.sub(h, &candidate)?;
-    let carried = l.mul(&update, &difference)?;
-    l.add(&candidate, &carried)
+    let difference = l.sub(carried, &candidate)?;
+    let kept = l.mul(&update, &difference)?;
+    l.add(&candidate, &kept)
 }

@@ -2,21 +2,25 @@
 //! is lowered to device operations.
 
 mod activate;
+mod bidirectional;
 mod composite;
 mod dense;
 mod initializer;
 mod merge;
 mod recurrent;
+mod sequence;
 mod shaping;
 mod simple;
 mod time_distributed;
 
 pub use crate::model::SharedLayer;
 pub use activate::{Activate, Softmax};
+pub use bidirectional::{Bidirectional, MergeMode};
 pub use dense::Dense;
 pub use initializer::Initializer;
 pub use merge::{Add, Average, Multiply, Subtract, add, average, multiply, subtract};
 pub use recurrent::{Gru, GruOptions, Lstm, LstmOptions, Recurrent, SimpleRnn, SimpleRnnOptions};
+pub use sequence::SequenceOptions;
 pub use shaping::{Flatten, RepeatVector, Reshape};
 pub use simple::{ActivationLayer, Dropout};
 pub use time_distributed::TimeDistributed;
@@ -32,16 +36,16 @@ pub type SampleShape = Vec<Option<usize>>;
 /// A weight of a layer before it has a place on a device.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct VariableSpec {
-    pub name: &'static str,
+    pub name: String,
     pub shape: Vec<usize>,
     /// Parts of the rows or of the vector that start differently: (length in values, initializer).
     pub start: Vec<(usize, Initializer)>,
 }
 
 impl VariableSpec {
-    pub fn new(name: &'static str, shape: Vec<usize>, initializer: Initializer) -> Self {
+    pub fn new(name: &str, shape: Vec<usize>, initializer: Initializer) -> Self {
         let len = shape.iter().product();
-        VariableSpec { name, shape, start: vec![(len, initializer)] }
+        VariableSpec { name: name.to_owned(), shape, start: vec![(len, initializer)] }
     }
 
     /// Values to start with. `stream` tells the variables of a model apart.
@@ -174,6 +178,7 @@ layers! {
     GRU(Gru) "Gated recurrent unit.",
     SimpleRNN(SimpleRnn) "Fully connected recurrent layer.",
     Dense(Dense) "Fully connected layer on the last axis.",
+    Bidirectional(Bidirectional) "A recurrent layer in both directions.",
     TimeDistributed(TimeDistributed) "A layer on every step.",
     RepeatVector(RepeatVector) "A vector at every step.",
     Activation(ActivationLayer) "An activation alone.",

@@ -1,9 +1,8 @@
 //! LSTM, GRU and SimpleRNN. One set of options and one lowering; what differs is the cell.
 
 use super::composite::{self, Composite};
-use super::{
-    Activate, Initializer, LayerKind, RecurrentTraits, SampleShape, VariableSpec, arity, sequence_shape,
-};
+use super::sequence::{Run, SequenceOptions, Walk, one_part, sequence_options};
+use super::{Activate, Initializer, LayerKind, RecurrentTraits, SampleShape, VariableSpec};
 use crate::device::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Slice};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
@@ -44,10 +43,10 @@ pub struct Recurrent<C> {
     kernel_initializer: Initializer,
     recurrent_initializer: Initializer,
     bias_initializer: Initializer,
-    return_sequences: bool,
-    return_state: bool,
-    go_backwards: bool,
-    stateful: bool,
+    dropout: f32,
+    recurrent_dropout: f32,
+    #[serde(flatten)]
+    pub(super) sequence: SequenceOptions,
 }
 
 /// Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
@@ -209,10 +208,9 @@ impl<C> Recurrent<C> {
             kernel_initializer: Initializer::GlorotUniform,
             recurrent_initializer: Initializer::Orthogonal,
             bias_initializer: Initializer::Zeros,
-            return_sequences: false,
-            return_state: false,
-            go_backwards: false,
-            stateful: false,
+            dropout: 0.0,
+            recurrent_dropout: 0.0,
+            sequence: SequenceOptions::default(),
         }
     }
 
@@ -240,31 +238,20 @@ impl<C> Recurrent<C> {
         self
     }
 
-    /// Give every step's output, not only the last one's; false.
-    pub fn return_sequences(mut self, on: bool) -> Self {
-        self.return_sequences = on;
+    /// While training, the share of the inputs that is dropped: drawn once for a sequence and the same at every step; 0.
+    pub fn dropout(mut self, rate: f32) -> Self {
+        self.dropout = rate;
         self
     }
 
-    /// Give the last states too, as further outputs behind the first (h, and c of an LSTM); false. In a
-    /// [`Sequential`](crate::Sequential) they go to
-    /// [`Model::predict_with_states`](crate::Model::predict_with_states).
-    pub fn return_state(mut self, on: bool) -> Self {
-        self.return_state = on;
+    /// While training, the share of the state that is dropped on its way into the recurrent product: drawn once for a
+    /// sequence and the same at every step and for every gate (Gal and Ghahramani 2016); 0.
+    pub fn recurrent_dropout(mut self, rate: f32) -> Self {
+        self.recurrent_dropout = rate;
         self
     }
 
-    /// Run from the last step to the first; outputs come in the order in which they are made; false.
-    pub fn go_backwards(mut self, on: bool) -> Self {
-        self.go_backwards = on;
-        self
-    }
-
-    /// Sample i of a batch goes on from the state of sample i of the batch before, until `reset_states`; false.
-    pub fn stateful(mut self, on: bool) -> Self {
-        self.stateful = on;
-        self
-    }
+    sequence_options!();
 }
 
 impl<C: CellOptions> Recurrent<C> {
@@ -284,7 +271,7 @@ impl<C: CellOptions> Recurrent<C> {
                 VariableSpec::new("bias", vec![2, 3 * u], self.bias_initializer)
             }
             Composite::Lstm { .. } if self.cell.unit_forget_bias() => VariableSpec {
-                name: "bias",
+                name: "bias".to_owned(),
                 shape: vec![4 * u],
                 start: vec![
                     (u, self.bias_initializer),
@@ -297,38 +284,22 @@ impl<C: CellOptions> Recurrent<C> {
     }
 }
 
-/// What a recurrent layer gives: the outputs of all steps or of the last, and the last states.
-pub(super) struct Run {
-    pub outputs: Value,
-    pub states: Vec<Value>,
-}
-
 impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
     fn class(&self) -> &'static str {
         C::CLASS
     }
 
     fn output_shapes(&self, inputs: &[SampleShape]) -> Result<Vec<SampleShape>> {
-        let Some((x, given)) = inputs.split_first() else { return Err(arity(C::CLASS, "a sequence", 0)) };
-        let (time, _) = sequence_shape(C::CLASS, x)?;
         if self.units == 0 {
             return Err(Error::invalid(C::CLASS, "units must be at least 1"));
         }
-        let states: Vec<SampleShape> = self.state_sizes().iter().map(|&n| vec![Some(n)]).collect();
-        if !given.is_empty() && given.len() != states.len() {
-            let expected = format!("a sequence, or a sequence and {} initial states", states.len());
-            return Err(arity(C::CLASS, &expected, inputs.len()));
+        for (name, rate) in [("dropout", self.dropout), ("recurrent_dropout", self.recurrent_dropout)] {
+            if !(0.0..1.0).contains(&rate) {
+                let problem = format!("{name} must be at least 0 and below 1, got {rate}");
+                return Err(Error::invalid(C::CLASS, problem));
+            }
         }
-        if let Some((given, state)) = given.iter().zip(&states).find(|(given, state)| given != state) {
-            let expected = crate::error::AsShape::text(&state.as_slice());
-            return Err(Error::shape(format!("initial state of {}", C::CLASS), expected, given.as_slice()));
-        }
-        let units = Some(self.units);
-        let mut outputs = vec![if self.return_sequences { vec![time, units] } else { vec![units] }];
-        if self.return_state {
-            outputs.extend(states);
-        }
-        Ok(outputs)
+        self.sequence.output_shapes(C::CLASS, inputs, self.units, &self.state_sizes())
     }
 
     fn variables(&self, inputs: &[SampleShape]) -> Vec<VariableSpec> {
@@ -345,17 +316,11 @@ impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
     }
 
     fn recurrent_parts(&self) -> Vec<RecurrentTraits> {
-        vec![RecurrentTraits {
-            part: "",
-            fused: self.cell.fused(),
-            states: self.state_sizes(),
-            stateful: self.stateful,
-            return_state: self.return_state,
-        }]
+        one_part(self.sequence, self.cell.fused(), self.state_sizes())
     }
 
     fn is_stepwise(&self) -> bool {
-        !self.go_backwards
+        !self.sequence.go_backwards
     }
 
     fn kernels(&self) -> &'static str {
@@ -363,57 +328,39 @@ impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
     }
 
     fn lower(&self, l: &mut Lowering<'_>, node: &Node, inputs: &[Value]) -> Result<Vec<Value>> {
-        let (x, given) = (inputs[0].clone(), &inputs[1..]);
-        let x = if self.go_backwards { super::shaping::reverse_time(l, x)? } else { x };
-        let kept = l.states(node.part);
-        // Without a way back, and where nobody is given a copy of them, kept states stay where they live.
-        let in_place =
-            given.is_empty() && self.cell.fused().is_some() && !l.recording() && !self.return_state;
-        let resident = kept.clone().filter(|_| in_place);
-        // Initial states handed over go before kept ones.
-        let start = match given {
-            _ if resident.is_some() => None,
-            [] => l.start_states(node.part, &self.state_sizes()),
-            given => Some(given.to_vec()),
-        };
-        let mask = x.mask;
-        let run = match self.cell.fused() {
-            Some(cell) => fused(l, node, cell, self.units, x, start, &resident, self.return_sequences)?,
-            None => {
-                let cell = self.cell.composite();
-                composite::lower(l, node, cell, self.units, x, start, self.return_sequences)?
+        let cell = self.cell.fused();
+        self.sequence.lower(l, node, inputs, &self.state_sizes(), cell.is_some(), |l, mut walk| {
+            if l.training() && self.dropout > 0.0 {
+                walk.x = l.dropout_along_time(&walk.x, self.dropout)?;
             }
-        };
-        let copied_to = kept.filter(|_| resident.is_none()).unwrap_or_default();
-        for (state, to) in run.states.iter().zip(copied_to) {
-            l.emit(Op::Copy { x: state.data, y: to });
-        }
-        let mut outputs = vec![run.outputs];
-        outputs[0].mask = mask.filter(|_| self.return_sequences);
-        if self.return_state {
-            outputs.extend(run.states);
-        }
-        Ok(outputs)
+            let h_mask = match l.training() && self.recurrent_dropout > 0.0 {
+                true => Some(l.dropout_mask(self.recurrent_dropout, l.batch() * self.units)?),
+                false => None,
+            };
+            match cell {
+                Some(cell) => fused(l, node, cell, self.units, walk, h_mask),
+                None => composite::lower(l, node, self.cell.composite(), self.units, walk, h_mask),
+            }
+        })
     }
 }
 
-/// All steps in one operation of the device, which starts from the states in `start` or reads and writes `resident` ones.
+/// All steps in one operation of the device.
 fn fused(
     l: &mut Lowering<'_>,
     node: &Node,
     cell: Cell,
     units: usize,
-    x: Value,
-    start: Option<Vec<Value>>,
-    resident: &Option<Vec<Slice>>,
-    return_sequences: bool,
+    walk: Walk,
+    h_mask: Option<Slice>,
 ) -> Result<Run> {
+    let Walk { x, start, resident, return_sequences } = walk;
     let time = x.shape[0];
     let shape = RecurrentShape { time, batch: l.batch(), input: x.shape[1], units };
     let slot = shape.batch * units;
     let mut sequences = vec![l.buffer((time + 1) * slot)?];
     if cell.states() == 2 {
-        sequences.push(match resident {
+        sequences.push(match &resident {
             Some(kept) => kept[1],
             None => l.buffer((time + 1) * slot)?,
         });
@@ -429,9 +376,9 @@ fn fused(
         recurrent: node.weights[1],
         bias: node.weights.get(2).copied(),
         flags: x.mask,
-        h_mask: None,
+        h_mask,
         h,
-        h_state: resident.as_ref().map(|kept| kept[0]),
+        h_state: resident.map(|kept| kept[0]),
         c,
         saved,
     };

@@ -1,7 +1,7 @@
 //! Layers that move values and have no weights: RepeatVector, Flatten, Reshape.
 
 use super::{OneToOne, SampleShape};
-use crate::device::Op;
+use crate::device::{LayerOp, Op};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -209,11 +209,16 @@ pub(super) fn swap_axes(
     Ok(y)
 }
 
-/// The steps in the opposite order.
+/// The steps, and their mask, in the opposite order.
 pub(super) fn reverse_time(l: &mut Lowering<'_>, x: Value) -> Result<Value> {
     let (time, n) = (x.shape[0], x.data.len / x.shape[0]);
     let data = l.buffer(x.data.len)?;
-    let y = l.value(data, x.shape.clone());
+    let mut y = l.value(data, x.shape.clone());
+    if let Some(flags) = x.mask {
+        let out = l.index_buffer(flags.len)?;
+        l.emit(Op::Layer(LayerOp::ReverseFlags { time, batch: flags.len / time, a: flags, out }));
+        y.mask = Some(out);
+    }
     l.emit(Op::ReverseTime { time, n, x: x.data, y: data });
     let output = y.clone();
     l.backward(move |l| {

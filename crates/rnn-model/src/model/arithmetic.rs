@@ -2,8 +2,9 @@
 
 use super::lowering::{Lowering, Value};
 use crate::Result;
-use crate::device::{Op, Slice};
-use rnn_shaders::shape::Matmul;
+use crate::device::{IndexSlice, LayerOp, Op, Slice};
+use rnn_shaders::shape::{Block as Strided, Matmul};
+use rnn_shaders::vocabulary::{Draw, Noise};
 
 /// Columns of a weight matrix and the same columns of its gradient: `rows` rows of `cols` values, `stride` apart.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,11 @@ impl Block {
 pub(crate) struct BiasBlock {
     pub weight: Slice,
     pub gradient: Option<Slice>,
+}
+
+/// `n` columns from `at` on of a `[rows, cols]` matrix.
+fn columns(whole: Slice, rows: usize, cols: usize, at: usize, n: usize) -> Slice {
+    whole.part(at, (rows - 1) * cols + n)
 }
 
 impl Lowering<'_> {
@@ -191,6 +197,94 @@ impl Lowering<'_> {
             l.propagate(&x, |l, dx| {
                 if let Some(y) = dx {
                     l.emit(Op::Copy { x: dy, y });
+                }
+            })
+        });
+        Ok(y)
+    }
+
+    /// Values side by side on the last axis.
+    pub fn concat(&mut self, parts: &[Value]) -> Result<Value> {
+        let width = |x: &Value| *x.shape.last().unwrap_or(&1);
+        let rows = parts[0].data.len / width(&parts[0]);
+        let cols: usize = parts.iter().map(width).sum();
+        let data = self.buffer(rows * cols)?;
+        let mut shape = parts[0].shape.clone();
+        *shape.last_mut().expect("a sample has an axis") = cols;
+        let y = self.value(data, shape);
+        let mut at = 0;
+        let mut places = Vec::new();
+        for x in parts {
+            let n = width(x);
+            let block = Strided::rows(rows, n, n, cols);
+            self.emit(Op::Layer(LayerOp::CopyBlock {
+                block,
+                joint: true,
+                x: x.data,
+                y: columns(data, rows, cols, at, n),
+            }));
+            places.push((x.clone(), at, n));
+            at += n;
+        }
+        let output = y.clone();
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            for (x, at, n) in places {
+                l.propagate(&x, |l, dx| {
+                    if let Some(y) = dx {
+                        let block = Strided::rows(rows, n, cols, n);
+                        let x = columns(dy, rows, cols, at, n);
+                        l.emit(Op::Layer(LayerOp::CopyBlock { block, joint: false, x, y }));
+                    }
+                })?;
+            }
+            Ok(())
+        });
+        Ok(y)
+    }
+
+    /// Factors of a dropout of `rate`, drawn once a pass: 0, or `1 / (1 - rate)`.
+    pub fn dropout_mask(&mut self, rate: f32, len: usize) -> Result<Slice> {
+        let (ones, mask) = (self.buffer(len)?, self.buffer(len)?);
+        let (seed, stream) = (self.seed(), self.stream());
+        self.emit(Op::Fill { value: 1.0, y: ones });
+        self.emit(Op::Dropout { rate, seed, stream, x: ones, y: mask });
+        Ok(mask)
+    }
+
+    /// A sequence with a share of `rate` of the features of each sample dropped, the same ones at every step.
+    pub fn dropout_along_time(&mut self, x: &Value, rate: f32) -> Result<Value> {
+        let draw = Draw { seed: self.seed(), stream: self.stream(), part: 0 };
+        let (noise, repeats) = (Noise::Dropout { rate }, x.shape[0]);
+        let y = self.like(x)?;
+        let op = move |backward, x, y| Op::Layer(LayerOp::Noise { noise, backward, repeats, draw, x, y });
+        self.emit(op(false, x.data, y.data));
+        let (x, mut y) = (x.clone(), y);
+        y.mask = x.mask;
+        let output = y.clone();
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            l.propagate(&x, |l, dx| {
+                if let Some(dx) = dx {
+                    l.emit(op(true, dy, dx));
+                }
+            })
+        });
+        Ok(y)
+    }
+
+    /// `x` where its row's flag has VALID, else 0.
+    pub fn mask_rows(&mut self, x: &Value, flags: IndexSlice) -> Result<Value> {
+        let (rows, cols) = (flags.len, x.data.len / flags.len);
+        let y = self.like(x)?;
+        let op = move |x, y| Op::Layer(LayerOp::MaskRows { rows, cols, fill: 0.0, flags, x, y });
+        self.emit(op(x.data, y.data));
+        let (x, output) = (x.clone(), y.clone());
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            l.propagate(&x, |l, dx| {
+                if let Some(dx) = dx {
+                    l.emit(op(dy, dx));
                 }
             })
         });

@@ -8,7 +8,7 @@ use crate::device::{Device, IndexBuffer, IndexSlice, Op, Port, Slice};
 use crate::layer::Layer;
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A layer in its place in a model, or a part of a layer that is itself one.
 #[derive(Clone, Debug)]
@@ -79,6 +79,8 @@ pub(crate) struct Lowering<'a> {
     gradients: HashMap<usize, Slice>,
     /// the resident states that a run started from, as values
     starts: HashMap<usize, Vec<Value>>,
+    /// recurrent parts that have been run
+    used_parts: HashSet<usize>,
     values: usize,
     streams: u32,
 }
@@ -120,6 +122,7 @@ impl<'a> Lowering<'a> {
             tape: Vec::new(),
             gradients: HashMap::new(),
             starts: HashMap::new(),
+            used_parts: HashSet::new(),
             values: 0,
             streams: 0,
         }
@@ -170,6 +173,11 @@ impl<'a> Lowering<'a> {
     /// Where the states of a part stand that it starts from and leaves its last states in, if they are kept.
     pub fn states(&self, part: Option<usize>) -> Option<Vec<Slice>> {
         self.states.get(&part?).cloned()
+    }
+
+    /// Whether a part is run for the first time in this program.
+    pub fn first_use(&mut self, part: Option<usize>) -> bool {
+        part.is_some_and(|part| self.used_parts.insert(part))
     }
 
     /// The kept states of a part as values that a run starts from, `sizes` values per sample each.

@@ -3,6 +3,7 @@
 pub(crate) mod arithmetic;
 mod compile;
 mod dataset;
+mod drawing;
 mod epochs;
 mod evaluate;
 mod explain;

@@ -2,7 +2,8 @@
 
 use ndarray::{ArrayD, IxDyn};
 use rnn_model::layer::{
-    ActivationLayer, Dense, Flatten, Gru, Layer, Lstm, RepeatVector, Reshape, SimpleRnn, TimeDistributed,
+    ActivationLayer, Add, Average, Bidirectional, Dense, Flatten, Gru, Layer, Lstm, Multiply, RepeatVector,
+    Reshape, SimpleRnn, Subtract, TimeDistributed,
 };
 use rnn_model::{Input, Sequential};
 use rnn_shaders::vocabulary::Activation;
@@ -87,7 +88,7 @@ impl Case {
 
 /// A layer by Keras's class name and options. It starts as our own defaults; an option that we do not have is a panic,
 /// not left out.
-fn layer(spec: &Value) -> Layer {
+pub fn layer(spec: &Value) -> Layer {
     let class = spec["class_name"].as_str().expect("class_name");
     let config = spec["config"].as_object().expect("config");
     let size = |key: &str| config[key].as_u64().expect("a whole number") as usize;
@@ -104,6 +105,20 @@ fn layer(spec: &Value) -> Layer {
             let target: Vec<i64> = serde_json::from_value(config["target_shape"].clone()).expect("a shape");
             return Reshape::new(target).into();
         }
+        "Bidirectional" => {
+            let mode = config["merge_mode"].as_str().unwrap_or("none");
+            let mode = serde_json::from_value(mode.into()).expect("a merge mode");
+            let both = Bidirectional::new(layer(&config["layer"])).merge_mode(mode);
+            return match config.get("backward_layer") {
+                Some(backward) => both.backward_layer(layer(backward)).into(),
+                None => both.into(),
+            };
+        }
+        "Masking" => panic!("masking"),
+        "Add" => return Add::new().into(),
+        "Subtract" => return Subtract::new().into(),
+        "Multiply" => return Multiply::new().into(),
+        "Average" => return Average::new().into(),
         other => panic!("no layer for {other}"),
     };
     let mut ours = serde_json::to_value(&start).expect("layers are data");
