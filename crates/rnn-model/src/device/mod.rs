@@ -10,7 +10,6 @@ mod port;
 mod tensor;
 
 pub(crate) use access::Access;
-#[allow(unused_imports, reason = "for layers that come after it")]
 pub(crate) use layer_op::LayerOp;
 pub(crate) use memory::{Buffer, IndexBuffer, IndexSlice, Program, Slice};
 pub(crate) use op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Segments};

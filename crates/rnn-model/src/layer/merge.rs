@@ -57,6 +57,22 @@ macro_rules! merge {
 merge!(Add, add, 2.., |l, xs| fold(l, xs, Lowering::add), "`a + b + ...`", inputs: &[&Symbol] => inputs);
 merge!(Multiply, multiply, 2.., |l, xs| fold(l, xs, Lowering::mul), "`a * b * ...`", inputs: &[&Symbol] => inputs);
 merge!(
+    Maximum,
+    maximum,
+    2..,
+    |l, xs| fold(l, xs, Lowering::maximum),
+    "`max(a, b, ...)`; equal largest values share the gradient",
+    inputs: &[&Symbol] => inputs
+);
+merge!(
+    Minimum,
+    minimum,
+    2..,
+    |l, xs| fold(l, xs, Lowering::minimum),
+    "`min(a, b, ...)`; equal smallest values share the gradient",
+    inputs: &[&Symbol] => inputs
+);
+merge!(
     Average,
     average,
     2..,

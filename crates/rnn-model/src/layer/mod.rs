@@ -4,9 +4,17 @@
 mod activate;
 mod bidirectional;
 mod composite;
+mod concatenate;
 mod dense;
+mod dot;
+mod embedding;
 mod initializer;
+mod masking;
 mod merge;
+mod noise;
+mod normalization;
+mod permute;
+mod pooling;
 mod recurrent;
 mod sequence;
 mod shaping;
@@ -16,9 +24,19 @@ mod time_distributed;
 pub use crate::model::SharedLayer;
 pub use activate::{Activate, Softmax};
 pub use bidirectional::{Bidirectional, MergeMode};
+pub use concatenate::{Concatenate, concatenate};
 pub use dense::Dense;
+pub use dot::{Dot, dot};
+pub use embedding::Embedding;
 pub use initializer::Initializer;
-pub use merge::{Add, Average, Multiply, Subtract, add, average, multiply, subtract};
+pub use masking::{Lengths, Masking, Packed, packed, with_lengths};
+pub use merge::{
+    Add, Average, Maximum, Minimum, Multiply, Subtract, add, average, maximum, minimum, multiply, subtract,
+};
+pub use noise::{AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D};
+pub use normalization::LayerNormalization;
+pub use permute::Permute;
+pub use pooling::{GlobalAveragePooling1D, GlobalMaxPooling1D};
 pub use recurrent::{Gru, GruOptions, Lstm, LstmOptions, Recurrent, SimpleRnn, SimpleRnnOptions};
 pub use sequence::SequenceOptions;
 pub use shaping::{Flatten, RepeatVector, Reshape};
@@ -189,6 +207,22 @@ layers! {
     Subtract(Subtract) "Difference of two inputs.",
     Multiply(Multiply) "Product of several inputs.",
     Average(Average) "Mean of several inputs.",
+    Maximum(Maximum) "Largest of several inputs.",
+    Minimum(Minimum) "Smallest of several inputs.",
+    Concatenate(Concatenate) "Several inputs one after the other.",
+    Dot(Dot) "Products of two inputs, summed over an axis.",
+    Permute(Permute) "Axes in another order.",
+    Embedding(Embedding) "Rows of a table by their numbers.",
+    Masking(Masking) "Steps of a certain value are not there.",
+    Lengths(Lengths) "Series of different lengths.",
+    Packed(Packed) "Several series in one row.",
+    LayerNormalization(LayerNormalization) "Mean 0 and variance 1 over the features.",
+    GlobalAveragePooling1D(GlobalAveragePooling1D) "The mean over time.",
+    GlobalMaxPooling1D(GlobalMaxPooling1D) "The maximum over time.",
+    GaussianNoise(GaussianNoise) "Added noise while training.",
+    GaussianDropout(GaussianDropout) "Noise to multiply with while training.",
+    AlphaDropout(AlphaDropout) "Dropout for SELU.",
+    SpatialDropout1D(SpatialDropout1D) "Dropout of whole features.",
 }
 
 /// What a model needs to know of a part of a layer that has states.

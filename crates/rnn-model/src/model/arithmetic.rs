@@ -103,6 +103,41 @@ impl Lowering<'_> {
         Ok(y)
     }
 
+    /// `max(a, b)`, element by element; equals share the gradient.
+    pub fn maximum(&mut self, a: &Value, b: &Value) -> Result<Value> {
+        self.extreme(a, b, false)
+    }
+
+    /// `min(a, b)`, element by element; equals share the gradient.
+    pub fn minimum(&mut self, a: &Value, b: &Value) -> Result<Value> {
+        self.extreme(a, b, true)
+    }
+
+    fn extreme(&mut self, a: &Value, b: &Value, least: bool) -> Result<Value> {
+        let y = self.like(a)?;
+        let (a, b) = (a.clone(), b.clone());
+        let (first, second) = (a.data, b.data);
+        self.emit(match least {
+            true => LayerOp::Minimum { a: first, b: second, y: y.data },
+            false => LayerOp::Maximum { a: first, b: second, y: y.data },
+        });
+        let output = y.clone();
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            for (x, other) in [(&a, &b), (&b, &a)] {
+                // The gradient goes to the larger one, which of a minimum is the other.
+                let (above, below) = if least { (other.data, x.data) } else { (x.data, other.data) };
+                l.propagate(x, |l, dx| {
+                    if let Some(da) = dx {
+                        l.emit(LayerOp::MaximumBackward { a: above, b: below, dy, da });
+                    }
+                })?;
+            }
+            Ok(())
+        });
+        Ok(y)
+    }
+
     /// `factor x`
     pub fn scale(&mut self, x: &Value, factor: f32) -> Result<Value> {
         let y = self.like(x)?;
