@@ -33,10 +33,18 @@ def main():
     torch.set_num_threads(1)
     # f64 throughout: what the goldens are off by is then f32's rounding of the stored numbers alone.
     keras.config.set_floatx("float64")
-    from golden_cases import graphs, layers, recurrent, scores, torch_cells, training
+    from golden_cases import graphs, layers, masks_and_merges, recurrent, scores, torch_cells, training
     from golden_cases.store import Family
 
-    modules = dict(recurrent=recurrent, torch=torch_cells, layers=layers, graphs=graphs, scores=scores, training=training)
+    modules = dict(
+        recurrent=recurrent,
+        torch=torch_cells,
+        layers=layers,
+        graphs=graphs,
+        masks_and_merges=masks_and_merges,
+        scores=scores,
+        training=training,
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     off = False
     for name in args.family or modules:

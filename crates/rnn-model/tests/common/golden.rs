@@ -2,8 +2,9 @@
 
 use ndarray::{ArrayD, IxDyn};
 use rnn_model::layer::{
-    ActivationLayer, Add, Average, Bidirectional, Dense, Flatten, Gru, Layer, Lstm, Multiply, RepeatVector,
-    Reshape, SimpleRnn, Subtract, TimeDistributed,
+    ActivationLayer, Add, Average, Bidirectional, Concatenate, Dense, Dot, Embedding, Flatten,
+    GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization, Lstm, Masking, Maximum, Minimum,
+    Multiply, Permute, RepeatVector, Reshape, SimpleRnn, Subtract, TimeDistributed,
 };
 use rnn_model::{Input, Sequential};
 use rnn_shaders::vocabulary::Activation;
@@ -114,11 +115,20 @@ pub fn layer(spec: &Value) -> Layer {
                 None => both.into(),
             };
         }
-        "Masking" => panic!("masking"),
-        "Add" => return Add::new().into(),
-        "Subtract" => return Subtract::new().into(),
-        "Multiply" => return Multiply::new().into(),
-        "Average" => return Average::new().into(),
+        "Embedding" => Embedding::new(size("input_dim"), size("output_dim")).into(),
+        "Masking" => Masking::new(0.0).into(),
+        "LayerNormalization" => LayerNormalization::new().into(),
+        "GlobalAveragePooling1D" => GlobalAveragePooling1D::new().into(),
+        "GlobalMaxPooling1D" => GlobalMaxPooling1D::new().into(),
+        "Permute" => Permute::new([1]).into(),
+        "Concatenate" => Concatenate::new().into(),
+        "Dot" => Dot::new([1, 1]).into(),
+        "Add" => Add::new().into(),
+        "Subtract" => Subtract::new().into(),
+        "Multiply" => Multiply::new().into(),
+        "Average" => Average::new().into(),
+        "Maximum" => Maximum::new().into(),
+        "Minimum" => Minimum::new().into(),
         other => panic!("no layer for {other}"),
     };
     let mut ours = serde_json::to_value(&start).expect("layers are data");
