@@ -6,8 +6,8 @@ mod common;
 use common::gpu;
 use ndarray::{Array2, Array3, ArrayD, Axis, s};
 use rnn_model::layer::{
-    AlphaDropout, Dense, Embedding, GaussianDropout, GaussianNoise, GlobalMaxPooling1D, Gru, Layer, Lstm,
-    Masking, Permute, SimpleRnn, SpatialDropout1D, packed, with_lengths,
+    AlphaDropout, Dense, Dropout, Embedding, GaussianDropout, GaussianNoise, GlobalMaxPooling1D, Gru, Layer,
+    Lstm, Masking, Permute, SimpleRnn, SpatialDropout1D, packed, with_lengths,
 };
 use rnn_model::{Device, Graph, Input, Sequential};
 
@@ -136,7 +136,8 @@ fn a_maximum_can_leave_out_masked_steps() {
 fn noise_is_the_same_on_every_device() {
     let x = numbers(5, (4, 6, 3)).into_dyn();
     let dy = numbers(6, (4, 6, 3)).into_dyn();
-    let layers: [Layer; 4] = [
+    let layers: [Layer; 5] = [
+        Dropout::new(0.4).noise_shape([None, Some(1), None]).into(),
         GaussianNoise::new(0.5).into(),
         GaussianDropout::new(0.3).into(),
         AlphaDropout::new(0.3).into(),
@@ -151,7 +152,7 @@ fn noise_is_the_same_on_every_device() {
             assert_eq!(model.predict_on_batch(&x).unwrap(), x, "{class}");
             let run = model.gradients(&x, &dy, None).unwrap();
             assert!(apart(&run.outputs[0], &x) > 0.1, "{class} does nothing while training");
-            if class == "SpatialDropout1D" {
+            if class == "SpatialDropout1D" || class == "Dropout" {
                 let dropped = run.outputs[0].mapv(|y| y == 0.0);
                 let first = dropped.index_axis(Axis(1), 0).to_owned();
                 assert!(
@@ -193,6 +194,7 @@ fn what_can_not_work_is_refused() {
     assert!(Input::sequence(None, 3).symbol().layer(Permute::new([2, 1])).is_err());
     assert!(Input::vector(3).symbol().layer(Masking::new(0.0)).is_err());
     assert!(sequence.layer(GaussianNoise::new(-0.1)).is_err());
+    assert!(sequence.layer(Dropout::new(0.1).noise_shape([None, None, Some(1)])).is_err());
     assert!(with_lengths(&sequence, &sequence).is_err());
     assert!(packed(&sequence, &Input::tokens(5).symbol()).is_err());
     assert!(packed(&sequence, &Input::tokens(4).symbol()).is_ok());

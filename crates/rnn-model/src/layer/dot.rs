@@ -1,6 +1,7 @@
 //! Dot.
 
 use super::permute::swap_time_and_features;
+use super::shaping::{batch_major, time_major};
 use super::{LayerKind, SampleShape, arity};
 use crate::device::{LayerOp, Op};
 use crate::model::lowering::{Lowering, Node, Value};
@@ -85,7 +86,7 @@ impl LayerKind for Dot {
     }
 
     fn kernels(&self) -> &'static str {
-        "one batched matmul"
+        "one batched matmul, in the order of the host"
     }
 
     fn lower(&self, l: &mut Lowering<'_>, _: &Node, inputs: &[Value]) -> Result<Vec<Value>> {
@@ -102,7 +103,7 @@ impl LayerKind for Dot {
             }
             let others = x.shape.iter().enumerate().filter(|&(at, _)| at != axis);
             shape.extend(others.map(|(_, &n)| n));
-            sides.push(Side::new(l.batch(), x, axis));
+            sides.push(Side::new(l, x, axis)?);
         }
         let b = sides.pop().expect("two inputs");
         let a = sides.pop().expect("two inputs");
@@ -143,42 +144,36 @@ struct Side {
 }
 
 impl Side {
-    fn new(batch: usize, x: Value, axis: usize) -> Self {
-        match *x.shape.as_slice() {
+    /// A sequence is brought into the order of the host, where a sample's values are together.
+    fn new(l: &mut Lowering<'_>, x: Value, axis: usize) -> Result<Self> {
+        let shape = x.shape.clone();
+        let x = batch_major(l, x)?;
+        Ok(match *shape.as_slice() {
             [time, features] => {
                 let across = axis == 0;
                 let (free, summed) = if across { (features, time) } else { (time, features) };
-                Side { free, summed, across, row: batch * features, sample: features, x }
+                Side { x, free, summed, across, row: features, sample: time * features }
             }
             _ => {
-                let summed = x.shape[0];
-                Side { free: 1, summed, across: false, row: summed, sample: summed, x }
+                let summed = shape[0];
+                Side { x, free: 1, summed, across: false, row: summed, sample: summed }
             }
-        }
-    }
-
-    /// Distance of rows and samples in a matrix `[rows, cols]` per sample that stands as a value of `shape`.
-    fn strides(batch: usize, shape: &[usize], rows: usize, cols: usize) -> (usize, usize) {
-        // Two axes are a sequence, time first; fewer stand by sample.
-        if let [_, features] = *shape { (batch * features, features) } else { (cols, rows * cols) }
+        })
     }
 }
 
-/// `y[s] = a[s] b[s]^T` for each sample.
+/// `y[s] = a[s] b[s]^T` for each sample, as a value of `shape`.
 fn product(l: &mut Lowering<'_>, a: Side, b: Side, shape: Vec<usize>) -> Result<Value> {
     let (batch, m, n, k) = (l.batch(), a.free, b.free, a.summed);
-    let (ldc, stride_c) = Side::strides(batch, &shape, m, n);
     let data = l.buffer(batch * m * n)?;
-    let y = l.value(data, shape);
+    let y = l.value(data, vec![m * n]);
     let forward = Matmul {
         trans_a: a.across,
         trans_b: !b.across,
         lda: a.row,
         ldb: b.row,
-        ldc,
         stride_a: a.sample,
         stride_b: b.sample,
-        stride_c,
         ..Matmul::new(m, n, k).batch(batch)
     };
     l.emit(Op::Matmul { shape: forward, a: a.x.data, b: b.x.data, bias: None, c: data });
@@ -189,8 +184,7 @@ fn product(l: &mut Lowering<'_>, a: Side, b: Side, shape: Vec<usize>) -> Result<
         for (side, other, flipped) in [(&a, &b, false), (&b, &a, true)] {
             l.propagate(&side.x, |l, dx| {
                 let Some(c) = dx else { return };
-                let strides = |s: &Side| (s.row, s.sample);
-                let ((d_row, d_sample), (o_row, o_sample)) = ((ldc, stride_c), strides(other));
+                let ((d_row, d_sample), (o_row, o_sample)) = ((n, m * n), (other.row, other.sample));
                 let shape = match side.across {
                     // [free, k] = dy (or its transpose) times other [other.free, k]
                     false => Matmul {
@@ -223,5 +217,5 @@ fn product(l: &mut Lowering<'_>, a: Side, b: Side, shape: Vec<usize>) -> Result<
         }
         Ok(())
     });
-    Ok(y)
+    time_major(l, y, shape)
 }

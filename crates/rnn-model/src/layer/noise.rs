@@ -9,7 +9,7 @@ use rnn_shaders::vocabulary::{Draw, Noise};
 use serde::{Deserialize, Serialize};
 
 /// `y = noise(x)` while training. With `once`, every step of a sequence sees the same draws.
-fn disturb(l: &mut Lowering<'_>, noise: Noise, once: bool, x: Value) -> Result<Value> {
+pub(super) fn disturb(l: &mut Lowering<'_>, noise: Noise, once: bool, x: Value) -> Result<Value> {
     let draw = Draw { seed: l.seed(), stream: l.stream(), part: 0 };
     let repeats = if once { x.shape[0] } else { 1 };
     let data = l.buffer(x.data.len)?;

@@ -4,6 +4,7 @@ use super::{Activate, OneToOne, SampleShape};
 use crate::device::Op;
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
+use rnn_shaders::vocabulary::Noise;
 use serde::{Deserialize, Serialize};
 
 /// An activation as a layer of its own.
@@ -80,15 +81,46 @@ pub(super) fn activate(l: &mut Lowering<'_>, activation: Activate, x: Value) -> 
 
 /// While training, sets a share of `rate` of the values to 0 and divides the others by `1 - rate` (Srivastava et al.
 /// 2014, inverted form); passes values through otherwise. Drawn anew at each call, from the model's seed.
+///
+/// ```
+/// use rnn_model::{Input, layer::Dropout};
+/// // the same values of a sample are dropped at every step
+/// let once = Dropout::new(0.2).noise_shape([None, Some(1), None]);
+/// assert!(Input::sequence(None, 4).symbol().layer(once).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dropout {
     rate: f32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    noise_shape: Option<Vec<Option<usize>>>,
 }
 
 impl Dropout {
     /// Drops a share of `rate`, at least 0 and below 1.
     pub fn new(rate: f32) -> Self {
-        Dropout { rate }
+        Dropout { rate, noise_shape: None }
+    }
+
+    /// The shape that is drawn, batch first, `None` for an axis as it is: `[None, Some(1), None]` draws once for all steps of
+    /// a sequence. Other axes can not be of size 1.
+    pub fn noise_shape(mut self, shape: impl Into<Vec<Option<usize>>>) -> Self {
+        self.noise_shape = Some(shape.into());
+        self
+    }
+
+    /// Whether every step sees the same draws.
+    fn once(&self) -> bool {
+        self.noise_shape.as_ref().is_some_and(|shape| shape[1] == Some(1))
+    }
+
+    /// Whether samples of this shape can be disturbed as asked.
+    fn fits(&self, sample: &[Option<usize>]) -> bool {
+        let Some(shape) = &self.noise_shape else { return true };
+        shape.len() == sample.len() + 1
+            && shape[0].is_none()
+            && shape[1..].iter().zip(sample).enumerate().all(|(axis, (&drawn, &size))| {
+                drawn.is_none() || drawn == size || (axis == 0 && drawn == Some(1) && sample.len() > 1)
+            })
     }
 }
 
@@ -98,7 +130,7 @@ impl OneToOne for Dropout {
     }
 
     fn is_stepwise(&self) -> bool {
-        true
+        !self.once()
     }
 
     fn kernels(&self) -> &'static str {
@@ -112,12 +144,20 @@ impl OneToOne for Dropout {
                 format!("the rate must be at least 0 and below 1, got {}", self.rate),
             ));
         }
+        if !self.fits(input) {
+            let problem =
+                format!("a noise_shape of {:?} does not fit: only the steps can be 1", self.noise_shape);
+            return Err(Error::invalid("Dropout", problem));
+        }
         Ok(input.to_vec())
     }
 
     fn lower(&self, l: &mut Lowering<'_>, _: &Node, x: Value) -> Result<Value> {
         if !l.training() || self.rate == 0.0 {
             return Ok(x);
+        }
+        if self.once() {
+            return super::noise::disturb(l, Noise::Dropout { rate: self.rate }, true, x);
         }
         let (rate, seed, stream) = (self.rate, l.seed(), l.stream());
         let data = l.buffer(x.data.len)?;
