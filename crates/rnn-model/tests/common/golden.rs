@@ -3,8 +3,8 @@
 use ndarray::{ArrayD, IxDyn};
 use rnn_model::layer::{
     ActivationLayer, Add, Average, Bidirectional, Concatenate, Dense, Dot, Embedding, Flatten,
-    GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization, Lstm, Masking, Maximum, Minimum,
-    Multiply, Permute, RepeatVector, Reshape, SimpleRnn, Subtract, TimeDistributed,
+    GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization, Lstm, Masking, Maximum,
+    Minimum, Multiply, Permute, RepeatVector, Reshape, SimpleRnn, Subtract, TimeDistributed,
 };
 use rnn_model::{Input, Sequential};
 use rnn_shaders::vocabulary::Activation;
