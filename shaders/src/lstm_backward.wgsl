@@ -1,9 +1,18 @@
 // lstm_backward: a step of
 //   dh = dy + dgates[t+1] U^T + dpass   do = dh act(c)   dc += dh o act'(c)
 //   di = dc g   df = dc cp   dg = dc i   (each times its activation's derivative)   dc <- dc f
-// saved i, f, g, o; states c; carry dpass and dc; dgates [T, B, 4U].
+// saved i, f, g, o; states c; carry dpass and dc; dgates [T, B, 4U]. With peepholes (i, o, f; rows of w after its 4U) the
+// gates' gradients reach dc and dcp as well, and dgates [T, B, 7U] gets the peepholes' gradients of each row behind its own.
+// COUPLED: f = 1 - i.
 
 const AHEAD = 1u;
+
+fn peephole(gate: u32, unit: u32) -> f32 {
+    if params.has_peepholes == 0u {
+        return 0.0;
+    }
+    return w[params.w_at / 4u + (4u * params.units + gate) * params.ldw + unit / 4u][unit % 4u];
+}
 
 fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     let at = row * params.units + unit;
@@ -14,6 +23,7 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     var dcell = carry[params.carry_at + slot + at];
     var pass_h = dh;
     var grad = vec4<f32>();
+    var peep = vec3<f32>();
     if (flag & VALID) != 0u {
         let gate = params.saved_at + (t * params.batch + row) * params.saved_row + unit;
         let i = saved[gate];
@@ -22,14 +32,22 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         let o = saved[gate + 3u * params.units];
         let cp = select(0.0, state_before(t, at), kept);
         let y = act(ACT, state_before(t + 1u, at));
-        dcell += dh * o * act_grad(ACT, y);
+        let d_o = dh * y * slope(REC_ACT, o);
+        dcell += dh * o * act_grad(ACT, y) + d_o * peephole(1u, unit);
+        var to_i = g - cp;
+        var to_f = 0.0;
+        if !COUPLED {
+            to_i = g;
+            to_f = cp;
+        }
         grad = vec4(
-            dcell * g * act_grad(REC_ACT, i),
-            dcell * cp * act_grad(REC_ACT, f),
-            dcell * i * act_grad(ACT, g),
-            dh * y * act_grad(REC_ACT, o),
+            dcell * to_i * slope(REC_ACT, i),
+            dcell * to_f * slope(REC_ACT, f),
+            dcell * i * slope(ACT, g),
+            d_o,
         );
-        dcell *= f;
+        peep = vec3(grad.x * cp, d_o * state_before(t + 1u, at), grad.y * cp);
+        dcell = dcell * f + grad.x * peephole(0u, unit) + grad.y * peephole(2u, unit);
         pass_h = 0.0;
     }
     carry[params.carry_at + at] = select(0.0, pass_h, kept);
@@ -39,4 +57,9 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     dgates[out + params.units] = grad.y;
     dgates[out + 2u * params.units] = grad.z;
     dgates[out + 3u * params.units] = grad.w;
+    if params.has_peepholes != 0u {
+        dgates[out + 4u * params.units] = peep.x;
+        dgates[out + 5u * params.units] = peep.y;
+        dgates[out + 6u * params.units] = peep.z;
+    }
 }

@@ -1,6 +1,7 @@
 // lstm_forward: a step of
 //   i, f, o = rec_act(xw + hp U)   g = act(xw + hp U)   c = f cp + i g   h = o act(c)
-// gates [T, B, 4U] come as x W + b and, where kept, leave as i, f, g, o.
+// gates [T, B, 4U] come as x W + b and, where kept, leave as i, f, g, o. extra [3U], where it is, has peepholes for i, o, f:
+// weights of cp inside i and f, and of c inside o. COUPLED: f = 1 - i.
 
 alias Tile = mat4x4<f32>;
 const COLS = 4u;
@@ -37,11 +38,19 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     }
     let z = select(vec4<f32>(), sums, kept);
     let gate = params.gates_at + (t * params.batch + row) * params.saved_row + unit;
-    let i = act(REC_ACT, gates[gate] + z.x);
-    let f = act(REC_ACT, gates[gate + params.units] + z.y);
-    let g = act(ACT, gates[gate + 2u * params.units] + z.z);
-    let o = act(REC_ACT, gates[gate + 3u * params.units] + z.w);
+    var peep = vec3<f32>();
+    if params.has_extra != 0u {
+        let p = params.extra_at + unit;
+        peep = vec3(extra[p], extra[p + params.units], extra[p + 2u * params.units]);
+    }
+    let i = act(REC_ACT, limited(gates[gate] + z.x + peep.x * cp));
+    var f = 1.0 - i;
+    if !COUPLED {
+        f = act(REC_ACT, limited(gates[gate + params.units] + z.y + peep.z * cp));
+    }
+    let g = act(ACT, limited(gates[gate + 2u * params.units] + z.z));
     let cn = f * cp + i * g;
+    let o = act(REC_ACT, limited(gates[gate + 3u * params.units] + z.w + peep.y * cn));
     if params.keep != 0u {
         gates[gate] = i;
         gates[gate + params.units] = f;

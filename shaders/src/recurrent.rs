@@ -49,6 +49,8 @@ crate::params! {
         pub has_extra: u32,
         /// 1 where the gates are kept for the way back
         pub keep: u32,
+        /// limit of what goes into activations
+        pub clip: f32,
     }
 }
 
@@ -95,6 +97,10 @@ crate::params! {
         pub has_flags: u32,
         /// 1 where there is a gradient of the outputs
         pub has_dy: u32,
+        /// 1 where `w` has peepholes behind its rows, and `dgates` room for their gradients
+        pub has_peepholes: u32,
+        /// limit of what went into activations
+        pub clip: f32,
     }
 }
 
@@ -119,7 +125,7 @@ const BACKWARD: &[Binding] = &[
     write("carry"),
 ];
 
-const STEPS: [Override; 8] = [
+const STEPS: [Override; 10] = [
     over("WORKGROUP", 8.0),
     over("ROWS", 8.0),
     over("SPLIT", 1.0),
@@ -128,6 +134,8 @@ const STEPS: [Override; 8] = [
     over("ACT", 1.0),
     over("REC_ACT", 2.0),
     over("MASKED", 0.0),
+    over("CLIPPED", 0.0),
+    over("COUPLED", 0.0),
 ];
 const FORWARD_OVERRIDES: &[Override] =
     &[STEPS[0], STEPS[1], STEPS[2], STEPS[3], STEPS[4], STEPS[5], STEPS[6], STEPS[7], over("START", 0.0)];

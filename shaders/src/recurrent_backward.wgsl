@@ -3,7 +3,8 @@
 // saved [T, B, saved_row] from the forward pass; states [T+1, B, U] is c of LSTM, else h; w the recurrent weights
 // transposed, rows of ldw vec4s; dgates [T, B, grad_row] gets the gradients before the activations; carry [2, B, U] is what is
 // handed to the step before: of h beside the product, and of c. MASKED: h_mask [B, U] was on the product's operand. A step
-// without VALID hands its gradients over unchanged; RESET hands nothing over. A cell uses a part of the bindings.
+// without VALID hands its gradients over unchanged; RESET hands nothing over. With CLIPPED no gradient passes an activation
+// whose input was at its limit. A cell uses a part of the bindings.
 
 struct Params {
     flags_at: u32,
@@ -26,6 +27,8 @@ struct Params {
     left_at: u32,
     has_flags: u32,
     has_dy: u32,
+    has_peepholes: u32,
+    clip: f32,
 }
 
 @group(0) @binding(0) var<storage, read> flags: array<u32>;
@@ -41,6 +44,8 @@ struct Params {
 override ACT: u32 = 1u;
 override REC_ACT: u32 = 2u;
 override MASKED: bool = false;
+override CLIPPED: bool = false;
+override COUPLED: bool = false;
 
 const BACKWARD = true;
 
@@ -67,6 +72,19 @@ fn left(row: u32, k: u32) -> f32 {
 
 fn depth(t: u32) -> u32 {
     return select(params.depth, 0u, t + AHEAD >= params.time);
+}
+
+// Derivative of an activation by its output; 0 where its input was at the limit, which another kernel's compiler may have
+// met with another rounding.
+fn slope(code: u32, y: f32) -> f32 {
+    if CLIPPED {
+        let low = act(code, -params.clip);
+        let high = act(code, params.clip);
+        if y <= low + 1e-6 * abs(low) || y >= high - 1e-6 * abs(high) {
+            return 0.0;
+        }
+    }
+    return act_grad(code, y);
 }
 
 // The product's sum as it reaches the state that the mask was put on.

@@ -3,7 +3,8 @@
 // h, c [T+1, B, U], slot t before the step; with c_step 0, c is one slot [B, U] that every step overwrites. The operand of
 // the recurrent product is the state before the step, times h_mask [B, U] where MASKED. With START the one step of the
 // dispatch reads its state from h_start [B, U] and not from h. hp and cp are zero where the step's flag has RESET; without
-// VALID both are carried over. A cell uses a part of the bindings.
+// VALID both are carried over. With CLIPPED, what goes into the activations of the gates and of the candidate is kept within
+// [-clip, clip]. A cell uses a part of the bindings.
 
 struct Params {
     flags_at: u32,
@@ -27,6 +28,7 @@ struct Params {
     has_flags: u32,
     has_extra: u32,
     keep: u32,
+    clip: f32,
 }
 
 @group(0) @binding(0) var<storage, read> flags: array<u32>;
@@ -43,11 +45,20 @@ override ACT: u32 = 1u;
 override REC_ACT: u32 = 2u;
 override START: bool = false;
 override MASKED: bool = false;
+override CLIPPED: bool = false;
+override COUPLED: bool = false;
 
 const BACKWARD = false;
 
 fn depth(t: u32) -> u32 {
     return params.depth;
+}
+
+fn limited(x: f32) -> f32 {
+    if CLIPPED {
+        return keep_nan(x, clamp(x, -params.clip, params.clip));
+    }
+    return x;
 }
 
 // The state before step t, number `at` of a slot.

@@ -121,6 +121,16 @@ impl Cell {
     }
 }
 
+/// What ONNX's cells have beyond Keras's, peepholes aside, which are weights. The default is none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CellExtras {
+    /// What goes into the activations of the gates and of the candidate is kept within `[-clip, clip]` (positive and
+    /// finite); a gradient does not pass where the limit holds. The cell state's way out of an LSTM is not limited.
+    pub clip: Option<f32>,
+    /// LSTM: the forget gate is `1 - i`, and its weights have no part (as ONNX Runtime has `input_forget`).
+    pub coupled: bool,
+}
+
 /// Bit of a step flag: the sample is present at this step. Without it state and output are carried over.
 pub const VALID: u32 = 1;
 /// Bit of a step flag: the sample's state is zero before this step, and no gradient crosses to the step before.

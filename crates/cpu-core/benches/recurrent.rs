@@ -1,5 +1,5 @@
 //! What a recurrent layer costs: the workloads of `docs/PERFORMANCE.md`, the layer alone, forward without and with what
-//! training needs, and backward.
+//! training needs, and backward; with recurrent dropout beside without.
 //!
 //! `cargo bench -p cpu-core --bench recurrent -- W3`; `THREADS=1` for one thread.
 
@@ -54,12 +54,17 @@ fn recurrent(criterion: &mut Criterion) {
         let dy = values(time * batch * units, 1.0);
         let (mut dk, mut dr) = (vec![0.0; kernel.len()], vec![0.0; recurrent.len()]);
         let mut db = vec![0.0; bias.len()];
+        let mask = values(batch * units, 1.0);
         let mut workspace = RecurrentWorkspace::new();
         let inputs = RecurrentInputs::new(&x, &kernel, &recurrent);
 
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements((2 * time * batch * (input + units) * columns) as u64));
-        for (what, version, train) in [("infer", 1, false), ("forward", 0, true)] {
+        for (what, version, train, masked) in [
+            ("infer", 1, false, false),
+            ("forward", 0, true, false),
+            ("forward, recurrent dropout", 0, true, true),
+        ] {
             group.bench_function(what, |bencher| {
                 bencher.iter(|| {
                     let c = lstm.then_some(&mut c[..]);
@@ -68,7 +73,7 @@ fn recurrent(criterion: &mut Criterion) {
                     recurrent_forward(
                         cell,
                         shape,
-                        RecurrentInputs { bias, ..inputs },
+                        RecurrentInputs { bias, h_mask: masked.then_some(&mask[..]), ..inputs },
                         RecurrentStates { saved, ..RecurrentStates::new(&mut h, c) },
                         &mut workspace,
                         version,
@@ -77,30 +82,33 @@ fn recurrent(criterion: &mut Criterion) {
                 });
             });
         }
-        group.bench_function("backward", |bencher| {
-            bencher.iter(|| {
-                let grads = RecurrentGrads {
-                    kernel: &mut dk,
-                    recurrent: &mut dr,
-                    bias: Some(&mut db),
-                    x: None,
-                    h0: None,
-                    c0: None,
-                };
-                let c = lstm.then_some(&c[..]);
-                recurrent_backward(
-                    cell,
-                    shape,
-                    inputs,
-                    RecurrentTrace { h: &h, c, saved: &saved },
-                    RecurrentUpstream { dy: Some(&dy), dh_last: None, dc_last: None },
-                    grads,
-                    &mut workspace,
-                    0,
-                    threads,
-                )
+        for (what, masked) in [("backward", false), ("backward, recurrent dropout", true)] {
+            group.bench_function(what, |bencher| {
+                bencher.iter(|| {
+                    let grads = RecurrentGrads {
+                        kernel: &mut dk,
+                        recurrent: &mut dr,
+                        bias: Some(&mut db),
+                        peepholes: None,
+                        x: None,
+                        h0: None,
+                        c0: None,
+                    };
+                    let c = lstm.then_some(&c[..]);
+                    recurrent_backward(
+                        cell,
+                        shape,
+                        RecurrentInputs { h_mask: masked.then_some(&mask[..]), ..inputs },
+                        RecurrentTrace { h: &h, c, saved: &saved },
+                        RecurrentUpstream { dy: Some(&dy), dh_last: None, dc_last: None },
+                        grads,
+                        &mut workspace,
+                        0,
+                        threads,
+                    )
+                });
             });
-        });
+        }
         group.finish();
     }
 }

@@ -64,8 +64,8 @@ pub use random::random_uniform;
 pub use real::Real;
 pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, to_vec, transpose01};
 pub use rnn_shaders::vocabulary::{
-    Activation, Cell, Draw, EMA_OVERWRITE, EMA_START, HOLD, Noise, Normalization, OptimizerSpec, Pool, RESET,
-    Score, StepParams, Trust, UpdateRule, VALID,
+    Activation, Cell, CellExtras, Draw, EMA_OVERWRITE, EMA_START, HOLD, Noise, Normalization, OptimizerSpec,
+    Pool, RESET, Score, StepParams, Trust, UpdateRule, VALID,
 };
 pub use row_weights::row_weights;
 pub use score_backward::score_backward;

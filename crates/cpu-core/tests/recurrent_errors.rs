@@ -61,6 +61,7 @@ fn activations_without_a_derivative_from_the_output() {
             kernel: &mut [0.0; 20],
             recurrent: &mut [0.0; 25],
             bias: None,
+            peepholes: None,
             x: None,
             h0: None,
             c0: None,

@@ -25,6 +25,8 @@ fn loss(p: &Problem, workspace: &mut RecurrentWorkspace<f64>) -> f64 {
             bias: p.bias.as_deref(),
             flags: p.flags.as_deref(),
             h_mask: p.h_mask.as_deref(),
+            peepholes: p.peepholes.as_deref(),
+            extras: p.extras,
             ..RecurrentInputs::new(&p.x, &p.kernel, &p.recurrent)
         },
         RecurrentStates::new(&mut h, c_given.map(|c| &mut c[..])),
@@ -62,10 +64,12 @@ fn compare(p: &Problem, name: &str, gradient: &[f64], pick: fn(&mut Problem) -> 
 }
 
 fn check(p: &Problem) {
-    let Results { kernel, recurrent, bias, x, h0, c0, .. } = p.run(&mut RecurrentWorkspace::new(), 1);
+    let Results { kernel, recurrent, bias, peepholes, x, h0, c0, .. } =
+        p.run(&mut RecurrentWorkspace::new(), 1);
     compare(p, "kernel", &kernel, |p| &mut p.kernel);
     compare(p, "recurrent", &recurrent, |p| &mut p.recurrent);
     compare(p, "bias", &bias, |p| p.bias.as_mut().unwrap());
+    compare(p, "peepholes", &peepholes, |p| p.peepholes.as_mut().unwrap());
     compare(p, "x", &x, |p| &mut p.x);
     compare(p, "h0", &h0, |p| &mut p.h0);
     compare(p, "c0", &c0, |p| &mut p.c0);

@@ -39,6 +39,7 @@ fn all_close(got: &Results<f32>, expected: &Results<f64>, p: &Problem) -> Result
     close("kernel", &got.kernel, &expected.kernel, p)?;
     close("recurrent", &got.recurrent, &expected.recurrent, p)?;
     close("bias", &got.bias, &expected.bias, p)?;
+    close("peepholes", &got.peepholes, &expected.peepholes, p)?;
     close("x", &got.x, &expected.x, p)?;
     close("h0", &got.h0, &expected.h0, p)?;
     close("c0", &got.c0, &expected.c0, p)
@@ -73,10 +74,28 @@ proptest! {
             (rng.pick(&BOUNDED), rng.pick(&BOUNDED))
         };
         let shape = RecurrentShape { time, batch, input, units };
-        let p = Problem::random(&mut rng, cell(kind, activation, gate), shape);
+        let mut p = Problem::random(&mut rng, cell(kind, activation, gate), shape);
+        // What lies within a rounding of the limit has its gradient or not; see `limits` for seeds where nothing does.
+        p.extras.clip = None;
         let got = p.run::<f32>(&mut RecurrentWorkspace::new(), threads);
         let expected = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);
         all_close(&got, &expected, &p)?;
+    }
+}
+
+/// The limit and its gradient, with and without the rest of what ONNX's cells can do.
+#[test]
+fn limits() {
+    let mut rng = Rng(13);
+    for kind in 0..4 {
+        for (units, usual) in [(19, true), (33, false), (150, true)] {
+            let gate = if usual { Activation::Sigmoid } else { Activation::HardSigmoid };
+            let shape = RecurrentShape { time: 4, batch: 5, input: 6, units };
+            let mut p = Problem::random(&mut rng, cell(kind, Activation::Tanh, gate), shape);
+            p.extras.clip = Some(0.4);
+            let expected = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);
+            all_close(&p.run::<f32>(&mut RecurrentWorkspace::new(), 2), &expected, &p).unwrap();
+        }
     }
 }
 
@@ -95,7 +114,8 @@ fn larger_shapes() {
     ] {
         for kind in 0..4 {
             let shape = RecurrentShape { time, batch, input, units };
-            let p = Problem::random(&mut rng, cell(kind, Activation::Tanh, Activation::Sigmoid), shape);
+            let mut p = Problem::random(&mut rng, cell(kind, Activation::Tanh, Activation::Sigmoid), shape);
+            p.extras.clip = None;
             let expected = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);
             let one = p.run::<f32>(&mut RecurrentWorkspace::new(), 1);
             all_close(&one, &expected, &p).unwrap();
@@ -112,7 +132,8 @@ fn every_activation() {
         for kind in 0..4 {
             for (act, gate) in [(activation, Activation::Sigmoid), (Activation::Tanh, activation)] {
                 let shape = RecurrentShape { time: 3, batch: 5, input: 3, units: 19 };
-                let p = Problem::random(&mut rng, cell(kind, act, gate), shape);
+                let mut p = Problem::random(&mut rng, cell(kind, act, gate), shape);
+                p.extras.clip = None;
                 let expected = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);
                 all_close(&p.run::<f32>(&mut RecurrentWorkspace::new(), 2), &expected, &p).unwrap();
             }
@@ -215,10 +236,13 @@ fn live_on<T: cpu_core::Real>(p: &Problem) {
     let cast = |v: &[f64]| v.iter().map(|&v| T::from_f64(v)).collect::<Vec<T>>();
     let (x, kernel, recurrent) = (cast(&p.x), cast(&p.kernel), cast(&p.recurrent));
     let (bias, h_mask) = (p.bias.as_deref().map(cast), p.h_mask.as_deref().map(cast));
+    let peepholes = p.peepholes.as_deref().map(cast);
     let inputs = RecurrentInputs {
         bias: bias.as_deref(),
         flags: p.flags.as_deref(),
         h_mask: h_mask.as_deref(),
+        peepholes: peepholes.as_deref(),
+        extras: p.extras,
         ..RecurrentInputs::new(&x, &kernel, &recurrent)
     };
     let slot = p.h0.len();
@@ -244,7 +268,7 @@ fn seventy_thousand_steps() {
         let shape = RecurrentShape { time: 70_000, batch: 1, input: 1, units: 3 };
         let mut p = Problem::random(&mut rng, cell(kind, Activation::Tanh, Activation::Sigmoid), shape);
         // A gradient on the last steps alone: sums over 70,000 random ones would need another tolerance.
-        (p.dy, p.dc_last) = (None, None);
+        (p.dy, p.dc_last, p.extras.clip) = (None, None, None);
         p.dh_last = Some(vec![1.0; 3]);
         let got = p.run::<f32>(&mut RecurrentWorkspace::new(), 2);
         let expected = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);

@@ -42,8 +42,15 @@ fn program(
     if train {
         let (dk, dr, db) = (new(kernel.len()), new(recurrent.len()), new(bias.len()));
         let dy = new(time * batch * units);
-        let grads =
-            RecurrentGrads { kernel: &dk, recurrent: &dr, bias: Some(&db), x: None, h0: None, c0: None };
+        let grads = RecurrentGrads {
+            kernel: &dk,
+            recurrent: &dr,
+            bias: Some(&db),
+            peepholes: None,
+            x: None,
+            h0: None,
+            c0: None,
+        };
         let up = RecurrentUpstream { dy: Some(&dy), dh_last: None, dc_last: None };
         kernels::recurrent_backward(&mut rec, cell, shape, inputs, states, up, &grads).unwrap();
     }

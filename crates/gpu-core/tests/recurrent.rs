@@ -1,7 +1,7 @@
 //! Recurrent layers against the f64 twins of cpu-core: every cell, both strategies, masks, resets, missing pieces.
 use cpu_core::recurrent as cpu;
 use gpu_core::kernels::{self, RecurrentGrads, RecurrentShape, StrategyKind};
-use gpu_core::vocabulary::{Activation, Cell, RESET, VALID};
+use gpu_core::vocabulary::{Activation, Cell, CellExtras, RESET, VALID};
 use gpu_core::{Buffer, Context, Faces, testing};
 use proptest::prelude::*;
 
@@ -26,6 +26,8 @@ struct Problem {
     bias: bool,
     flags: bool,
     mask: bool,
+    peepholes: bool,
+    extras: CellExtras,
     dy: bool,
     last: bool,
     weight_scale: f64,
@@ -49,6 +51,8 @@ fn problem(cell: Cell, time: usize, batch: usize, input: usize, units: usize) ->
         bias: true,
         flags: false,
         mask: false,
+        peepholes: false,
+        extras: CellExtras::default(),
         dy: true,
         last: true,
         weight_scale: 0.3,
@@ -91,21 +95,24 @@ impl Problem {
         // Dropout of a half: factors 0 and 2.
         let mask: Vec<f64> =
             (0..batch * units).map(|_| if rng.next() & 1 == 0 { 0.0 } else { 2.0 }).collect();
+        let peepholes = rng.numbers(3 * units, 0.5);
         let mut h = rng.numbers((time + 1) * batch * units, 0.8);
         let mut c = rng.numbers((time + 1) * batch * units, 0.8);
         let dy = rng.numbers(time * batch * units, 1.0);
         let dh = rng.numbers(batch * units, 1.0);
         let dc = rng.numbers(batch * units, 1.0);
         let start = rng.numbers(input * columns + units * columns + bias.len(), 0.1);
+        let gp = rng.numbers(3 * units, 0.1);
         let (gk, rest) = start.split_at(input * columns);
         let (gr, gb) = rest.split_at(units * columns);
 
         // Device first: h and c are overwritten by the twin.
         let up = |v: &[f64]| ctx.alloc_from(&f32s(v)).unwrap();
         let (bx, bk, br, bb, bh, bc) = (up(&x), up(&kernel), up(&recurrent), up(&bias), up(&h), up(&c));
-        let bm = up(&mask);
+        let (bm, bp) = (up(&mask), up(&peepholes));
         let bf = ctx.alloc(flags.len()).unwrap();
         ctx.write(&bf.all(), bytemuck_cast(&flags)).unwrap();
+        let bgp = up(&gp);
         let (bdy, bdh, bdc, bgk, bgr, bgb) = (up(&dy), up(&dh), up(&dc), up(gk), up(gr), up(gb));
         let saved = ctx.alloc(kernels::saved_len(cell, shape)).unwrap();
         let (bgx, bgh, bgc) = (
@@ -115,11 +122,13 @@ impl Problem {
         );
         let s = |b: &Buffer| b.all();
         let (fs, bs, cs, ms, hs, ss) = (s(&bf), s(&bb), s(&bc), s(&bm), s(&bh), s(&saved));
-        let (sx, sk, sr) = (s(&bx), s(&bk), s(&br));
+        let (sx, sk, sr, sp) = (s(&bx), s(&bk), s(&br), s(&bp));
         let inputs = kernels::RecurrentInputs {
             bias: self.bias.then_some(&bs),
             flags: self.flags.then_some(&fs),
             h_mask: self.mask.then_some(&ms),
+            peepholes: self.peepholes.then_some(&sp),
+            extras: self.extras,
             ..kernels::RecurrentInputs::new(&sx, &sk, &sr)
         };
         let states = kernels::RecurrentStates {
@@ -134,7 +143,9 @@ impl Problem {
         kernels::recurrent_forward(&mut rec, cell, shape, inputs, states).unwrap();
         let (sdy, sdh, sdc) = (s(&bdy), s(&bdh), s(&bdc));
         let (sgk, sgr, sgb, sgx, sgh, sgc) = (s(&bgk), s(&bgr), s(&bgb), s(&bgx), s(&bgh), s(&bgc));
+        let sgp = s(&bgp);
         let grads = RecurrentGrads {
+            peepholes: self.peepholes.then_some(&sgp),
             kernel: &sgk,
             recurrent: &sgr,
             bias: self.bias.then_some(&sgb),
@@ -156,6 +167,8 @@ impl Problem {
             bias: self.bias.then_some(&bias[..]),
             flags: self.flags.then_some(&flags[..]),
             h_mask: self.mask.then_some(&mask[..]),
+            peepholes: self.peepholes.then_some(&peepholes[..]),
+            extras: self.extras,
             ..cpu::RecurrentInputs::new(&x, &kernel, &recurrent)
         };
         let states = cpu::RecurrentStates {
@@ -163,10 +176,11 @@ impl Problem {
             ..cpu::RecurrentStates::new(&mut h, lstm.then_some(&mut c[..]))
         };
         cpu::recurrent_forward(cell, shape, inputs, states, &mut workspace, 0, 1).unwrap();
-        let (mut gk, mut gr, mut gb) = (gk.to_vec(), gr.to_vec(), gb.to_vec());
+        let (mut gk, mut gr, mut gb, mut gp) = (gk.to_vec(), gr.to_vec(), gb.to_vec(), gp);
         let (mut gx, mut gh, mut gc) =
             (vec![0.0; x.len()], vec![0.0; batch * units], vec![0.0; batch * units]);
         let grads = cpu::RecurrentGrads {
+            peepholes: self.peepholes.then_some(&mut gp[..]),
             kernel: &mut gk,
             recurrent: &mut gr,
             bias: self.bias.then_some(&mut gb[..]),
@@ -194,6 +208,9 @@ impl Problem {
         }
         if self.bias {
             backward = backward.max(error(&read(&bgb), &gb));
+        }
+        if self.peepholes {
+            backward = backward.max(error(&read(&bgp), &gp));
         }
         (forward, backward)
     }
@@ -237,6 +254,31 @@ fn flags_mask_and_reset() {
             for mask in [false, true] {
                 Problem { flags: true, mask, strategy: Some(strategy), ..problem(cell, 9, 11, 3, 20) }
                     .check();
+            }
+        }
+    }
+}
+
+/// What ONNX's cells have beyond Keras's. At a kink of the limit both sides have to agree; these seeds have no number there.
+#[test]
+fn limits_peepholes_and_coupled_gates() {
+    for cell in CELLS {
+        let lstm = cell.states() == 2;
+        for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
+            for (peepholes, clip, coupled) in [
+                (true, None, false),
+                (false, Some(0.4), false),
+                (false, None, true),
+                (true, Some(0.7), true),
+                (true, Some(40.0), false),
+            ] {
+                let extras = CellExtras { clip, coupled: coupled && lstm };
+                let peepholes = peepholes && lstm;
+                for chunk_bytes in [None, Some(4 * 1680)] {
+                    let p = problem(cell, 6, 3, 5, 21);
+                    let strategy = Some(strategy);
+                    Problem { flags: true, peepholes, extras, strategy, chunk_bytes, ..p }.check();
+                }
             }
         }
     }
@@ -409,9 +451,11 @@ proptest! {
     #[test]
     fn any_shape_and_option(
         which in 0usize..4, t in 1usize..9, b in prop::sample::select(vec![1usize, 3, 8, 17]), i in 1usize..9, u in 1usize..40,
-        bias: bool, flags: bool, mask: bool, dy: bool, last: bool, sequence: bool,
+        bias: bool, flags: bool, mask: bool, dy: bool, last: bool, sequence: bool, peepholes: bool, coupled: bool,
     ) {
         let strategy = Some(if sequence { StrategyKind::Sequence } else { StrategyKind::PerStep });
-        Problem { bias, flags, mask, dy, last, strategy, ..problem(CELLS[which], t, b, i, u) }.check();
+        let lstm = CELLS[which].states() == 2;
+        let (peepholes, extras) = (peepholes && lstm, CellExtras { clip: None, coupled: coupled && lstm });
+        Problem { bias, flags, mask, peepholes, extras, dy, last, strategy, ..problem(CELLS[which], t, b, i, u) }.check();
     }
 }

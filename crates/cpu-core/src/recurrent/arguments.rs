@@ -2,7 +2,7 @@
 
 use super::{RecurrentShape, activations, saved_blocks, saved_len};
 use crate::error::{check_len, volume};
-use crate::{Cell, Error, Result};
+use crate::{Cell, CellExtras, Error, Result};
 
 pub(super) const FORWARD: &str = "recurrent_forward";
 const BACKWARD: &str = "recurrent_backward";
@@ -24,12 +24,27 @@ pub struct RecurrentInputs<'a, T> {
     /// `[B, U]`, factors of the state on its way into the recurrent product, the same at every step (recurrent
     /// dropout); the state that GRU's `z` carries over is whole
     pub h_mask: Option<&'a [T]>,
+    /// `[3*U]`, LSTM: weights of the cell state on its way into the gates, in ONNX's order i, o, f; i and f see the
+    /// state before the step, o the one after it
+    pub peepholes: Option<&'a [T]>,
+    /// what the cell has beyond Keras's
+    pub extras: CellExtras,
 }
 
 impl<'a, T> RecurrentInputs<'a, T> {
     /// Without any of what may be left out.
     pub fn new(x: &'a [T], kernel: &'a [T], recurrent: &'a [T]) -> Self {
-        RecurrentInputs { x, kernel, recurrent, bias: None, flags: None, h_mask: None }
+        let (bias, flags, h_mask, peepholes) = (None, None, None, None);
+        RecurrentInputs {
+            x,
+            kernel,
+            recurrent,
+            bias,
+            flags,
+            h_mask,
+            peepholes,
+            extras: CellExtras::default(),
+        }
     }
 }
 
@@ -85,6 +100,8 @@ pub struct RecurrentGrads<'a, T> {
     pub recurrent: &'a mut [T],
     /// `[bias_blocks*U]`, added to
     pub bias: Option<&'a mut [T]>,
+    /// `[3*U]`, added to; where there are peepholes
+    pub peepholes: Option<&'a mut [T]>,
     /// `[T, B, I]`, overwritten
     pub x: Option<&'a mut [T]>,
     /// `[B, U]`, overwritten
@@ -139,6 +156,7 @@ pub(super) fn check_backward<T>(
         ("kernel gradient", Some(&*grads.kernel), input * columns),
         ("recurrent kernel gradient", Some(&*grads.recurrent), units * columns),
         ("bias gradient", grads.bias.as_deref(), cell.bias_blocks() * units),
+        ("peephole gradient", grads.peepholes.as_deref(), 3 * units),
         ("x gradient", grads.x.as_deref(), time * batch * input),
         ("h0 gradient", grads.h0.as_deref(), batch * units),
         ("c0 gradient", grads.c0.as_deref(), batch * units),
@@ -147,6 +165,9 @@ pub(super) fn check_backward<T>(
     }
     if cell.states() != 2 && (up.dc_last.is_some() || grads.c0.is_some()) {
         return Err(Error::Invalid { op: BACKWARD, reason: ONLY_LSTM });
+    }
+    if grads.peepholes.is_some() && inputs.peepholes.is_none() {
+        return Err(Error::Missing { op: BACKWARD, what: "peepholes" });
     }
     let (activation, gate) = activations(cell);
     if !activation.derivative_from_output() || !gate.derivative_from_output() {
@@ -174,6 +195,14 @@ fn check_inputs<T>(
     check_len(op, "recurrent kernel", volume(op, &[units, columns])?, inputs.recurrent.len())?;
     fits(op, "flags", inputs.flags, time * batch)?;
     fits(op, "h_mask", inputs.h_mask, batch * units)?;
+    fits(op, "peepholes", inputs.peepholes, 3 * units)?;
+    let CellExtras { clip, coupled } = inputs.extras;
+    if cell.states() != 2 && (inputs.peepholes.is_some() || coupled) {
+        return Err(Error::Invalid { op, reason: "only LSTM has peepholes and coupled gates" });
+    }
+    if clip.is_some_and(|clip| !(clip > 0.0 && clip.is_finite())) {
+        return Err(Error::Invalid { op, reason: "clip has to be positive and finite" });
+    }
     Ok(states)
 }
 

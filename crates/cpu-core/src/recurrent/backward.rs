@@ -5,6 +5,7 @@
 
 mod cells;
 
+use cells::Limits;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -35,7 +36,7 @@ pub(super) fn through_time(
     packed: &mut Packed,
     version: u64,
 ) {
-    let RecurrentInputs { recurrent, flags, h_mask, .. } = inputs;
+    let RecurrentInputs { recurrent, flags, h_mask, peepholes, extras, .. } = inputs;
     let RecurrentTrace { h, c, saved } = trace;
     let RecurrentUpstream { dy, dh_last, dc_last } = up;
     let RecurrentShape { batch, units, .. } = shape;
@@ -79,6 +80,9 @@ pub(super) fn through_time(
         recurrent,
         flags,
         h_mask,
+        peepholes,
+        coupled: extras.coupled,
+        limits: extras.clip.map(|clip| cells::limits(plan.level, cell, clip)),
         h,
         c: c.unwrap_or(&[]),
         saved,
@@ -112,6 +116,10 @@ struct Pass<'a> {
     recurrent: &'a [f32],
     flags: Option<&'a [u32]>,
     h_mask: Option<&'a [f32]>,
+    peepholes: Option<&'a [f32]>,
+    coupled: bool,
+    /// what activations give at the limits of what goes into them
+    limits: Option<Limits>,
     h: &'a [f32],
     c: &'a [f32],
     saved: &'a [f32],

@@ -17,9 +17,9 @@ use super::tile::{Sums, staged_stride};
 use super::view::View;
 use super::workspace::{Key, Packed, Row};
 use super::{RecurrentInputs, RecurrentShape, RecurrentStates};
-use crate::Cell;
 use crate::math::{Kernel, Lanes, run_f32};
 use crate::team::{self, Member};
+use crate::{Cell, CellExtras};
 
 /// Runs the sequence; arguments as for [`super::recurrent_forward`].
 pub(super) fn forward(
@@ -31,7 +31,7 @@ pub(super) fn forward(
     packed: &mut Packed,
     version: u64,
 ) {
-    let RecurrentInputs { x, kernel, recurrent, bias, flags, h_mask } = inputs;
+    let RecurrentInputs { x, kernel, recurrent, bias, flags, h_mask, peepholes, extras } = inputs;
     let RecurrentStates { h, h_state, c, saved } = states;
     let RecurrentShape { batch, input, units, .. } = shape;
     let lanes = plan.lanes;
@@ -77,6 +77,8 @@ pub(super) fn forward(
         bias,
         flags,
         h_mask,
+        peepholes,
+        extras,
         one_c: c.as_ref().is_some_and(|c| c.len() == batch * units),
         h: View::new(h),
         h_state: h_state.map(View::new),
@@ -140,6 +142,8 @@ struct Pass<'a> {
     bias: Option<&'a [f32]>,
     flags: Option<&'a [u32]>,
     h_mask: Option<&'a [f32]>,
+    peepholes: Option<&'a [f32]>,
+    extras: CellExtras,
     h: View<'a>,
     /// `[B, U]`, where the first step's state is read and the last one's goes too
     h_state: Option<View<'a>>,

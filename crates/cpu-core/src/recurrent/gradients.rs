@@ -4,7 +4,8 @@
 use super::thin;
 use super::workspace::{aligned_ref, sized};
 use super::{
-    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentWorkspace, gradient_blocks,
+    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentWorkspace, flag,
+    gradient_blocks,
 };
 use crate::matmul::{Matmul, matmul};
 use crate::{Cell, RESET, Real, Result, mul};
@@ -92,6 +93,9 @@ pub(super) fn weights_and_input<T: Real>(
             }
         }
     }
+    if let (Some(to), Some(c)) = (grads.peepholes.as_deref_mut(), trace.c) {
+        peepholes(shape, flags, c, da, sized(&mut workspace.rows, units, T::ZERO), to);
+    }
     if let Some(dx) = grads.x.as_deref_mut() {
         // dx = da[:, from..from + n] kernel[:, first..first + n]^T
         let mut back = |accumulate: bool, first: usize, from: usize, n: usize| {
@@ -107,6 +111,36 @@ pub(super) fn weights_and_input<T: Real>(
         }
     }
     Ok(())
+}
+
+/// Adds the gradients of the peepholes i, o, f, `[3*U]`: sums of the gates' gradients times the cell state that each saw.
+/// Rows are summed up in blocks, as in [`thin`].
+fn peepholes<T: Real>(
+    shape: RecurrentShape,
+    flags: Option<&[u32]>,
+    c: &[T],
+    da: &[T],
+    sums: &mut [T],
+    to: &mut [T],
+) {
+    let RecurrentShape { batch, units, .. } = shape;
+    let rows = da.len() / (4 * units).max(1);
+    // Gate, its block of gradients, and whether it saw the state after the step.
+    for (gate, block, after) in [(0, 0, false), (1, 3, true), (2, 1, false)] {
+        let to = &mut to[gate * units..][..units];
+        for first in (0..rows).step_by(thin::BLOCK) {
+            sums.fill(T::ZERO);
+            for row in first..rows.min(first + thin::BLOCK) {
+                if !after && flag(flags, row).1 {
+                    continue;
+                }
+                let state = &c[(row + if after { batch } else { 0 }) * units..][..units];
+                let da = &da[(row * 4 + block) * units..][..units];
+                sums.iter_mut().zip(da.iter().zip(state)).for_each(|(sum, (da, c))| *sum += *da * *c);
+            }
+            to.iter_mut().zip(&*sums).for_each(|(to, sum)| *to += *sum);
+        }
+    }
 }
 
 /// Where the gate gradients of a column belong: a column of the kernel, and places of the bias.

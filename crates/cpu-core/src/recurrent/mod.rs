@@ -11,6 +11,10 @@
 //! SimpleRNN  h = act(x W + hp U + b)
 //! ```
 //!
+//! With [peepholes](RecurrentInputs::peepholes) `p` an LSTM adds `p_i cp`, `p_f cp` and `p_o c` inside the gates;
+//! [`CellExtras`](crate::CellExtras) has the rest of what ONNX's cells can do. A mask is on `hp` in the products, and
+//! in `r hp`.
+//!
 //! A step without `VALID` carries the states over; the gradient passes straight through it.
 //!
 //! Two implementations stand behind one face: a plain one, generic over the element type, that is the oracle in f64;
@@ -153,6 +157,8 @@ impl<'a, T: Real> RecurrentInputs<'a, T> {
             bias: self.bias.map(f32s),
             flags: self.flags,
             h_mask: self.h_mask.map(f32s),
+            peepholes: self.peepholes.map(f32s),
+            extras: self.extras,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::workspace::sized;
 use super::{RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentWorkspace, flag, saved_blocks};
-use crate::{Activation, Cell, Real, activation};
+use crate::{Cell, CellExtras, Real, activation};
 
 pub(super) fn forward<T: Real>(
     cell: Cell,
@@ -11,7 +11,8 @@ pub(super) fn forward<T: Real>(
     states: RecurrentStates<'_, T>,
     workspace: &mut RecurrentWorkspace<T>,
 ) {
-    let RecurrentInputs { x, kernel, recurrent, bias, flags, h_mask } = inputs;
+    let RecurrentInputs { x, kernel, recurrent, bias, flags, h_mask, peepholes, extras } = inputs;
+    let limited = |x: T| limited(extras, x);
     let RecurrentStates { h, h_state, mut c, mut saved } = states;
     let RecurrentShape { time, batch, input, units } = shape;
     let slot = batch * units;
@@ -62,7 +63,19 @@ pub(super) fn forward<T: Real>(
             Cell::Lstm { activation, recurrent_activation } => {
                 product(seen, recurrent, columns, 0, gates);
                 let c_new = c_new.expect("LSTM has c");
-                lstm(activation, recurrent_activation, gates, cp, h_new, c_new);
+                for u in 0..units {
+                    let peep =
+                        |gate: usize, state: T| peepholes.map_or(T::ZERO, |p| p[gate * units + u] * state);
+                    let gate = |x| activation::value(recurrent_activation, limited(x));
+                    let i = gate(gates[u] + peep(0, cp[u]));
+                    let f = if extras.coupled { T::ONE - i } else { gate(gates[units + u] + peep(2, cp[u])) };
+                    let g = activation::value(activation, limited(gates[2 * units + u]));
+                    c_new[u] = f * cp[u] + i * g;
+                    let o = gate(gates[3 * units + u] + peep(1, c_new[u]));
+                    h_new[u] = o * activation::value(activation, c_new[u]);
+                    (gates[u], gates[units + u]) = (i, f);
+                    (gates[2 * units + u], gates[3 * units + u]) = (g, o);
+                }
                 if let Some(kept) = kept {
                     kept.copy_from_slice(gates);
                 }
@@ -75,7 +88,7 @@ pub(super) fn forward<T: Real>(
                     }
                 }
                 product(seen, recurrent, columns, 0, zr);
-                zr.iter_mut().for_each(|v| *v = activation::value(recurrent_activation, *v));
+                zr.iter_mut().for_each(|v| *v = activation::value(recurrent_activation, limited(*v)));
                 let r = &zr[units..];
                 if reset_after {
                     match bias {
@@ -88,7 +101,7 @@ pub(super) fn forward<T: Real>(
                     (0..units).for_each(|u| q[u] = r[u] * seen[u]);
                     product(q, recurrent, columns, 2 * units, n);
                 }
-                n.iter_mut().for_each(|v| *v = activation::value(activation, *v));
+                n.iter_mut().for_each(|v| *v = activation::value(activation, limited(*v)));
                 (0..units).for_each(|u| h_new[u] = n[u] + zr[u] * (hp[u] - n[u]));
                 if let Some(kept) = kept {
                     kept[..columns].copy_from_slice(gates);
@@ -97,7 +110,7 @@ pub(super) fn forward<T: Real>(
             }
             Cell::SimpleRnn { activation } => {
                 product(seen, recurrent, columns, 0, gates);
-                (0..units).for_each(|u| h_new[u] = activation::value(activation, gates[u]));
+                (0..units).for_each(|u| h_new[u] = activation::value(activation, limited(gates[u])));
             }
         }
     }
@@ -116,19 +129,15 @@ fn load<T: Real>(to: &mut [T], from: &[T], reset: bool) {
     }
 }
 
-fn lstm<T: Real>(act: Activation, gate: Activation, gates: &mut [T], cp: &[T], h: &mut [T], c: &mut [T]) {
-    let units = h.len();
-    for u in 0..units {
-        let i = activation::value(gate, gates[u]);
-        let f = activation::value(gate, gates[units + u]);
-        let g = activation::value(act, gates[2 * units + u]);
-        let o = activation::value(gate, gates[3 * units + u]);
-        c[u] = f * cp[u] + i * g;
-        h[u] = o * activation::value(act, c[u]);
-        gates[u] = i;
-        gates[units + u] = f;
-        gates[2 * units + u] = g;
-        gates[3 * units + u] = o;
+/// What an activation gets of `x`. A NaN stays one.
+fn limited<T: Real>(extras: CellExtras, x: T) -> T {
+    let Some(clip) = extras.clip.map(T::from_f32) else { return x };
+    if x > clip {
+        clip
+    } else if x < -clip {
+        -clip
+    } else {
+        x
     }
 }
 

@@ -17,7 +17,12 @@ pub(super) fn through_time<T: Real>(
     grads: &mut RecurrentGrads<'_, T>,
     workspace: &mut RecurrentWorkspace<T>,
 ) {
-    let RecurrentInputs { recurrent, flags, h_mask, .. } = inputs;
+    let RecurrentInputs { recurrent, flags, h_mask, peepholes, extras, .. } = inputs;
+    // A limit that holds is met exactly: by the same function of the same number.
+    let slope = |kind, y| match extras.clip.map(T::from_f32) {
+        Some(clip) if y <= activation::value(kind, -clip) || y >= activation::value(kind, clip) => T::ZERO,
+        _ => activation::slope(kind, y),
+    };
     let RecurrentTrace { h, c, saved } = trace;
     let RecurrentUpstream { dy, dh_last, dc_last } = up;
     let RecurrentShape { time, batch, units, .. } = shape;
@@ -63,28 +68,33 @@ pub(super) fn through_time<T: Real>(
                     before(c, cp);
                     for (u, &c_new) in c[after].iter().enumerate() {
                         let [i, f, g, o] = [0, 1, 2, 3].map(|block| kept[block * units + u]);
-                        let slope = |y| activation::slope(recurrent_activation, y);
+                        let gate = |y| slope(recurrent_activation, y);
+                        let peep = |gate: usize| peepholes.map_or(T::ZERO, |p| p[gate * units + u]);
                         let tc = activation::value(activation, c_new);
-                        let dcu = dc[u] + dh[u] * o * activation::slope(activation, tc);
-                        da[u] = dcu * g * slope(i);
-                        da[units + u] = dcu * cp[u] * slope(f);
-                        da[2 * units + u] = dcu * i * activation::slope(activation, g);
-                        da[3 * units + u] = dh[u] * tc * slope(o);
-                        dc[u] = dcu * f;
+                        let d_o = dh[u] * tc * gate(o);
+                        let dcu = dc[u] + dh[u] * o * activation::slope(activation, tc) + d_o * peep(1);
+                        // A coupled forget gate is 1 - i.
+                        let (to_i, to_f) = if extras.coupled { (g - cp[u], T::ZERO) } else { (g, cp[u]) };
+                        let (d_i, d_f) = (dcu * to_i * gate(i), dcu * to_f * gate(f));
+                        da[u] = d_i;
+                        da[units + u] = d_f;
+                        da[2 * units + u] = dcu * i * slope(activation, g);
+                        da[3 * units + u] = d_o;
+                        dc[u] = dcu * f + d_i * peep(0) + d_f * peep(2);
                     }
                     transposed(da, recurrent, columns, 0, mask, dh);
                 }
                 Cell::Gru { activation, recurrent_activation, reset_after } => {
-                    let slope = |y| activation::slope(recurrent_activation, y);
+                    let gate = |y| slope(recurrent_activation, y);
                     let input_block = if reset_after { 3 } else { 2 } * units;
                     for u in 0..units {
                         let [z, r, n, q] = [0, 1, 2, 3].map(|block| kept[block * units + u]);
-                        let dn = dh[u] * (T::ONE - z) * activation::slope(activation, n);
-                        da[u] = dh[u] * (hp[u] - n) * slope(z);
+                        let dn = dh[u] * (T::ONE - z) * slope(activation, n);
+                        da[u] = dh[u] * (hp[u] - n) * gate(z);
                         da[input_block + u] = dn;
                         if reset_after {
                             da[2 * units + u] = dn * r;
-                            da[units + u] = dn * q * slope(r);
+                            da[units + u] = dn * q * gate(r);
                         }
                         dh[u] *= z;
                     }
@@ -94,7 +104,7 @@ pub(super) fn through_time<T: Real>(
                         transposed(&da[2 * units..], recurrent, columns, 2 * units, mask, product);
                         for u in 0..units {
                             let r = kept[units + u];
-                            da[units + u] = product[u] * hp[u] * slope(r);
+                            da[units + u] = product[u] * hp[u] * gate(r);
                             dh[u] += product[u] * r;
                         }
                         transposed(&da[..2 * units], recurrent, columns, 0, mask, product);
@@ -103,7 +113,7 @@ pub(super) fn through_time<T: Real>(
                 }
                 Cell::SimpleRnn { activation } => {
                     for (u, &y) in h[after].iter().enumerate() {
-                        da[u] = dh[u] * activation::slope(activation, y);
+                        da[u] = dh[u] * slope(activation, y);
                     }
                     transposed(da, recurrent, columns, 0, mask, dh);
                 }

@@ -74,6 +74,7 @@ fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
         kernel: &mut dk,
         recurrent: &mut dr,
         bias: None,
+        peepholes: None,
         x: None,
         h0: Some(&mut dh0),
         c0: None,

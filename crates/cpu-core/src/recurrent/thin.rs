@@ -11,7 +11,7 @@ pub(super) const MOST_INPUTS: usize = 4;
 const CHUNK: usize = 64;
 /// Rows that are summed up before they are added to the total: the error grows with the number of blocks and not of
 /// rows.
-const BLOCK: usize = 128;
+pub(super) const BLOCK: usize = 128;
 /// Gate gradients that pay for handing a part to another thread.
 const HANDOFF: usize = 1 << 16;
 

@@ -4,7 +4,7 @@ use cpu_core::recurrent::{
     RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace, RecurrentUpstream,
     RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
 };
-use cpu_core::{Activation, Cell, RESET, Real, VALID};
+use cpu_core::{Activation, Cell, CellExtras, RESET, Real, VALID};
 
 /// splitmix64: tests draw the same problems everywhere.
 pub struct Rng(pub u64);
@@ -42,6 +42,8 @@ pub struct Problem {
     pub bias: Option<Vec<f64>>,
     pub flags: Option<Vec<u32>>,
     pub h_mask: Option<Vec<f64>>,
+    pub peepholes: Option<Vec<f64>>,
+    pub extras: CellExtras,
     pub h0: Vec<f64>,
     pub c0: Vec<f64>,
     pub dy: Option<Vec<f64>>,
@@ -57,6 +59,7 @@ pub struct Results<T> {
     pub kernel: Vec<T>,
     pub recurrent: Vec<T>,
     pub bias: Vec<T>,
+    pub peepholes: Vec<T>,
     pub x: Vec<T>,
     pub h0: Vec<T>,
     pub c0: Vec<T>,
@@ -97,6 +100,11 @@ impl Problem {
             flags,
             // Dropout of a half: factors 0 and 2.
             h_mask: (rng.below(3) == 0).then(|| (0..states).map(|_| rng.pick(&[0.0, 2.0])).collect()),
+            peepholes: (lstm && rng.below(3) == 0).then(|| rng.values(3 * units, 0.8)),
+            extras: CellExtras {
+                clip: (rng.below(3) == 0).then_some(0.6),
+                coupled: lstm && rng.below(3) == 0,
+            },
             h0: rng.values(states, 0.5),
             c0: rng.values(if lstm { states } else { 0 }, 0.5),
             dy,
@@ -122,9 +130,11 @@ impl Problem {
         };
         let (mut h, mut c) = (states(&self.h0), states(&self.c0));
         let mut saved = vec![T::from_f64(f64::NAN); saved_len(self.cell, self.shape)];
-        let h_mask = cast_option(&self.h_mask);
+        let (h_mask, peepholes) = (cast_option(&self.h_mask), cast_option(&self.peepholes));
         let inputs = RecurrentInputs {
             h_mask: h_mask.as_deref(),
+            peepholes: peepholes.as_deref(),
+            extras: self.extras,
             bias: bias.as_deref(),
             flags: self.flags.as_deref(),
             ..RecurrentInputs::new(&x, &kernel, &recurrent)
@@ -145,6 +155,7 @@ impl Problem {
             kernel: vec![T::ZERO; kernel.len()],
             recurrent: vec![T::ZERO; recurrent.len()],
             bias: vec![T::ZERO; bias.as_ref().map_or(0, Vec::len)],
+            peepholes: vec![T::ZERO; peepholes.as_ref().map_or(0, Vec::len)],
             x: vec![nan; x.len()],
             h0: vec![nan; self.h0.len()],
             c0: vec![nan; self.c0.len()],
@@ -163,6 +174,7 @@ impl Problem {
                 kernel: &mut out.kernel,
                 recurrent: &mut out.recurrent,
                 bias: bias.is_some().then_some(&mut out.bias),
+                peepholes: peepholes.is_some().then_some(&mut out.peepholes),
                 x: Some(&mut out.x),
                 h0: Some(&mut out.h0),
                 c0: lstm.then_some(&mut out.c0),

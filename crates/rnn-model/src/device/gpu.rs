@@ -7,7 +7,7 @@ use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
 use crate::Result;
 use gpu_core::{Context, Recorder, kernels};
 use rnn_shaders::shape::RecurrentShape;
-use rnn_shaders::vocabulary::{Cell, StepParams};
+use rnn_shaders::vocabulary::{Cell, CellExtras, StepParams};
 
 /// One adapter's context and the memory that models hold on it.
 pub(super) struct GpuEngine {
@@ -182,10 +182,12 @@ impl GpuEngine {
         let (kernel, recurrent, bias) =
             (self.get(out.kernel)?, self.get(out.recurrent)?, self.maybe(out.bias)?);
         let (x, h0, c0) = (self.maybe(out.x)?, self.maybe(out.h0)?, self.maybe(out.c0)?);
+        let peepholes = self.maybe(out.peepholes)?;
         let grads = kernels::RecurrentGrads {
             kernel: &kernel,
             recurrent: &recurrent,
             bias: bias.as_ref(),
+            peepholes: peepholes.as_ref(),
             x: x.as_ref(),
             h0: h0.as_ref(),
             c0: c0.as_ref(),
@@ -201,6 +203,8 @@ impl GpuEngine {
             bias: self.maybe(io.bias)?,
             flags: io.flags.map(|s| self.index(s)).transpose()?,
             h_mask: self.maybe(io.h_mask)?,
+            peepholes: self.maybe(io.peepholes)?,
+            extras: io.extras,
             h: self.get(io.h)?,
             h_state: self.maybe(io.h_state)?,
             c: self.maybe(io.c)?,
@@ -217,6 +221,8 @@ struct RecurrentSlices {
     bias: Option<gpu_core::Slice>,
     flags: Option<gpu_core::Slice>,
     h_mask: Option<gpu_core::Slice>,
+    peepholes: Option<gpu_core::Slice>,
+    extras: CellExtras,
     h: gpu_core::Slice,
     h_state: Option<gpu_core::Slice>,
     c: Option<gpu_core::Slice>,
@@ -232,6 +238,8 @@ impl RecurrentSlices {
             bias: self.bias.as_ref(),
             flags: self.flags.as_ref(),
             h_mask: self.h_mask.as_ref(),
+            peepholes: self.peepholes.as_ref(),
+            extras: self.extras,
         }
     }
 

@@ -4,7 +4,7 @@
 use super::layer_op::LayerOp;
 use super::memory::{IndexSlice, Slice};
 use rnn_shaders::shape::{Matmul, RecurrentShape};
-use rnn_shaders::vocabulary::{Activation, Cell, OptimizerSpec, Score};
+use rnn_shaders::vocabulary::{Activation, Cell, CellExtras, OptimizerSpec, Score};
 
 /// What a recurrent operation reads in both directions.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,9 @@ pub(crate) struct RecurrentInputs {
     pub flags: Option<IndexSlice>,
     /// `[batch, units]`, factors of the state on its way into the recurrent product (recurrent dropout)
     pub h_mask: Option<Slice>,
+    /// `[3 * units]`, i, o, f, of an LSTM
+    pub peepholes: Option<Slice>,
+    pub extras: CellExtras,
     /// `[time + 1, batch, units]`, slot 0 given
     pub h: Slice,
     /// of inference: `[batch, units]`, the state to start from in place of slot 0 of `h`, and where the last one goes
@@ -47,6 +50,7 @@ pub(crate) struct RecurrentGradients {
     pub kernel: Slice,
     pub recurrent: Slice,
     pub bias: Option<Slice>,
+    pub peepholes: Option<Slice>,
     pub x: Option<Slice>,
     pub h0: Option<Slice>,
     pub c0: Option<Slice>,

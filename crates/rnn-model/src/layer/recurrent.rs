@@ -7,7 +7,7 @@ use crate::device::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, 
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
 use rnn_shaders::shape::RecurrentShape;
-use rnn_shaders::vocabulary::{Activation, Cell};
+use rnn_shaders::vocabulary::{Activation, Cell, CellExtras};
 use serde::{Deserialize, Serialize};
 
 /// Options that only an LSTM has.
@@ -377,6 +377,8 @@ fn fused(
         bias: node.weights.get(2).copied(),
         flags: x.mask,
         h_mask,
+        peepholes: None,
+        extras: CellExtras::default(),
         h,
         h_state: resident.map(|kept| kept[0]),
         c,
@@ -411,6 +413,7 @@ fn fused(
             kernel: weights[0],
             recurrent: weights[1],
             bias: weights.get(2).copied(),
+            peepholes: None,
             x: dx,
             h0: starts.first().copied().flatten(),
             c0: starts.get(1).copied().flatten(),

@@ -1,10 +1,38 @@
 //! The cells' derivatives, on one vector of units of one row.
 
+use super::super::pointwise::activate;
 use super::super::view::{load, store};
 use super::super::{RecurrentShape, activations, gradient_blocks, saved_blocks};
 use super::{Pass, Place};
-use crate::math::Lanes;
+use crate::math::{Lanes, Level};
 use crate::{Activation, Cell, activation_backward};
+
+/// Outputs of the candidate's activation and of the gates' at the lower and upper limit of what goes into them.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    candidate: [f32; 2],
+    gate: [f32; 2],
+}
+
+/// By the functions that the forward pass applies, so that a limit that held is met exactly.
+pub(super) fn limits(level: Level, cell: Cell, clip: f32) -> Limits {
+    let outputs = |kind| {
+        [-clip, clip].map(|x| {
+            let mut x = [x; 16];
+            activate(level, kind, &mut x);
+            x[0]
+        })
+    };
+    let (candidate, gate) = activations(cell);
+    Limits { candidate: outputs(candidate), gate: outputs(gate) }
+}
+
+/// `slope`, or 0 where the output is at or beyond a limit.
+#[inline(always)]
+fn within<S: Lanes<T = f32>>(s: S, [low, high]: [f32; 2], y: S::V, slope: S::V) -> S::V {
+    let zero = s.splat(0.0);
+    s.select_gt(y, s.splat(low), s.select_gt(s.splat(high), y, slope, zero), zero)
+}
 
 /// `kind'` in terms of the output.
 #[inline(always)]
@@ -72,6 +100,29 @@ impl Pass<'_> {
         let mask = &mask[place.b * self.shape.units + place.unit..][..place.n];
         // SAFETY: the slice is long enough.
         s.mul(product, unsafe { load(s, mask.as_ptr(), place.n) })
+    }
+
+    /// The candidate's slope in terms of its output.
+    #[inline(always)]
+    fn candidate_slope<S: Lanes<T = f32>>(&self, s: S, y: S::V) -> S::V {
+        let slope = slope(s, activations(self.cell).0, y);
+        self.limits.map_or(slope, |limits| within(s, limits.candidate, y, slope))
+    }
+
+    /// A gate's slope in terms of its output.
+    #[inline(always)]
+    fn gate_slope<S: Lanes<T = f32>>(&self, s: S, y: S::V) -> S::V {
+        let slope = slope(s, activations(self.cell).1, y);
+        self.limits.map_or(slope, |limits| within(s, limits.gate, y, slope))
+    }
+
+    /// `sum` plus a gate's gradient times its peephole, if it has one.
+    #[inline(always)]
+    unsafe fn peep<S: Lanes<T = f32>>(&self, s: S, place: Place, gate: usize, da: S::V, sum: S::V) -> S::V {
+        let Some(weights) = self.peepholes else { return sum };
+        let weights = &weights[gate * self.shape.units + place.unit..][..place.n];
+        // SAFETY: the slice is long enough.
+        s.fma(unsafe { load(s, weights.as_ptr(), place.n) }, da, sum)
     }
 
     /// Saved value of a place.
@@ -143,9 +194,9 @@ impl Pass<'_> {
             match self.cell {
                 Cell::Lstm { .. } => self.lstm(s, place, dh, output),
                 Cell::Gru { reset_after, .. } => self.gru(s, place, dh, reset_after),
-                Cell::SimpleRnn { activation } => {
+                Cell::SimpleRnn { .. } => {
                     let y = self.after(s, self.h, place);
-                    let slope = slope(s, activation, y);
+                    let slope = self.candidate_slope(s, y);
                     self.put(s, place, 0, s.mul(dh, slope));
                     self.put_direct(s, place, s.splat(0.0));
                 }
@@ -155,7 +206,7 @@ impl Pass<'_> {
 
     #[inline(always)]
     unsafe fn lstm<S: Lanes<T = f32>>(&self, s: S, place: Place, dh: S::V, tc: S::V) {
-        let (kind, gate) = activations(self.cell);
+        let (kind, _) = activations(self.cell);
         // SAFETY: the impl's.
         unsafe {
             let i = self.saved(s, place, 0);
@@ -164,33 +215,37 @@ impl Pass<'_> {
             let o = self.saved(s, place, 3);
             let dc_at = self.dc.at(place.b * self.shape.units + place.unit, place.n);
             let through_h = s.mul(s.mul(dh, o), slope(s, kind, tc));
-            let dc = s.add(load(s, dc_at, place.n), through_h);
+            let d_o = s.mul(s.mul(dh, tc), self.gate_slope(s, o));
+            let dc = self.peep(s, place, 1, d_o, s.add(load(s, dc_at, place.n), through_h));
             let cp = self.before(s, self.c, place);
-            self.put(s, place, 0, s.mul(s.mul(dc, g), slope(s, gate, i)));
-            self.put(s, place, 1, s.mul(s.mul(dc, cp), slope(s, gate, f)));
-            self.put(s, place, 2, s.mul(s.mul(dc, i), slope(s, kind, g)));
-            self.put(s, place, 3, s.mul(s.mul(dh, tc), slope(s, gate, o)));
-            let dcp = if place.reset { s.splat(0.0) } else { s.mul(dc, f) };
-            store(s, dc_at, place.n, dcp);
+            // A coupled forget gate is 1 - i.
+            let (to_i, to_f) = if self.coupled { (s.sub(g, cp), s.splat(0.0)) } else { (g, cp) };
+            let d_i = s.mul(s.mul(dc, to_i), self.gate_slope(s, i));
+            let d_f = s.mul(s.mul(dc, to_f), self.gate_slope(s, f));
+            self.put(s, place, 0, d_i);
+            self.put(s, place, 1, d_f);
+            self.put(s, place, 2, s.mul(s.mul(dc, i), self.candidate_slope(s, g)));
+            self.put(s, place, 3, d_o);
+            let dcp = self.peep(s, place, 2, d_f, self.peep(s, place, 0, d_i, s.mul(dc, f)));
+            store(s, dc_at, place.n, if place.reset { s.splat(0.0) } else { dcp });
             self.put_direct(s, place, s.splat(0.0));
         }
     }
 
     #[inline(always)]
     unsafe fn gru<S: Lanes<T = f32>>(&self, s: S, place: Place, dh: S::V, after: bool) {
-        let (kind, gate) = activations(self.cell);
         // SAFETY: the impl's.
         unsafe {
             let z = self.saved(s, place, 0);
             let n = self.saved(s, place, 2);
             let hp = self.before(s, self.h, place);
-            let dn = s.mul(s.mul(dh, s.sub(s.c(1.0), z)), slope(s, kind, n));
-            let dz = s.mul(s.mul(dh, s.sub(hp, n)), slope(s, gate, z));
+            let dn = s.mul(s.mul(dh, s.sub(s.c(1.0), z)), self.candidate_slope(s, n));
+            let dz = s.mul(s.mul(dh, s.sub(hp, n)), self.gate_slope(s, z));
             self.put(s, place, 0, dz);
             if after {
                 let r = self.saved(s, place, 1);
                 let q = self.saved(s, place, 3);
-                self.put(s, place, 1, s.mul(s.mul(dn, q), slope(s, gate, r)));
+                self.put(s, place, 1, s.mul(s.mul(dn, q), self.gate_slope(s, r)));
                 self.put(s, place, 2, s.mul(dn, r));
                 self.put(s, place, 3, dn);
             } else {
@@ -203,12 +258,11 @@ impl Pass<'_> {
     /// The reset gate of GRU with the reset before the product, and the way through it.
     #[inline(always)]
     pub(super) unsafe fn gru_late<S: Lanes<T = f32>>(&self, s: S, place: Place, product: S::V) {
-        let (_, gate) = activations(self.cell);
         // SAFETY: the impl's.
         unsafe {
             let r = self.saved(s, place, 1);
             let hp = self.before(s, self.h, place);
-            let slope = slope(s, gate, r);
+            let slope = self.gate_slope(s, r);
             self.put(s, place, 1, s.mul(s.mul(product, hp), slope));
             let direct = load(s, self.direct.at(place.b * self.shape.units + place.unit, place.n), place.n);
             self.put_direct(s, place, s.fma(product, r, direct));

@@ -134,14 +134,25 @@ impl Pass<'_> {
     }
 
     /// Items are taken four at a time, so that the chains of instructions of four activations interleave; what is
-    /// computed for places after the last item is dropped.
+    /// computed for places after the last item is dropped. `MORE` where there is more to it than Keras's cell.
     #[inline(always)]
-    pub(super) unsafe fn lstm<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+    pub(super) unsafe fn lstm<S: Lanes<T = f32>, const MORE: bool>(
+        &self,
+        s: S,
+        group: &Group<'_>,
+        sums: &mut Sums,
+    ) {
         let items = group.items;
         let (kind, gate) = activations(self.cell);
         let common = (kind, gate) == (Activation::Tanh, Activation::Sigmoid);
+        if MORE {
+            // SAFETY: the impl's.
+            unsafe { self.peep_before(s, group, sums) };
+            self.limit(sums.vectors(s, items, 0, 2));
+            self.limit(sums.vectors(s, items, 3, 4));
+        }
         if !common {
-            activate(self.plan.level, gate, sums.vectors(s, items, 0, 3));
+            activate(self.plan.level, gate, sums.vectors(s, items, 0, 2));
             activate(self.plan.level, kind, sums.vectors(s, items, 3, 4));
         }
         let zero = s.splat(0.0);
@@ -154,6 +165,11 @@ impl Pass<'_> {
             if common {
                 (i, f, g) = (s.sigmoid_of_four(i), s.sigmoid_of_four(f), s.tanh_of_four(g));
             }
+            if MORE && self.extras.coupled {
+                for j in 0..4 {
+                    f[j] = s.sub(s.c(1.0), i[j]);
+                }
+            }
             let mut c = [zero; 4];
             // SAFETY: the impl's.
             unsafe {
@@ -163,9 +179,15 @@ impl Pass<'_> {
                     self.save(s, four[j], [(0, i[j]), (1, f[j]), (2, g[j])]);
                 }
                 let mut o = sums.four(s, items, 2, first);
+                if MORE {
+                    for j in 0..n {
+                        o[j] = self.limited(s, self.peep(s, four[j], 1, c[j], o[j]));
+                    }
+                }
                 if common {
                     (o, c) = (s.sigmoid_of_four(o), s.tanh_of_four(c));
                 } else {
+                    o = four_of(s, self.plan.level, gate, o);
                     c = four_of(s, self.plan.level, kind, c);
                 }
                 for j in 0..n {
@@ -176,12 +198,67 @@ impl Pass<'_> {
         }
     }
 
+    /// Adds what the gates i and f see of the cell state before the step.
+    #[inline(always)]
+    unsafe fn peep_before<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+        if self.peepholes.is_none() {
+            return;
+        }
+        let mut place = Places::new(self, group);
+        for at in 0..group.items {
+            let item = place.next(s);
+            // SAFETY: the impl's.
+            unsafe {
+                let cp = self.state(s, group.slots.c, item);
+                // Weights come in the order i, o, f, sums as i, f, o.
+                for (gate, v) in [(0, 0), (2, 1)] {
+                    let sum = self.peep(s, item, gate, cp, sums.get(s, group.items, v, at));
+                    sums.set(s, group.items, v, at, sum);
+                }
+            }
+        }
+    }
+
+    /// `sum`, and with peepholes what the gate sees of the cell state.
+    #[inline(always)]
+    unsafe fn peep<S: Lanes<T = f32>>(&self, s: S, item: Item, gate: usize, state: S::V, sum: S::V) -> S::V {
+        let Some(weights) = self.peepholes else { return sum };
+        let weights = &weights[gate * self.shape.units + item.unit..][..item.len];
+        // SAFETY: the slice is long enough.
+        s.fma(unsafe { load(s, weights.as_ptr(), item.len) }, state, sum)
+    }
+
+    /// Keeps sums within the limit, if there is one.
+    #[inline(always)]
+    fn limit(&self, sums: &mut [f32]) {
+        if let Some(clip) = self.extras.clip {
+            sums.iter_mut().for_each(|sum| *sum = sum.clamp(-clip, clip));
+        }
+    }
+
+    /// As [`Pass::limit`].
+    #[inline(always)]
+    fn limited<S: Lanes<T = f32>>(&self, s: S, x: S::V) -> S::V {
+        match self.extras.clip {
+            Some(clip) => s.max(s.splat(-clip), s.min(s.splat(clip), x)),
+            None => x,
+        }
+    }
+
     /// As [`Pass::lstm`].
     #[inline(always)]
-    pub(super) unsafe fn gru_after<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
+    pub(super) unsafe fn gru_after<S: Lanes<T = f32>, const MORE: bool>(
+        &self,
+        s: S,
+        group: &Group<'_>,
+        sums: &mut Sums,
+    ) {
         let items = group.items;
         let (kind, gate) = activations(self.cell);
         let common = (kind, gate) == (Activation::Tanh, Activation::Sigmoid);
+        if MORE {
+            self.limit(sums.vectors(s, items, 0, 2));
+        }
         if !common {
             activate(self.plan.level, gate, sums.vectors(s, items, 0, 2));
         }
@@ -195,6 +272,9 @@ impl Pass<'_> {
             }
             for j in 0..4 {
                 n[j] = s.fma(r[j], q[j], n[j]);
+                if MORE {
+                    n[j] = self.limited(s, n[j]);
+                }
             }
             n = if common { s.tanh_of_four(n) } else { four_of(s, self.plan.level, kind, n) };
             for j in 0..4.min(items - first) {
@@ -222,6 +302,7 @@ impl Pass<'_> {
         let RecurrentShape { batch, units, .. } = self.shape;
         let (items, rows) = (group.items, group.rows.len());
         let (_, gate) = activations(self.cell);
+        self.limit(sums.vectors(s, items, 0, 2));
         activate(self.plan.level, gate, sums.vectors(s, items, 0, 2));
         for panel in 0..items / rows {
             for r_index in 0..rows {
@@ -247,6 +328,7 @@ impl Pass<'_> {
     pub(super) unsafe fn gru_late<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
         let RecurrentShape { batch, units, .. } = self.shape;
         let (kind, _) = activations(self.cell);
+        self.limit(sums.vectors(s, group.items, 0, 1));
         activate(self.plan.level, kind, sums.vectors(s, group.items, 0, 1));
         for r in 0..group.rows.len() {
             let item = self.item(s, group, 0, r);
@@ -265,6 +347,7 @@ impl Pass<'_> {
     pub(super) unsafe fn simple<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
         let (kind, _) = activations(self.cell);
         let vectors = group.panel.vectors;
+        self.limit(sums.vectors(s, group.items, 0, vectors));
         activate(self.plan.level, kind, sums.vectors(s, group.items, 0, vectors));
         for v in 0..vectors {
             for r in 0..group.rows.len() {

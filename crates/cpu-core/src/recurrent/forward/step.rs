@@ -9,8 +9,8 @@ use super::super::workspace::Row;
 use super::super::{RecurrentShape, saved_blocks};
 use super::cells::Group;
 use super::{Pass, Span, bias_vectors};
-use crate::Cell;
 use crate::math::Lanes;
+use crate::{Cell, CellExtras};
 
 impl Pass<'_> {
     /// What a tile's sums start from: the bias, or from number `offset` on the projection of the row.
@@ -30,6 +30,7 @@ impl Pass<'_> {
     #[inline(always)]
     pub(super) fn step<S: Lanes<T = f32>>(&self, s: S, span: &Span<'_>, sums: &mut Sums) {
         // A SimpleRNN's panel has several items per row.
+        let more = self.peepholes.is_some() || self.extras != CellExtras::default();
         let at_once = if self.main.gates > 0 { panels_at_once(span.rows.len()) } else { 1 };
         let mut first = span.panels.start;
         while first < span.panels.end {
@@ -51,8 +52,12 @@ impl Pass<'_> {
                 // SAFETY: as above.
                 unsafe {
                     match self.cell {
-                        Cell::Lstm { .. } => self.lstm(s, &group, sums),
-                        Cell::Gru { reset_after: true, .. } => self.gru_after(s, &group, sums),
+                        Cell::Lstm { .. } if more => self.lstm::<S, true>(s, &group, sums),
+                        Cell::Lstm { .. } => self.lstm::<S, false>(s, &group, sums),
+                        Cell::Gru { reset_after: true, .. } if more => {
+                            self.gru_after::<S, true>(s, &group, sums);
+                        }
+                        Cell::Gru { reset_after: true, .. } => self.gru_after::<S, false>(s, &group, sums),
                         Cell::Gru { reset_after: false, .. } => self.gru_early(s, &group, sums),
                         Cell::SimpleRnn { .. } => self.simple(s, &group, sums),
                     }

@@ -2,12 +2,12 @@
 use super::plan::{Plan, plan};
 use super::{
     Calls, Layer, RecurrentInputs, RecurrentShape, RecurrentStates, activations, each_dispatch, elements,
-    gate_blocks, gradient_blocks, size,
+    gate_blocks, size,
 };
 use crate::buffer::expect_len;
 use crate::kernels::matmul::{Matmul, matmul, pack_rows};
 use crate::kernels::operands::ELEMENT_GROUP;
-use crate::kernels::{copy, fill, sum_rows};
+use crate::kernels::{add_assign, copy, fill, sum_rows};
 use crate::{Call, Error, Groups, Recorder, Result, Slice};
 use rnn_shaders::vocabulary::Cell;
 use rnn_shaders::{recurrent as shader, reset_mask};
@@ -23,6 +23,8 @@ pub struct RecurrentGrads<'a> {
     pub recurrent: &'a Slice,
     /// `[bias_blocks*U]`, added to
     pub bias: Option<&'a Slice>,
+    /// `[3*U]`, added to; where there are peepholes
+    pub peepholes: Option<&'a Slice>,
     /// `[T, B, I]`, overwritten
     pub x: Option<&'a Slice>,
     /// `[B, U]`, overwritten
@@ -70,16 +72,22 @@ pub fn recurrent_backward(
         }
     }
     let padded = units.next_multiple_of(4);
-    let row = gradient_blocks(cell) * units;
+    let row = layer.gradient_blocks() * units;
+    let extra_rows = if inputs.peepholes.is_some() { 3 } else { 0 };
     let work = Work {
         saved,
-        weights: rec.scratch(columns * padded)?,
+        weights: rec.scratch((columns + extra_rows) * padded)?,
         dgates: rec.scratch(elements(&[time, batch, row]))?,
         row,
-        of_state: row - columns,
+        of_state: if matches!(cell, Cell::Gru { reset_after: true, .. }) { columns } else { 0 },
         carry,
     };
-    pack_rows(rec, inputs.recurrent, (1, columns), (columns, units, padded), &work.weights)?;
+    let transposed = work.weights.slice(0, columns * padded)?;
+    pack_rows(rec, inputs.recurrent, (1, columns), (columns, units, padded), &transposed)?;
+    if let Some(peepholes) = inputs.peepholes {
+        let rows = work.weights.slice(columns * padded, 3 * padded)?;
+        pack_rows(rec, peepholes, (units, 1), (3, units, padded), &rows)?;
+    }
     recurrence(rec, &layer, up.dy, &work)?;
     weight_gradients(rec, &layer, &work, grads)?;
     state_gradients(rec, &layer, &work, grads)
@@ -98,6 +106,7 @@ fn check<'a>(layer: &Layer<'a>, up: RecurrentUpstream<'_>, grads: &RecurrentGrad
         ("dh_last", up.dh_last, state),
         ("dc_last", up.dc_last, state),
         ("grads.bias", grads.bias, cell.bias_blocks() * units),
+        ("grads.peepholes", grads.peepholes, 3 * units),
         ("grads.x", grads.x, time * batch * input),
         ("grads.h0", grads.h0, state),
         ("grads.c0", grads.c0, state),
@@ -108,13 +117,16 @@ fn check<'a>(layer: &Layer<'a>, up: RecurrentUpstream<'_>, grads: &RecurrentGrad
     if !matches!(cell, Cell::Lstm { .. }) && (up.dc_last.is_some() || grads.c0.is_some()) {
         return invalid("only LSTM has a cell state c");
     }
+    if grads.peepholes.is_some() && layer.inputs.peepholes.is_none() {
+        return invalid("a gradient of peepholes that are not there");
+    }
     layer.states.saved.map_or_else(|| invalid("needs what the forward pass saved"), Ok)
 }
 
 /// Memory of the way back.
 struct Work<'a> {
     saved: &'a Slice,
-    /// the recurrent weights transposed, `[G*U, units padded to 4]`
+    /// the recurrent weights transposed, `[G*U, units padded to 4]`, and the peepholes behind them
     weights: Slice,
     /// gradients of the pre-activations, `[T, B, row]`
     dgates: Slice,
@@ -133,7 +145,8 @@ fn recurrence(rec: &mut Recorder, layer: &Layer<'_>, dy: Option<&Slice>, work: &
     let depth = if matches!(cell, Cell::Gru { reset_after: false, .. }) { 2 * units } else { columns };
     let Plan { geometry, steps_at_once } = plan(rec, cell, shape, 0, depth)?;
     let (acts, masked) = (activations(cell), inputs.h_mask.is_some());
-    let calls = Calls { operation: OP, geometry, acts, batch, units, masked, start: false };
+    let extras = inputs.extras;
+    let calls = Calls { operation: OP, geometry, acts, batch, units, masked, extras, start: false };
     let nothing = rec.nothing()?;
     let chunk = layer.steps_per_chunk(rec);
     for start in (0..time).step_by(chunk).rev() {
@@ -161,6 +174,8 @@ fn recurrence(rec: &mut Recorder, layer: &Layer<'_>, dy: Option<&Slice>, work: &
             grad_row: size(work.row)?,
             has_flags: u32::from(inputs.flags.is_some()),
             has_dy: u32::from(has_dy),
+            has_peepholes: u32::from(inputs.peepholes.is_some()),
+            clip: extras.clip.unwrap_or(0.0),
             ..Default::default()
         };
         each_dispatch(count, steps_at_once, true, |first, count| {
@@ -202,6 +217,11 @@ fn weight_gradients(
         true => Some(rec.scratch(chunk * batch * units)?),
         false => None,
     };
+    // With peepholes, whose gradients stand behind those of the gates.
+    let sums = match inputs.peepholes {
+        Some(_) => Some(rec.scratch(row)?),
+        None => None,
+    };
     let after = |slice: &Slice, at: usize| slice.slice(at, slice.len() - at);
     for start in (0..time).step_by(chunk) {
         let samples = chunk.min(time - start) * batch;
@@ -231,14 +251,21 @@ fn weight_gradients(
         } else {
             matmul(rec, spec, &before, &of_state, None, grads.recurrent)?;
         }
-        if let Some(bias) = grads.bias {
+        match (grads.bias, &sums) {
             // A row of gradients is laid out as the bias is.
-            sum_rows(rec, samples, row, &dgates, bias, true)?;
+            (Some(bias), None) => sum_rows(rec, samples, row, &dgates, bias, true)?,
+            (_, Some(sums)) => sum_rows(rec, samples, row, &dgates, sums, start > 0)?,
+            (None, None) => {}
         }
         if let Some(dx) = grads.x {
             let spec = Matmul { lda: row, ..Matmul::new(samples, input, columns).trans_b() };
             matmul(rec, spec, &dgates, kernel, None, &part(dx, input)?)?;
         }
+    }
+    if let Some(sums) = sums {
+        let (of_bias, of_peepholes) = (sums.slice(0, columns)?, sums.slice(columns, 3 * units)?);
+        grads.bias.map_or(Ok(()), |bias| add_assign(rec, &of_bias, bias))?;
+        grads.peepholes.map_or(Ok(()), |peepholes| add_assign(rec, &of_peepholes, peepholes))?;
     }
     Ok(())
 }

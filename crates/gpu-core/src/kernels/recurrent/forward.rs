@@ -104,7 +104,7 @@ struct Recurrence<'a> {
     weights: Weights,
     calls: Calls,
     steps_at_once: usize,
-    /// the recurrent bias of GRU with `reset_after`
+    /// the recurrent bias of GRU with `reset_after`, the peepholes of LSTM
     extra: Option<Slice>,
     start: Option<&'a Slice>,
     /// bound where a kernel does not read, or does not write
@@ -131,10 +131,11 @@ impl<'a> Recurrence<'a> {
         let Plan { geometry, steps_at_once } = plan(rec, cell, shape, in_tile, units)?;
         let (masked, start_here) = (inputs.h_mask.is_some(), start.is_some());
         let acts = activations(cell);
-        let calls = Calls { operation: OP, geometry, acts, batch, units, masked, start: start_here };
+        let extras = inputs.extras;
+        let calls = Calls { operation: OP, geometry, acts, batch, units, masked, extras, start: start_here };
         let extra = match (cell, inputs.bias) {
             (Cell::Gru { reset_after: true, .. }, Some(bias)) => Some(bias.slice(columns, columns)?),
-            _ => None,
+            _ => inputs.peepholes.cloned(),
         };
         let (nothing, nowhere) = (rec.nothing()?, rec.scratch(4)?);
         Ok(Recurrence { layer, weights, calls, steps_at_once, extra, start, nothing, nowhere })
@@ -166,6 +167,7 @@ impl<'a> Recurrence<'a> {
             has_flags: u32::from(flags.is_some()),
             has_extra: u32::from(self.extra.is_some()),
             keep: u32::from(states.saved.is_some()),
+            clip: inputs.extras.clip.unwrap_or(0.0),
             ..Default::default()
         };
         let nothing = &self.nothing;

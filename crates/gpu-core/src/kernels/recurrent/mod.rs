@@ -17,7 +17,7 @@ use crate::buffer::expect_len;
 use crate::{Call, Error, Groups, Recorder, Result, Slice};
 use plan::Geometry;
 use rnn_shaders::contract::Kernel;
-use rnn_shaders::vocabulary::{Activation, Cell};
+use rnn_shaders::vocabulary::{Activation, Cell, CellExtras};
 
 pub use rnn_shaders::shape::RecurrentShape;
 
@@ -34,15 +34,6 @@ fn gate_blocks(cell: Cell) -> usize {
     match cell {
         Cell::Lstm { .. } | Cell::Gru { .. } => 4,
         Cell::SimpleRnn { .. } => 1,
-    }
-}
-
-/// Blocks of `units` gradients per step and sample: those of the gates' inputs; for GRU with `reset_after`, whose candidate
-/// adds its two products after the reset, those of the input product and then those of the recurrent one.
-fn gradient_blocks(cell: Cell) -> usize {
-    match cell {
-        Cell::Gru { reset_after: true, .. } => 6,
-        other => other.gates(),
     }
 }
 
@@ -69,12 +60,27 @@ pub struct RecurrentInputs<'a> {
     pub flags: Option<&'a Slice>,
     /// `[B, U]`, factors of the state on its way into the recurrent product, the same at every step (recurrent dropout)
     pub h_mask: Option<&'a Slice>,
+    /// `[3*U]`, LSTM: weights of the cell state on its way into the gates, in ONNX's order i, o, f; i and f see the state
+    /// before the step, o the one after it
+    pub peepholes: Option<&'a Slice>,
+    /// what the cell has beyond Keras's
+    pub extras: CellExtras,
 }
 
 impl<'a> RecurrentInputs<'a> {
     /// Without any of what may be left out.
     pub fn new(x: &'a Slice, kernel: &'a Slice, recurrent: &'a Slice) -> Self {
-        RecurrentInputs { x, kernel, recurrent, bias: None, flags: None, h_mask: None }
+        let (bias, flags, h_mask, peepholes) = (None, None, None, None);
+        RecurrentInputs {
+            x,
+            kernel,
+            recurrent,
+            bias,
+            flags,
+            h_mask,
+            peepholes,
+            extras: CellExtras::default(),
+        }
     }
 }
 
@@ -127,6 +133,13 @@ impl Layer<'_> {
         }
         let columns = self.cell.gates() * units;
         let inputs = self.inputs;
+        let CellExtras { clip, coupled } = inputs.extras;
+        if self.cell.states() != 2 && (inputs.peepholes.is_some() || coupled) {
+            return invalid("only LSTM has peepholes and coupled gates".into());
+        }
+        if clip.is_some_and(|clip| !(clip > 0.0 && clip.is_finite())) {
+            return invalid("clip has to be positive and finite".into());
+        }
         expect_len(op, "x", inputs.x, elements(&[time, batch, input]))?;
         expect_len(op, "kernel", inputs.kernel, elements(&[input, columns]))?;
         expect_len(op, "recurrent", inputs.recurrent, elements(&[units, columns]))?;
@@ -150,6 +163,7 @@ impl Layer<'_> {
             ("bias", inputs.bias, self.cell.bias_blocks() * units),
             ("flags", inputs.flags, elements(&[time, batch])),
             ("h_mask", inputs.h_mask, slot),
+            ("peepholes", inputs.peepholes, 3 * units),
             ("h_state", h_state, slot),
             ("saved", saved, saved_len(self.cell, self.shape)),
         ] {
@@ -158,11 +172,22 @@ impl Layer<'_> {
         Ok(())
     }
 
+    /// Blocks of `units` gradients per step and sample: those of the gates' inputs; for GRU with `reset_after`, whose
+    /// candidate adds its two products after the reset, those of the input product and then those of the recurrent one;
+    /// for LSTM with peepholes those of the peepholes behind the others.
+    fn gradient_blocks(&self) -> usize {
+        match self.cell {
+            Cell::Gru { reset_after: true, .. } => 6,
+            Cell::Lstm { .. } if self.inputs.peepholes.is_some() => 7,
+            other => other.gates(),
+        }
+    }
+
     /// Steps that one set of bindings may span: what the adapter binds at once, and what the recorder allows.
     fn steps_per_chunk(&self, rec: &Recorder) -> usize {
         let limit = rec.context().limits().max_storage_buffer_binding_size.min(rec.chunk_bytes());
         let RecurrentShape { time, batch, input, units } = self.shape;
-        let row = units.saturating_mul(gate_blocks(self.cell).max(gradient_blocks(self.cell))).max(input);
+        let row = units.saturating_mul(gate_blocks(self.cell).max(self.gradient_blocks())).max(input);
         (limit as usize / 4 / batch.saturating_mul(row).max(1)).saturating_sub(1).clamp(1, time)
     }
 }
@@ -177,6 +202,7 @@ struct Calls {
     units: usize,
     /// the state is masked on its way into the product
     masked: bool,
+    extras: CellExtras,
     /// the one step starts from `h_start`
     start: bool,
 }
@@ -202,6 +228,8 @@ impl Calls {
             ("ACT", act as u32 as f64),
             ("REC_ACT", rec_act as u32 as f64),
             ("MASKED", f64::from(u8::from(self.masked))),
+            ("CLIPPED", f64::from(u8::from(self.extras.clip.is_some()))),
+            ("COUPLED", f64::from(u8::from(self.extras.coupled))),
             ("START", f64::from(u8::from(self.start))),
         ];
         let overrides: Vec<_> =

@@ -20,6 +20,8 @@ impl<T: Real> CpuEngine<T> {
             bias: f.maybe(io.bias),
             flags: io.flags.map(|s| self.index(s)),
             h_mask: f.maybe(io.h_mask),
+            peepholes: f.maybe(io.peepholes),
+            extras: io.extras,
             ..RecurrentInputs::new(f.get(io.x), f.get(io.kernel), f.get(io.recurrent))
         }
     }
@@ -68,7 +70,7 @@ impl<T: Real> CpuEngine<T> {
         out: op::RecurrentGradients,
     ) -> Result<()> {
         let version = self.floats.versions[io.kernel.buffer];
-        // The weight gradients are disjoint parts of one buffer; the bias may be missing.
+        // The weight gradients are disjoint parts of one buffer; bias and peepholes may be missing.
         let mut weights = take(&mut self.floats.buffers.items[out.kernel.buffer]);
         let mut dx = self.floats.take_maybe(out.x);
         let mut dh0 = self.floats.take_maybe(out.h0);
@@ -76,9 +78,11 @@ impl<T: Real> CpuEngine<T> {
         let f = &self.floats;
         let workspace = step.workspace.get_or_insert_with(|| Box::new(RecurrentWorkspace::new()));
         let range = |s: Slice| s.offset..s.offset + s.len;
-        let bias_range = out.bias.map_or(0..0, range);
-        let parts = weights.get_disjoint_mut([range(out.kernel), range(out.recurrent), bias_range]);
-        let [kernel, recurrent, bias] = parts.expect("weight gradients do not overlap");
+        let maybe_range = |s: Option<Slice>| s.map_or(0..0, range);
+        let ranges =
+            [range(out.kernel), range(out.recurrent), maybe_range(out.bias), maybe_range(out.peepholes)];
+        let parts = weights.get_disjoint_mut(ranges);
+        let [kernel, recurrent, bias, peepholes] = parts.expect("weight gradients do not overlap");
         let result = recurrent_backward(
             cell,
             shape,
@@ -97,6 +101,7 @@ impl<T: Real> CpuEngine<T> {
                 kernel,
                 recurrent,
                 bias: out.bias.map(|_| bias),
+                peepholes: out.peepholes.map(|_| peepholes),
                 x: maybe_mut(&mut dx),
                 h0: maybe_mut(&mut dh0),
                 c0: maybe_mut(&mut dc0),
