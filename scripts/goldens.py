@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the golden files of crates/rnn-model/tests/goldens from Keras 3 and PyTorch. See scripts/README.md.
+"""Makes the golden files of crates/rnn-model/tests/goldens from Keras 3, PyTorch and ONNX Runtime. See scripts/README.md.
 
     pip install -r scripts/requirements.txt
     python scripts/goldens.py                     # write them
@@ -33,11 +33,12 @@ def main():
     torch.set_num_threads(1)
     # f64 throughout: what the goldens are off by is then f32's rounding of the stored numbers alone.
     keras.config.set_floatx("float64")
-    from golden_cases import graphs, layers, masks_and_merges, recurrent, scores, torch_cells, training
+    from golden_cases import cells, graphs, layers, masks_and_merges, recurrent, scores, torch_cells, training
     from golden_cases.store import Family
 
     modules = dict(
         recurrent=recurrent,
+        cells=cells,
         torch=torch_cells,
         layers=layers,
         graphs=graphs,

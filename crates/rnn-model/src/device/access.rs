@@ -32,7 +32,7 @@ impl Op {
                 // Where a state lives elsewhere, nothing looks at slot 0.
                 f(&mut io.h, if io.h_state.is_some() { Write } else { Advance(slot) });
                 io.h_state.iter_mut().for_each(|h| f(h, Update));
-                io.c.iter_mut().for_each(|c| f(c, Advance(slot)));
+                io.c.iter_mut().for_each(|c| f(c, if c.len == slot { Update } else { Advance(slot) }));
                 io.saved.iter_mut().for_each(|s| f(s, Write));
             }
             Op::RecurrentBackward { io, up, out, .. } => {
@@ -45,6 +45,7 @@ impl Op {
                 [&mut out.kernel, &mut out.recurrent]
                     .into_iter()
                     .chain(&mut out.bias)
+                    .chain(&mut out.peepholes)
                     .for_each(|s| f(s, Update));
                 [&mut out.x, &mut out.h0, &mut out.c0].into_iter().flatten().for_each(|s| f(s, Write));
             }
@@ -106,6 +107,7 @@ impl Op {
 }
 
 fn visit_inputs(io: &mut RecurrentInputs, f: &mut dyn FnMut(&mut Slice, Access)) {
-    let RecurrentInputs { x, kernel, recurrent, bias, h_mask, .. } = io;
-    [x, kernel, recurrent].into_iter().chain(bias).chain(h_mask).for_each(|s| f(s, Read));
+    let RecurrentInputs { x, kernel, recurrent, bias, h_mask, peepholes, .. } = io;
+    let maybe = bias.iter_mut().chain(h_mask).chain(peepholes);
+    [x, kernel, recurrent].into_iter().chain(maybe).for_each(|s| f(s, Read));
 }
