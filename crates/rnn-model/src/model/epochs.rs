@@ -212,13 +212,16 @@ impl<'a> Run<'a> {
     fn save(&self, model: &Model) -> Result<()> {
         let Some(options) = &self.backup else { return Ok(()) };
         let (model, sums) = model.checkpoint()?;
+        let mut callbacks: Vec<_> = self.callbacks.iter().map(|c| c.state()).collect();
+        // Those at the end that keep nothing, such as a progress bar, may be there or not when training goes on.
+        callbacks.truncate(callbacks.iter().rposition(Option::is_some).map_or(0, |last| last + 1));
         options.save(&Backup {
             place: self.place.clone(),
             model,
             sums,
             logs: self.history.logs.clone(),
             epochs: self.history.epochs.clone(),
-            callbacks: self.callbacks.iter().map(|c| c.state()).collect(),
+            callbacks,
         })
     }
 
@@ -228,9 +231,11 @@ impl<'a> Run<'a> {
         let Some(backup) = options.load()? else { return Ok(()) };
         let path = options.path();
         check_task(&path, &backup.place.task, &self.place.task)?;
-        if backup.callbacks.len() != self.callbacks.len() {
+        if backup.callbacks.len() > self.callbacks.len() {
             let (saved, now) = (backup.callbacks.len(), self.callbacks.len());
-            let problem = format!("it was saved with {saved} callbacks, now there are {now}");
+            let problem = format!(
+                "it holds the states of {saved} callbacks, but there are {now}; give fit the same ones"
+            );
             return Err(Error::file(&path, problem));
         }
         model.restore_checkpoint(&backup.model, &backup.sums).map_err(|error| {
@@ -248,7 +253,8 @@ impl<'a> Run<'a> {
 }
 
 impl Model {
-    /// Loss and metrics of the epoch so far, for callbacks: the means over its batches until now.
+    /// Loss and metrics of the epoch so far, for a callback's `on_batches_end`: the means over its batches until now. When an
+    /// epoch has ended, they are those of its validation.
     ///
     /// # Errors
     /// When the model is not compiled or the device fails.
