@@ -125,7 +125,7 @@ const BACKWARD: &[Binding] = &[
     write("carry"),
 ];
 
-const STEPS: [Override; 10] = [
+const FORWARD_OVERRIDES: &[Override] = &[
     over("WORKGROUP", 8.0),
     over("ROWS", 8.0),
     over("SPLIT", 1.0),
@@ -136,9 +136,10 @@ const STEPS: [Override; 10] = [
     over("MASKED", 0.0),
     over("CLIPPED", 0.0),
     over("COUPLED", 0.0),
+    over("START", 0.0),
 ];
-const FORWARD_OVERRIDES: &[Override] =
-    &[STEPS[0], STEPS[1], STEPS[2], STEPS[3], STEPS[4], STEPS[5], STEPS[6], STEPS[7], over("START", 0.0)];
+/// All but the last: the way back starts from nothing.
+const BACKWARD_OVERRIDES: &[Override] = FORWARD_OVERRIDES.split_at(FORWARD_OVERRIDES.len() - 1).0;
 
 /// The contract of one kernel: its direction's parts and the cell's own text.
 macro_rules! cell {
@@ -164,7 +165,7 @@ macro_rules! cell {
         cell!($(#[$doc])* $name, $stem, "recurrent_forward.wgsl", ForwardParams, FORWARD, FORWARD_OVERRIDES);
     };
     (backward $(#[$doc:meta])* $name:ident, $stem:literal) => {
-        cell!($(#[$doc])* $name, $stem, "recurrent_backward.wgsl", BackwardParams, BACKWARD, &STEPS);
+        cell!($(#[$doc])* $name, $stem, "recurrent_backward.wgsl", BackwardParams, BACKWARD, BACKWARD_OVERRIDES);
     };
 }
 
