@@ -32,7 +32,11 @@ fn example(device: &Device) -> Outcome {
     let input = Input::sequence(STEPS, 1).symbol();
     let output = decoder.apply(&[&encoder.apply(&[&input])?[0]])?;
     let mut autoencoder = Graph::new(&[&input], &[&output[0]])?.seed(3).build(device)?;
-    autoencoder.compile(Adam::new().learning_rate(0.005).global_clipnorm(1.0), Loss::MeanSquaredError, &[])?;
+    autoencoder.compile(
+        Adam::new().learning_rate(0.005).global_clipnorm(1.0),
+        Loss::MeanSquaredError,
+        &[],
+    )?;
     let (learn, unseen) = (waves(512, 1), waves(64, 2));
     autoencoder.fit(&learn, &learn, FitOptions::new().epochs(80))?;
 

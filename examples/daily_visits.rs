@@ -60,7 +60,9 @@ fn example(device: &Device) -> Outcome {
         let kept = ArrayD::from_elem(vec![1, 1], forecasts[user]);
         worst = worst.max(difference(&output, &kept));
     }
-    println!("{USERS} users over {DAYS} days, four restarts; largest difference to the whole history: {worst:.1e}");
+    println!(
+        "{USERS} users over {DAYS} days, four restarts; largest difference to the whole history: {worst:.1e}"
+    );
     check("a state carried day by day equals the whole history read again", worst < 1e-4)
 }
 

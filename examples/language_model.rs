@@ -50,7 +50,10 @@ fn example(device: &Device) -> Outcome {
     // Each word with two followers leaves one bit, ln 2, to chance.
     let counted: Vec<f64> = x.iter().map(|&word| (GRAMMAR[word as usize].1.len() as f64).ln()).collect();
     let best = counted.iter().sum::<f64>() / counted.len() as f64;
-    println!("loss on unseen text {unseen:.3}, the grammar's entropy {best:.3}, guessing {:.3}", (words as f64).ln());
+    println!(
+        "loss on unseen text {unseen:.3}, the grammar's entropy {best:.3}, guessing {:.3}",
+        (words as f64).ln()
+    );
     check("the model has learned the grammar", unseen < 1.15 * best)
 }
 

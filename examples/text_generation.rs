@@ -45,7 +45,9 @@ fn arguments() -> Outcome<Settings> {
         let value = arguments.next().ok_or_else(|| format!("{argument} needs a value"))?;
         match argument.as_str() {
             "--device" => settings.device = value,
-            "--file" => settings.text = std::fs::read_to_string(&value).map_err(|e| format!("{value}: {e}"))?,
+            "--file" => {
+                settings.text = std::fs::read_to_string(&value).map_err(|e| format!("{value}: {e}"))?
+            }
             "--temperature" => settings.temperature = value.parse()?,
             "--epochs" => settings.epochs = value.parse()?,
             "--length" => settings.length = value.parse()?,
@@ -100,7 +102,11 @@ fn example(settings: &Settings) -> Outcome {
         .verbose(true);
     let history = model.fit(&part(0), &part(1), options)?;
     let losses = history.get("loss");
-    println!("cross-entropy per character: {:.2} at first, {:.2} in the end", losses[0], losses[losses.len() - 1]);
+    println!(
+        "cross-entropy per character: {:.2} at first, {:.2} in the end",
+        losses[0],
+        losses[losses.len() - 1]
+    );
 
     let mut writer = architecture.build_sharing(&model)?;
     let mut random = random(7);

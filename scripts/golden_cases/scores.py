@@ -32,6 +32,18 @@ def unit(rng, shape):
     return rng.uniform(0.02, 0.98, shape).astype(np.float32).astype(np.float64)
 
 
+def signs(rng, shape):
+    return 2.0 * binary(rng, shape) - 1.0
+
+
+def positive(rng, shape):
+    return rng.uniform(0.3, 3.0, shape).astype(np.float32).astype(np.float64)
+
+
+def counts(rng, shape):
+    return rng.integers(0, 5, shape).astype(np.float64)
+
+
 # class, options, prediction, target
 LOSSES = {
     "mean_squared_error": ("MeanSquaredError", {}, normal, normal),
@@ -47,15 +59,77 @@ LOSSES = {
     "sparse_categorical_crossentropy": ("SparseCategoricalCrossentropy", {"from_logits": False}, probabilities, index),
     "sparse_categorical_crossentropy_logits": ("SparseCategoricalCrossentropy", {"from_logits": True}, normal, index),
     "kl_divergence": ("KLDivergence", {}, probabilities, probabilities),
+    "mean_absolute_percentage_error": ("MeanAbsolutePercentageError", {}, normal, positive),
+    "mean_squared_logarithmic_error": ("MeanSquaredLogarithmicError", {}, positive, counts),
+    "mean_squared_logarithmic_error_clipped": ("MeanSquaredLogarithmicError", {}, normal, normal),
+    "log_cosh": ("LogCosh", {}, normal, normal),
+    "poisson": ("Poisson", {}, positive, counts),
+    "cosine_similarity": ("CosineSimilarity", {}, normal, normal),
+    "hinge": ("Hinge", {}, normal, signs),
+    "hinge_binary": ("Hinge", {}, normal, binary),
+    "squared_hinge": ("SquaredHinge", {}, normal, signs),
+    "categorical_hinge": ("CategoricalHinge", {}, normal, one_hot),
+    "binary_focal": ("BinaryFocalCrossentropy", {"from_logits": False}, unit, binary),
+    "binary_focal_balanced": (
+        "BinaryFocalCrossentropy",
+        {"from_logits": True, "apply_class_balancing": True, "alpha": 0.3, "gamma": 1.5, "label_smoothing": 0.1},
+        normal,
+        binary,
+    ),
+    "categorical_focal": ("CategoricalFocalCrossentropy", {"from_logits": False}, probabilities, one_hot),
+    "categorical_focal_logits": (
+        "CategoricalFocalCrossentropy",
+        {"from_logits": True, "alpha": 0.4, "gamma": 1.5, "label_smoothing": 0.2},
+        normal,
+        one_hot,
+    ),
+    "binary_smooth": ("BinaryCrossentropy", {"from_logits": False, "label_smoothing": 0.1}, unit, binary),
+    "binary_smooth_logits": ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, normal, binary),
+    "categorical_smooth": (
+        "CategoricalCrossentropy", {"from_logits": False, "label_smoothing": 0.2}, probabilities, one_hot
+    ),
+    "categorical_smooth_logits": (
+        "CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, normal, one_hot
+    ),
 }
+# The same formulas with other targets need no second shape.
+PLAIN = ("_clipped", "_binary", "_focal", "_smooth", "_balanced")
+# class, options, prediction, target
 METRICS = {
-    "mean_absolute_error": ("MeanAbsoluteError", normal, normal),
-    "mean_squared_error": ("MeanSquaredError", normal, normal),
-    "root_mean_squared_error": ("RootMeanSquaredError", normal, normal),
-    "binary_accuracy": ("BinaryAccuracy", unit, binary),
-    "categorical_accuracy": ("CategoricalAccuracy", probabilities, one_hot),
-    "sparse_categorical_accuracy": ("SparseCategoricalAccuracy", probabilities, index),
+    "mean_absolute_error": ("MeanAbsoluteError", {}, normal, normal),
+    "mean_squared_error": ("MeanSquaredError", {}, normal, normal),
+    "root_mean_squared_error": ("RootMeanSquaredError", {}, normal, normal),
+    "binary_accuracy": ("BinaryAccuracy", {}, unit, binary),
+    "categorical_accuracy": ("CategoricalAccuracy", {}, probabilities, one_hot),
+    "sparse_categorical_accuracy": ("SparseCategoricalAccuracy", {}, probabilities, index),
+    "top_k": ("TopKCategoricalAccuracy", {"k": 2}, probabilities, one_hot),
+    "sparse_top_k": ("SparseTopKCategoricalAccuracy", {"k": 2}, probabilities, index),
+    "mean_absolute_percentage_error": ("MeanAbsolutePercentageError", {}, normal, positive),
+    "mean_squared_logarithmic_error": ("MeanSquaredLogarithmicError", {}, positive, counts),
+    "log_cosh": ("LogCoshError", {}, normal, normal),
+    "poisson": ("Poisson", {}, positive, counts),
+    "cosine_similarity": ("CosineSimilarity", {}, normal, normal),
+    "hinge": ("Hinge", {}, normal, signs),
+    "squared_hinge": ("SquaredHinge", {}, normal, signs),
+    "categorical_hinge": ("CategoricalHinge", {}, normal, one_hot),
+    "kl_divergence": ("KLDivergence", {}, probabilities, probabilities),
+    "binary_crossentropy": ("BinaryCrossentropy", {}, unit, binary),
+    "categorical_crossentropy": ("CategoricalCrossentropy", {}, probabilities, one_hot),
+    "sparse_categorical_crossentropy": ("SparseCategoricalCrossentropy", {}, probabilities, index),
+    "precision": ("Precision", {}, unit, binary),
+    "precision_threshold": ("Precision", {"thresholds": 0.8, "class_id": 2}, unit, binary),
+    "recall": ("Recall", {}, unit, binary),
+    "recall_threshold": ("Recall", {"thresholds": 0.2, "class_id": 1}, unit, binary),
+    "auc_roc": ("AUC", {}, unit, binary),
+    "auc_pr": ("AUC", {"curve": "PR"}, unit, binary),
+    "auc_logits": ("AUC", {"num_thresholds": 50, "from_logits": True}, normal, binary),
+    "f1_macro": ("F1Score", {"average": "macro"}, probabilities, one_hot),
+    "f1_micro": ("F1Score", {"average": "micro", "threshold": 0.3}, unit, binary),
+    "f1_weighted": ("F1Score", {"average": "weighted", "threshold": 0.5}, unit, binary),
+    "r2": ("R2Score", {}, normal, normal),
 }
+# Keras takes these for [samples, columns] alone.
+FLAT = ("F1Score", "R2Score", "AUC", "Precision", "Recall")
 # Columns; rows are samples, and with time the prediction is [samples, time, columns]
 SHAPES = {"": (ROWS, 4), "_column": (ROWS, 1), "_time": (3, 5, 4)}
 
@@ -66,16 +140,20 @@ def fill(family):
         for suffix, shape in SHAPES.items():
             if suffix == "_column" and not label.startswith(("mean", "huber", "binary")):
                 continue
+            if suffix and any(word in label for word in PLAIN):
+                continue
             for weighted in (False, True) if suffix != "_column" else (False,):
                 name = f"loss_{label}{suffix}{'_weighted' if weighted else ''}"
                 add_loss(family, name, class_name, config, predict, aim, shape, weighted)
-    for label, (class_name, predict, aim) in METRICS.items():
+    for label, (class_name, config, predict, aim) in METRICS.items():
         for suffix, shape in SHAPES.items():
-            if suffix == "_column" and "categorical" in label:
+            if suffix == "_column" and not label.endswith(("error", "binary_accuracy")):
+                continue
+            if suffix and class_name in FLAT:
                 continue
             for weighted in (False, True) if suffix == "" else (False,):
                 name = f"metric_{label}{suffix}{'_weighted' if weighted else ''}"
-                add_metric(family, name, class_name, predict, aim, shape, weighted)
+                add_metric(family, name, class_name, config, predict, aim, shape, weighted)
 
 
 def add_loss(family, name, class_name, config, predict, aim, shape, weighted):
@@ -96,15 +174,15 @@ def add_loss(family, name, class_name, config, predict, aim, shape, weighted):
         put("sample_weight", weight)
 
 
-def add_metric(family, name, class_name, predict, aim, shape, weighted):
+def add_metric(family, name, class_name, config, predict, aim, shape, weighted):
     rng = random(name)
-    put = family.case(name, source="keras", kind="metric", class_name=class_name, config={}, weighted=weighted)
+    put = family.case(name, source="keras", kind="metric", class_name=class_name, config=config, weighted=weighted)
     # Two batches of unequal size: a metric is the mean over all rows, not the mean of the batches' means.
     pred, target = predict(rng, shape), aim(rng, shape)
     if "accuracy" in name:  # half of the answers right
         pred = sharpen(pred, target, rng)
     weight = rng.uniform(0.1, 2.0, shape[0]).astype(np.float32).astype(np.float64) if weighted else None
-    metric = getattr(keras.metrics, class_name)(dtype="float64")
+    metric = getattr(keras.metrics, class_name)(**config, dtype="float64")
     cut = shape[0] // 3
     for part in (slice(0, cut), slice(cut, None)):
         metric.update_state(target[part], pred[part], sample_weight=None if weight is None else weight[part])

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from .scores import binary, index, one_hot, probabilities
+from .scores import binary, counts, index, one_hot, positive, probabilities, signs
 from .stack import RECURRENT, gradients, make, random_weights, spec
 from .store import normal, random
 
@@ -39,6 +39,78 @@ OPTIMIZERS = {
     "sgd_decay": ("SGD", {"learning_rate": 0.3, "momentum": 0.5, "decay": 0.2}),
     "rmsprop_decay": ("RMSprop", {"learning_rate": 0.02, "decay": 0.1}),
     "adam_decay": ("Adam", {"learning_rate": 0.05, "decay": 0.1}),
+    "nadam": ("Nadam", {"learning_rate": 0.02}),
+    "nadam_betas": ("Nadam", {"learning_rate": 0.02, "beta_1": 0.7, "beta_2": 0.9, "epsilon": 1e-3}),
+    "adagrad": ("Adagrad", {"learning_rate": 0.1}),
+    "adagrad_start": ("Adagrad", {"learning_rate": 0.1, "initial_accumulator_value": 0.01, "epsilon": 1e-4}),
+    "adadelta": ("Adadelta", {"learning_rate": 20.0}),
+    "adadelta_rho": ("Adadelta", {"learning_rate": 1.0, "rho": 0.8, "epsilon": 1e-3}),
+    "adamax": ("Adamax", {"learning_rate": 0.02}),
+    "adamax_betas": ("Adamax", {"learning_rate": 0.02, "beta_1": 0.7, "beta_2": 0.8, "epsilon": 1e-3}),
+    "lion": ("Lion", {"learning_rate": 0.01}),
+    "lion_decay": ("Lion", {"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.9, "weight_decay": 0.1}),
+    "lamb": ("Lamb", {"learning_rate": 0.02}),
+    "lamb_decay": ("Lamb", {"learning_rate": 0.02, "beta_1": 0.8, "weight_decay": 0.1, "global_clipnorm": 0.5}),
+    "ftrl": ("Ftrl", {"learning_rate": 0.2}),
+    "ftrl_options": (
+        "Ftrl",
+        {
+            "learning_rate": 0.2,
+            "learning_rate_power": -0.6,
+            "initial_accumulator_value": 0.2,
+            "l1_regularization_strength": 0.01,
+            "l2_regularization_strength": 0.02,
+            "l2_shrinkage_regularization_strength": 0.03,
+            "beta": 0.1,
+        },
+    ),
+    "adafactor": ("Adafactor", {"learning_rate": 0.05}),
+    "adafactor_options": (
+        "Adafactor",
+        {
+            "learning_rate": 0.1,
+            "beta_2_decay": -0.6,
+            "epsilon_2": 0.01,
+            "clip_threshold": 0.7,
+            "weight_decay": 0.1,
+            "clipvalue": 0.3,
+        },
+    ),
+    "adam_average": ("Adam", {"learning_rate": 0.05, "use_ema": True, "ema_momentum": 0.8}),
+    "adam_average_overwrite": (
+        "Adam", {"learning_rate": 0.05, "use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": 6}
+    ),
+    "adam_gathered": ("Adam", {"learning_rate": 0.05, "gradient_accumulation_steps": 3, "clipnorm": 0.2}),
+    "lamb_gathered": ("Lamb", {"learning_rate": 0.05, "gradient_accumulation_steps": 4, "weight_decay": 0.1}),
+}
+
+# Keras class and its options, as the learning rate of SGD
+SCHEDULES = {
+    "exponential": ("ExponentialDecay", {"initial_learning_rate": 0.3, "decay_steps": 7, "decay_rate": 0.5}),
+    "exponential_stairs": (
+        "ExponentialDecay", {"initial_learning_rate": 0.3, "decay_steps": 6, "decay_rate": 0.5, "staircase": True}
+    ),
+    "inverse_time": ("InverseTimeDecay", {"initial_learning_rate": 0.3, "decay_steps": 4, "decay_rate": 0.7}),
+    "inverse_time_stairs": (
+        "InverseTimeDecay", {"initial_learning_rate": 0.3, "decay_steps": 4, "decay_rate": 0.7, "staircase": True}
+    ),
+    "polynomial": (
+        "PolynomialDecay",
+        {"initial_learning_rate": 0.3, "decay_steps": 12, "end_learning_rate": 0.02, "power": 2.0},
+    ),
+    "polynomial_cycle": ("PolynomialDecay", {"initial_learning_rate": 0.3, "decay_steps": 8, "cycle": True}),
+    "cosine": ("CosineDecay", {"initial_learning_rate": 0.3, "decay_steps": 15, "alpha": 0.1}),
+    "cosine_warmup": (
+        "CosineDecay", {"initial_learning_rate": 0.0, "decay_steps": 12, "warmup_target": 0.4, "warmup_steps": 5}
+    ),
+    "cosine_restarts": (
+        "CosineDecayRestarts",
+        {"initial_learning_rate": 0.3, "first_decay_steps": 3, "t_mul": 2.0, "m_mul": 0.8, "alpha": 0.05},
+    ),
+    "cosine_restarts_even": (
+        "CosineDecayRestarts", {"initial_learning_rate": 0.3, "first_decay_steps": 6, "t_mul": 1.0}
+    ),
+    "piecewise": ("PiecewiseConstantDecay", {"boundaries": [4, 11], "values": [0.3, 0.1, 0.05]}),
 }
 
 
@@ -57,6 +129,19 @@ LOSSES = {
     "sparse": ("SparseCategoricalCrossentropy", {"from_logits": False}, dense(3, "softmax"), index),
     "sparse_logits": ("SparseCategoricalCrossentropy", {"from_logits": True}, dense(3), index),
     "kld": ("KLDivergence", {}, dense(3, "softmax"), probabilities),
+    "mape": ("MeanAbsolutePercentageError", {}, dense(2), positive),
+    "msle": ("MeanSquaredLogarithmicError", {}, dense(2, "softplus"), counts),
+    "log_cosh": ("LogCosh", {}, dense(2), normal),
+    "poisson": ("Poisson", {}, dense(2, "softplus"), counts),
+    "cosine": ("CosineSimilarity", {}, dense(3), normal),
+    "hinge": ("Hinge", {}, dense(2), signs),
+    "squared_hinge": ("SquaredHinge", {}, dense(2), signs),
+    "categorical_hinge": ("CategoricalHinge", {}, dense(3), one_hot),
+    "binary_focal": ("BinaryFocalCrossentropy", {"from_logits": False}, dense(2, "sigmoid"), binary),
+    "categorical_focal": ("CategoricalFocalCrossentropy", {"from_logits": False}, dense(3, "softmax"), one_hot),
+    "categorical_smooth": (
+        "CategoricalCrossentropy", {"from_logits": False, "label_smoothing": 0.2}, dense(3, "softmax"), one_hot
+    ),
 }
 MSE = ("MeanSquaredError", {})
 
@@ -66,6 +151,10 @@ def fill(family):
     model = [spec("LSTM", units=5), dense(1)]
     for label, (class_name, config) in OPTIMIZERS.items():
         run(family, f"optimizer_{label}", model, (4, 6, 2), (1,), MSE, normal, class_name, config)
+    for label, (class_name, config) in SCHEDULES.items():
+        config = getattr(keras.optimizers.schedules, class_name)(**config).get_config()
+        rate = {"learning_rate": {"class_name": class_name, "config": config}}
+        run(family, f"schedule_{label}", model, (4, 6, 2), (1,), MSE, normal, "SGD", rate)
     for label, (loss, config, last, aim) in LOSSES.items():
         layers = [spec("LSTM", units=4), last]
         shape = (last["config"]["units"],)
@@ -91,6 +180,8 @@ def make_optimizer(class_name, config):
         config["learning_rate"] = keras.optimizers.schedules.InverseTimeDecay(
             config["learning_rate"], decay_steps=1, decay_rate=config.pop("decay")
         )
+    if isinstance(config.get("learning_rate"), dict):
+        config["learning_rate"] = keras.optimizers.schedules.deserialize(config["learning_rate"])
     return getattr(keras.optimizers, class_name)(**config)
 
 
@@ -139,3 +230,7 @@ def run(family, name, layers, batch, row, loss, aim, optimizer, config, weighted
         put("sample_weight", sample_weight)
     for i, w in enumerate(variables):
         put(f"final.{i}", ops.convert_to_numpy(w))
+    if config.get("use_ema"):
+        rule.finalize_variable_values(variables)
+        for i, w in enumerate(variables):
+            put(f"average.{i}", ops.convert_to_numpy(w))

@@ -14,11 +14,15 @@ pub mod activation;
 pub mod blend;
 pub mod canary;
 pub mod clip_by_norm;
+pub mod column_terms;
+pub mod constrain;
 pub mod copy;
 pub mod copy_block;
 pub mod elementwise;
 pub mod embedding;
 pub mod embedding_backward;
+pub mod factored_direction;
+pub mod factored_means;
 pub mod fill;
 pub mod flags_scan;
 pub mod gather_batch;
@@ -45,9 +49,13 @@ pub mod score_forward;
 pub mod segment_sum;
 pub mod shape;
 pub mod softmax;
+pub mod step_blend;
 pub mod step_flags;
 pub mod store_step;
 pub mod sum_rows;
+pub mod threshold_counts;
+pub mod trust_step;
+pub mod weight_penalty;
 
 use contract::Kernel;
 
@@ -57,11 +65,15 @@ pub const ALL: &[&Kernel] = &[
     &blend::KERNEL,
     &canary::KERNEL,
     &clip_by_norm::KERNEL,
+    &column_terms::KERNEL,
+    &constrain::KERNEL,
     &copy::KERNEL,
     &copy_block::KERNEL,
     &elementwise::KERNEL,
     &embedding::KERNEL,
     &embedding_backward::KERNEL,
+    &factored_direction::KERNEL,
+    &factored_means::KERNEL,
     &fill::KERNEL,
     &flags_scan::KERNEL,
     &gather_batch::KERNEL,
@@ -97,6 +109,10 @@ pub const ALL: &[&Kernel] = &[
     &segment_sum::KERNEL,
     &softmax::KERNEL,
     &step_flags::KERNEL,
+    &step_blend::KERNEL,
     &store_step::KERNEL,
     &sum_rows::KERNEL,
+    &threshold_counts::KERNEL,
+    &trust_step::KERNEL,
+    &weight_penalty::KERNEL,
 ];

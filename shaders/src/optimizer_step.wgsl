@@ -154,7 +154,8 @@ fn main(
             v[params.v_at + i] = squares;
             x[params.x_at + i] = linear;
             let cut = clamp(linear, -params.l1, params.l1) - linear;
-            w = keep_nan(linear, cut / ((grown + params.epsilon) / step.lr + params.l2));
+            // Nothing to move and nothing to divide by: a weight without a gradient yet.
+            w = keep_nan(linear, select(cut / ((grown + params.epsilon) / step.lr + params.l2), 0.0, cut == 0.0));
         }
     }
     weights[params.weights_at + i] = w;

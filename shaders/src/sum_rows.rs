@@ -12,9 +12,9 @@ crate::params! {
         pub rows: u32,
         /// columns
         pub cols: u32,
-        /// what `MODE` 2 and 3 add to the count
+        /// what `MODE` 2 adds to the count
         pub count: f32,
-        /// factor of the sums in `MODE` 3
+        /// factor of the sums in `MODE` 2
         pub scale: f32,
     }
 }

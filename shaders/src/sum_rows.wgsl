@@ -10,9 +10,9 @@ struct Params {
     out_at: u32,
     rows: u32,
     cols: u32,
-    // MODE 2 and 3: what is added to the count
+    // MODE 2: what is added to the count
     count: f32,
-    // MODE 3: factor of the sums
+    // MODE 2: factor of the sums
     scale: f32,
 }
 
@@ -22,8 +22,8 @@ struct Params {
 
 // Columns of a workgroup: a power of two, 1 to 32.
 override TILE: u32 = 32u;
-// 0: out = sum, 1: out += sum, 2: out[0] += sum and out[1] += count (one column, one block)
-// 3 (one block): out [2, cols] += scale * sum, a running sum in two parts: what rounding took from the first is kept in the
+// 0: out = sum, 1: out += sum
+// 2 (one block): out [2, cols] += scale * sum, a running sum in two parts: what rounding took from the first is kept in the
 // second; with COUNTED out[2 cols ..] += count likewise.
 override MODE: u32 = 0u;
 override COUNTED: bool = false;
@@ -86,7 +86,7 @@ fn main(
     }
     // A group past the last block (the grid is rounded up) has an empty range of rows and must not write.
     let writes = lane < TILE && col < params.cols && block * lanes * ROWS_PER_LANE < params.rows;
-    if MODE == 3u {
+    if MODE == 2u {
         let cols = params.cols;
         add_in_two_parts(lane, writes, params.out_at + col, cols, params.scale * partial[lane]);
         if COUNTED {
@@ -98,9 +98,6 @@ fn main(
             out[at] = partial[lane];
         } else {
             out[at] += partial[lane];
-        }
-        if MODE == 2u {
-            out[at + 1u] += params.count;
         }
     }
 }

@@ -4,11 +4,13 @@
 mod optimizer;
 mod options;
 mod score;
+mod weights;
 
 use bytemuck::{Pod, Zeroable};
-pub use optimizer::{OptimizerSpec, Trust, UpdateRule};
+pub use optimizer::{Factored, Matrix, OptimizerSpec, Trust, UpdateRule};
 pub use options::{Draw, Noise, NoiseTerms, Normalization, Pool};
-pub use score::{Constants, Score};
+pub use score::{ColumnTerms, Constants, Score};
+pub use weights::{Bound, Limit, Penalty};
 
 /// An element-wise activation. Softmax, which couples a row, is an operation of its own.
 ///

@@ -17,11 +17,13 @@ mod copy_block;
 mod elementwise;
 mod embedding;
 pub mod error;
+mod factored_step;
 mod fill;
 mod gather_batch;
 mod mask_rows;
 pub mod math;
 pub mod matmul;
+mod metric_sums;
 mod noise;
 mod normalize;
 mod optimizer_step;
@@ -38,10 +40,13 @@ mod score_backward;
 mod score_forward;
 mod segment_sum;
 mod softmax;
+mod step_blend;
 mod step_flags;
 mod store_step;
 mod sum_rows;
 mod team;
+mod trust_step;
+mod weight_rules;
 
 pub use activation::{activation_backward, activation_forward};
 pub use aligned::AlignedVec;
@@ -51,9 +56,11 @@ pub use copy_block::copy_block;
 pub use elementwise::{add, add_assign, div, maximum, maximum_backward, minimum, mul, scale, sub};
 pub use embedding::{embedding, embedding_backward};
 pub use error::{Error, Result};
+pub use factored_step::factored_step;
 pub use fill::fill;
 pub use gather_batch::gather_batch;
 pub use mask_rows::mask_rows;
+pub use metric_sums::{column_terms, threshold_counts};
 pub use noise::{dropout, noise};
 pub use normalize::{normalize_backward, normalize_forward, normalize_gamma};
 pub use optimizer_step::optimizer_step;
@@ -64,16 +71,20 @@ pub use random::random_uniform;
 pub use real::Real;
 pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, to_vec, transpose01};
 pub use rnn_shaders::vocabulary::{
-    Activation, Cell, CellExtras, Draw, EMA_OVERWRITE, EMA_START, HOLD, Noise, Normalization, OptimizerSpec,
-    Pool, RESET, Score, StepParams, Trust, UpdateRule, VALID,
+    Activation, Bound, Cell, CellExtras, ColumnTerms, Draw, EMA_OVERWRITE, EMA_START, Factored, HOLD, Limit,
+    Matrix, Noise, Normalization, OptimizerSpec, Penalty, Pool, RESET, Score, StepParams, Trust, UpdateRule,
+    VALID,
 };
 pub use row_weights::row_weights;
 pub use score_backward::score_backward;
 pub use score_forward::score_forward;
-pub use segment_sum::{accumulate_mean, segment_norms, sum_all};
+pub use segment_sum::{segment_norms, sum_all};
 pub use softmax::{softmax_backward, softmax_forward};
+pub use step_blend::{gather_gradients, weight_average};
 pub use step_flags::{
     combine_flags, flags_from_lengths, flags_from_segments, flags_from_values, reverse_flags, seen_flags,
 };
 pub use store_step::store_step;
 pub use sum_rows::{accumulate, sum_rows};
+pub use trust_step::trust_step;
+pub use weight_rules::{constrain, weight_penalty};

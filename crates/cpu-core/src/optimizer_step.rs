@@ -40,6 +40,10 @@ pub fn optimizer_step<T: Real>(
     let m = slot("the slot m", needs_m, n, m)?;
     let v = slot("the slot v", needs_v, n, v)?;
     let x = slot("the slot x", needs_x, n, x)?;
+    if let UpdateRule::Adafactor { .. } = spec.rule {
+        let reason = "Adafactor works on matrices; call factored_step and trust_step";
+        return Err(Error::Invalid { op: OP, reason });
+    }
     if step.phase & HOLD != 0 {
         return Ok(());
     }
@@ -292,6 +296,8 @@ impl<T: Real> Kernel<T> for Update<'_, T> {
                     },
                 );
             }
+            // Refused above.
+            UpdateRule::Adafactor { .. } => {}
             UpdateRule::Ftrl { learning_rate_power, l1, l2, l2_shrinkage, beta, .. } => {
                 let exponent = T::from_f64(-learning_rate_power);
                 let power = |x: S::V| power(s, x, exponent);
@@ -308,9 +314,11 @@ impl<T: Real> Kernel<T> for Update<'_, T> {
                         let growth = s.div(s.sub(grown, power(v)), lr);
                         let pull = s.sub(s.fma(shrinkage, w, g), s.mul(growth, w));
                         let x = s.add(x, pull);
-                        let cut = s.max(s.neg(l1), s.min(l1, x));
+                        let cut = s.sub(s.max(s.neg(l1), s.min(l1, x)), x);
                         let steep = s.add(s.div(s.add(grown, beta), lr), l2);
-                        (s.div(s.sub(cut, x), steep), [n, x])
+                        // Nothing to move and nothing to divide by: a weight without a gradient yet.
+                        let w = s.select_gt(s.abs(cut), s.c(0.0), s.div(cut, steep), cut);
+                        (w, [n, x])
                     },
                 );
             }

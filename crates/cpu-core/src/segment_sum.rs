@@ -22,18 +22,6 @@ pub fn sum_all<T: Real>(x: &[T], out: &mut [T], accumulate: bool) -> Result<()> 
     Ok(())
 }
 
-/// `acc[0] += sum(x)`, `acc[1] += n` for `x [n]` and `acc [2]`: a mean over an epoch, gathered batch by batch. The count
-/// is exact up to `2^24` in `f32`.
-///
-/// # Errors
-/// [`Error::Length`] where `acc` does not have two elements.
-pub fn accumulate_mean<T: Real>(x: &[T], acc: &mut [T]) -> Result<()> {
-    check_len("accumulate_mean", "acc", 2, acc.len())?;
-    acc[0] += pairwise(x, false);
-    acc[1] += T::from_usize(x.len());
-    Ok(())
-}
-
 /// `out[s]` = sum of the squares of segment `s` of `x`; `segments` holds pairs (offset, length).
 ///
 /// # Errors

@@ -161,6 +161,7 @@ impl Reference {
                 self.moments(g, beta_1, beta_2);
                 self.x = one * self.m / ((two * self.v).sqrt() + epsilon);
             }
+            UpdateRule::Adafactor { .. } => unreachable!("it is made of matrices"),
             UpdateRule::Ftrl { learning_rate_power, l1, l2, l2_shrinkage, beta, .. } => {
                 let n = self.v + g * g;
                 let power = |x: f64| x.powf(-learning_rate_power);
@@ -298,4 +299,55 @@ fn a_step_on_hold_changes_nothing() {
         optimizer_step(&plain(rule), &step, &mut w, &[1.0; 3], Some(m), Some(v), Some(x)).unwrap();
         assert_eq!((w, slots), ([1.0; 3], [[0.5; 3]; 3]), "{rule:?}");
     }
+}
+
+/// Adafactor by its formula over three steps: one matrix, one vector, a weight decay, then the trust step.
+#[test]
+fn adafactor_follows_its_formula() {
+    use cpu_core::{Factored, Matrix, Trust, factored_step, segment_norms, trust_step};
+    let (rows, cols, len) = (4, 3, 17);
+    let matrices = [Matrix { offset: 0, rows: 4, cols: 3 }, Matrix { offset: 12, rows: 0, cols: 5 }];
+    let rule = UpdateRule::Adafactor { beta_2_decay: -0.8, epsilon_1: 1e-30 };
+    let spec = Factored { epsilon_1: 1e-30, weight_decay: 0.1, clip_value: f32::INFINITY };
+    let trust = Trust::Adafactor { epsilon_2: 1e-3, clip_threshold: 1.0 };
+    let mut w = numbers(5, len, 1.0);
+    let mut want = w.clone();
+    let [mut m, mut v, mut x] = [(); 3].map(|()| vec![0.0; len]);
+    let (mut r, mut c, mut kept) = (vec![0.0; rows], vec![0.0; cols], vec![0.0; 5]);
+    for t in 1..=3u64 {
+        let g = numbers(50 + t, len, 1.0);
+        let step = step(0.4, rule, t);
+        factored_step(&spec, &step, &matrices, &mut w, &g, &mut m, &mut v, &mut x).unwrap();
+        let (segments, mut ww, mut xx) = ([0, 12, 12, 5], [0.0; 2], [0.0; 2]);
+        segment_norms(&segments, &w, &mut ww).unwrap();
+        segment_norms(&segments, &x, &mut xx).unwrap();
+        trust_step(trust, &step, &segments, &ww, &xx, &x, &mut w).unwrap();
+
+        let beta = 1.0 - (t as f64).powf(-0.8);
+        let rho = 0.4f64.min(1.0 / (t as f64).sqrt());
+        let mean = |old: f64, new: f64| beta * old + (1.0 - beta) * new;
+        for i in 0..rows {
+            r[i] = mean(r[i], (0..cols).map(|j| g[i * cols + j].powi(2)).sum::<f64>() / cols as f64);
+        }
+        for j in 0..cols {
+            c[j] = mean(c[j], (0..rows).map(|i| g[i * cols + j].powi(2)).sum::<f64>() / rows as f64);
+        }
+        let r_mean = r.iter().sum::<f64>() / rows as f64;
+        let mut u: Vec<f64> = (0..12).map(|i| g[i] / (r[i / cols] / r_mean * c[i % cols]).sqrt()).collect();
+        for i in 0..5 {
+            kept[i] = mean(kept[i], g[12 + i].powi(2));
+            u.push(g[12 + i] / kept[i].sqrt());
+        }
+        want.iter_mut().for_each(|w| *w -= *w * 0.1 * 0.4);
+        for range in [0..12, 12..17] {
+            let rms = |x: &[f64]| (x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64).sqrt();
+            let rate = rms(&want[range.clone()]).max(1e-3) * rho / rms(&u[range.clone()]).max(1.0);
+            range.for_each(|i| want[i] -= rate * u[i]);
+        }
+    }
+    // lr, decay and the step's factors are f32.
+    w.iter().zip(&want).for_each(|(got, want)| close(*got, *want, 1e-6, 1e-7, "Adafactor"));
+    let refused =
+        optimizer_step(&plain(rule), &step(0.1, rule, 1), &mut w, &x, Some(&mut m), Some(&mut v), None);
+    assert!(refused.is_err());
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{close, numbers, singles, with_threads};
-use cpu_core::{accumulate, accumulate_mean, clip_by_norm, row_weights, segment_norms, sum_all, sum_rows};
+use cpu_core::{accumulate, clip_by_norm, row_weights, segment_norms, sum_all, sum_rows};
 use proptest::prelude::*;
 
 fn check_sum_rows(rows: usize, cols: usize, seed: u64) {
@@ -37,10 +37,6 @@ proptest! {
         let mut out = [2.0];
         sum_all(&x, &mut out, true).unwrap();
         close(out[0], want + 2.0, 1e-12, 1e-12, "sum");
-        let mut acc = [1.0, 2.0];
-        accumulate_mean(&x, &mut acc).unwrap();
-        close(acc[0], want + 1.0, 1e-12, 1e-12, "mean's sum");
-        assert_eq!(acc[1], 2.0 + n as f64);
     }
 }
 
@@ -136,7 +132,6 @@ fn wrong_calls_are_errors() {
     assert!(sum_rows(2, 3, &[0.0f32; 5], &mut [0.0; 3], false).is_err());
     assert!(sum_rows(2, 3, &[0.0f32; 6], &mut [0.0; 2], false).is_err());
     assert!(sum_all(&[0.0f32; 5], &mut [0.0; 2], false).is_err());
-    assert!(accumulate_mean(&[0.0f32; 5], &mut [0.0; 1]).is_err());
     assert!(segment_norms(&[0, 3, 1], &[0.0f32; 3], &mut [0.0; 1]).is_err());
     assert!(segment_norms(&[1, 3], &[0.0f32; 3], &mut [0.0; 1]).is_err());
     assert!(segment_norms(&[u32::MAX, u32::MAX], &[0.0f32; 3], &mut [0.0; 1]).is_err());

@@ -40,7 +40,8 @@ pub use model::{
 pub use ndarray;
 pub use rnn_shaders::vocabulary::Activation;
 pub use train::{
-    Adam, AdamW, BackupAndRestore, Callback, CallbackState, Clip, CsvLogger, EarlyStopping, Flow, History,
-    LambdaCallback, LearningRateScheduler, Logs, Loss, Metric, Mode, ModelCheckpoint, Optimizer, Progress,
-    ProgressBar, ReduceLrOnPlateau, RmsProp, SaveFreq, Sgd, TensorBoard, TerminateOnNan,
+    Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Average, BackupAndRestore, Callback, CallbackState,
+    Clip, CsvLogger, Curve, EarlyStopping, Flow, Ftrl, History, Lamb, LambdaCallback, LearningRate,
+    LearningRateScheduler, Lion, Logs, Loss, Metric, Mode, ModelCheckpoint, Nadam, Optimizer, Progress,
+    ProgressBar, ReduceLrOnPlateau, RmsProp, SaveFreq, Schedule, Sgd, TensorBoard, TerminateOnNan,
 };

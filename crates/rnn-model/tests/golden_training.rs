@@ -8,34 +8,117 @@ use common::{Report, Tolerance, gpu};
 use ndarray::{Array, Array1, Array2, ArrayD, Axis};
 use rnn_model::layer::{ActivationLayer, Dense};
 use rnn_model::{
-    Adam, AdamW, Device, FitOptions, Input, Loss, Metric, Model, Optimizer, RmsProp, Sequential, Sgd,
+    Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Average, Curve, Device, EvaluateOptions, FitOptions,
+    Ftrl, Goal, Input, Lamb, LearningRate, Lion, Loss, Metric, Model, Nadam, Optimizer, RmsProp, Schedule,
+    Sequential, Sgd,
 };
 use rnn_shaders::vocabulary::Activation;
 use serde_json::{Map, Value};
 
 /// A loss by Keras's class name and options.
 fn loss(class: &str, config: &Value) -> Loss {
-    let from_logits = config["from_logits"].as_bool().unwrap_or(false);
+    let flag = |name: &str| config[name].as_bool().unwrap_or(false);
+    let number = |name: &str, default: f32| config[name].as_f64().map_or(default, |x| x as f32);
+    let from_logits = flag("from_logits");
+    let label_smoothing = number("label_smoothing", 0.0);
+    let (alpha, gamma) = (number("alpha", 0.25), number("gamma", 2.0));
     match class {
         "MeanSquaredError" => Loss::MeanSquaredError,
         "MeanAbsoluteError" => Loss::MeanAbsoluteError,
-        "Huber" => Loss::Huber { delta: config["delta"].as_f64().expect("delta") as f32 },
-        "BinaryCrossentropy" => Loss::BinaryCrossentropy { from_logits },
-        "CategoricalCrossentropy" => Loss::CategoricalCrossentropy { from_logits },
+        "Huber" => Loss::Huber { delta: number("delta", 1.0) },
+        "BinaryCrossentropy" => Loss::BinaryCrossentropy { from_logits, label_smoothing },
+        "CategoricalCrossentropy" => Loss::CategoricalCrossentropy { from_logits, label_smoothing },
         "SparseCategoricalCrossentropy" => Loss::SparseCategoricalCrossentropy { from_logits },
         "KLDivergence" => Loss::KlDivergence,
+        "MeanAbsolutePercentageError" => Loss::MeanAbsolutePercentageError,
+        "MeanSquaredLogarithmicError" => Loss::MeanSquaredLogarithmicError,
+        "LogCosh" | "LogCoshError" => Loss::LogCosh,
+        "Poisson" => Loss::Poisson,
+        "CosineSimilarity" => Loss::CosineSimilarity,
+        "Hinge" => Loss::Hinge,
+        "SquaredHinge" => Loss::SquaredHinge,
+        "CategoricalHinge" => Loss::CategoricalHinge,
+        "BinaryFocalCrossentropy" => {
+            let apply_class_balancing = flag("apply_class_balancing");
+            Loss::BinaryFocalCrossentropy {
+                apply_class_balancing,
+                alpha,
+                gamma,
+                from_logits,
+                label_smoothing,
+            }
+        }
+        "CategoricalFocalCrossentropy" => {
+            Loss::CategoricalFocalCrossentropy { alpha, gamma, from_logits, label_smoothing }
+        }
         other => panic!("no loss for {other}"),
+    }
+}
+
+/// A metric by Keras's class name and options.
+fn metric(class: &str, config: &Value) -> Metric {
+    let number = |name: &str| config[name].as_f64().map(|x| x as f32);
+    let threshold = number("thresholds").unwrap_or(0.5);
+    let class_id = config["class_id"].as_u64().map(|id| id as usize);
+    let k = config["k"].as_u64().unwrap_or(5) as u32;
+    match class {
+        "MeanAbsoluteError" => Metric::MeanAbsoluteError,
+        "MeanSquaredError" => Metric::MeanSquaredError,
+        "RootMeanSquaredError" => Metric::RootMeanSquaredError,
+        "BinaryAccuracy" => Metric::BinaryAccuracy,
+        "CategoricalAccuracy" => Metric::CategoricalAccuracy,
+        "SparseCategoricalAccuracy" => Metric::SparseCategoricalAccuracy,
+        "TopKCategoricalAccuracy" => Metric::TopKCategoricalAccuracy { k },
+        "SparseTopKCategoricalAccuracy" => Metric::SparseTopKCategoricalAccuracy { k },
+        "CosineSimilarity" => Metric::CosineSimilarity,
+        "Precision" => Metric::Precision { threshold, class_id },
+        "Recall" => Metric::Recall { threshold, class_id },
+        "AUC" => Metric::Auc {
+            curve: if config["curve"] == "PR" { Curve::Pr } else { Curve::Roc },
+            num_thresholds: config["num_thresholds"].as_u64().unwrap_or(200) as u32,
+            from_logits: config["from_logits"].as_bool().unwrap_or(false),
+        },
+        "F1Score" => Metric::F1Score {
+            average: match config["average"].as_str() {
+                Some("micro") => Average::Micro,
+                Some("weighted") => Average::Weighted,
+                _ => Average::Macro,
+            },
+            threshold: number("threshold"),
+        },
+        "R2Score" => Metric::R2Score,
+        other => Metric::Mean(loss(other, config)),
+    }
+}
+
+/// A number, or a schedule as Keras writes it.
+fn learning_rate(value: &Value) -> LearningRate {
+    match value.as_f64() {
+        Some(rate) => rate.into(),
+        None => serde_json::from_value::<Schedule>(value.clone()).expect("a schedule").into(),
     }
 }
 
 /// Applies the options of a case to a builder; one that no arm takes is a panic.
 macro_rules! with_options {
-    ($config:expr, $start:expr, $($float:ident)*; $($single:ident)*; $($flag:ident)*) => {{
+    ($config:expr, $start:expr, $($float:ident)*; $($flag:ident)*) => {{
         let mut builder = $start;
         for (key, value) in $config {
+            let float = || value.as_f64().expect("a number");
+            let whole = || value.as_u64().expect("a whole number");
             builder = match key.as_str() {
-                $(stringify!($float) => builder.$float(value.as_f64().expect("a number")),)*
-                $(stringify!($single) => builder.$single(value.as_f64().expect("a number") as f32),)*
+                "learning_rate" => builder.learning_rate(learning_rate(value)),
+                "decay" => builder.decay(float()),
+                "weight_decay" => builder.weight_decay(float()),
+                "clipnorm" => builder.clipnorm(float() as f32),
+                "clipvalue" => builder.clipvalue(float() as f32),
+                "global_clipnorm" => builder.global_clipnorm(float() as f32),
+                "gradient_accumulation_steps" => builder.gradient_accumulation_steps(whole() as u32),
+                // The momentum turns it on here.
+                "use_ema" => builder,
+                "ema_momentum" => builder.ema(float()),
+                "ema_overwrite_frequency" => builder.ema_overwrite_frequency(whole()),
+                $(stringify!($float) => builder.$float(float()),)*
                 $(stringify!($flag) => builder.$flag(value.as_bool().expect("true or false")),)*
                 other => panic!("no option {other}"),
             };
@@ -46,18 +129,21 @@ macro_rules! with_options {
 
 fn optimizer(class: &str, config: &Map<String, Value>) -> Optimizer {
     match class {
-        "SGD" => with_options!(config, Sgd::new(), learning_rate decay weight_decay momentum;
-            clipnorm clipvalue global_clipnorm; nesterov),
-        "RMSprop" => {
-            with_options!(config, RmsProp::new(), learning_rate decay weight_decay rho momentum epsilon;
-            clipnorm clipvalue global_clipnorm; centered)
+        "SGD" => with_options!(config, Sgd::new(), momentum; nesterov),
+        "RMSprop" => with_options!(config, RmsProp::new(), rho momentum epsilon; centered),
+        "Adam" => with_options!(config, Adam::new(), beta_1 beta_2 epsilon; amsgrad),
+        "AdamW" => with_options!(config, AdamW::new(), beta_1 beta_2 epsilon; amsgrad),
+        "Nadam" => with_options!(config, Nadam::new(), beta_1 beta_2 epsilon;),
+        "Adagrad" => with_options!(config, Adagrad::new(), initial_accumulator_value epsilon;),
+        "Adadelta" => with_options!(config, Adadelta::new(), rho epsilon;),
+        "Adamax" => with_options!(config, Adamax::new(), beta_1 beta_2 epsilon;),
+        "Lion" => with_options!(config, Lion::new(), beta_1 beta_2;),
+        "Lamb" => with_options!(config, Lamb::new(), beta_1 beta_2 epsilon;),
+        "Adafactor" => {
+            with_options!(config, Adafactor::new(), beta_2_decay epsilon_1 epsilon_2 clip_threshold;)
         }
-        "Adam" => with_options!(config, Adam::new(), learning_rate decay weight_decay beta_1 beta_2 epsilon;
-            clipnorm clipvalue global_clipnorm; amsgrad),
-        "AdamW" => {
-            with_options!(config, AdamW::new(), learning_rate decay weight_decay beta_1 beta_2 epsilon;
-            clipnorm clipvalue global_clipnorm; amsgrad)
-        }
+        "Ftrl" => with_options!(config, Ftrl::new(), learning_rate_power initial_accumulator_value
+            l1_regularization_strength l2_regularization_strength l2_shrinkage_regularization_strength beta;),
         other => panic!("no optimizer for {other}"),
     }
 }
@@ -65,7 +151,7 @@ fn optimizer(class: &str, config: &Map<String, Value>) -> Optimizer {
 fn train(device: &Device, tolerance: Tolerance) {
     let mut report = Report::new();
     for case in family("training") {
-        // Sample weights are an argument of the score kernels, not of `fit`.
+        // Sample weights are compared in the scores.
         if !case.flag("weighted") {
             train_case(&case, device, tolerance, &mut report);
             fit_case(&case, device, tolerance, &mut report);
@@ -105,7 +191,7 @@ fn train_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut R
         let what = format!("{} loss of step {step}", case.name);
         report.close(&what, &scalar(got), &scalar(want), tolerance.training, 0.0);
     }
-    final_weights(case, "step by step", &model, tolerance, report);
+    compare_weights(case, "final", "step by step", &model, tolerance, report);
 }
 
 /// The same by `fit`: batches gathered on the device, the mean loss of each epoch.
@@ -129,13 +215,22 @@ fn fit_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut Rep
     let losses = case.tensor("losses").to_shape((epochs, batches)).expect("whole epochs");
     let want = losses.mean_axis(Axis(1)).expect("batches").into_dyn();
     report.close(&format!("{} losses of epochs", case.name), &got, &want, tolerance.training, 0.0);
-    final_weights(case, "fit", &model, tolerance, report);
+    let averaged = !case.settings["optimizer"]["config"]["use_ema"].is_null();
+    let field = if averaged { "average" } else { "final" };
+    compare_weights(case, field, "fit", &model, tolerance, report);
 }
 
-fn final_weights(case: &Case, how: &str, model: &Model, tolerance: Tolerance, report: &mut Report) {
+fn compare_weights(
+    case: &Case,
+    field: &str,
+    how: &str,
+    model: &Model,
+    tolerance: Tolerance,
+    report: &mut Report,
+) {
     let weights = model.get_weights().expect("weights");
-    for (i, (got, want)) in weights.iter().zip(case.numbered("final")).enumerate() {
-        report.close(&format!("{} final.{i} ({how})", case.name), got, want, tolerance.training, 0.0);
+    for (i, (got, want)) in weights.iter().zip(case.numbered(field)).enumerate() {
+        report.close(&format!("{} {field}.{i} ({how})", case.name), got, want, tolerance.training, 0.0);
     }
 }
 
@@ -148,32 +243,25 @@ fn scalar(value: f32) -> ArrayD<f32> {
 fn scores(device: &Device, tolerance: Tolerance) {
     let mut report = Report::new();
     for case in family("scores") {
-        if case.flag("weighted") {
-            continue;
-        }
         let class = case.settings["class_name"].as_str().expect("class");
-        let prediction = case.tensor("prediction");
         if case.settings["kind"] == "metric" {
             check_metric(&case, class, device, tolerance, &mut report);
             continue;
         }
         let score = loss(class, &case.settings["config"]);
-        let (value, _) = evaluate(device, prediction, case.tensor("target"), score, &[]);
+        let (value, _) = evaluate(device, &case, score, &[]);
         let what = format!("{} value", case.name);
         report.close(&what, &scalar(value as f32), case.tensor("value"), tolerance.forward, 1e-3);
-        check_gradient(&case, score, device, tolerance, &mut report);
+        if !case.flag("weighted") {
+            check_gradient(&case, score, device, tolerance, &mut report);
+        }
     }
-    report.finish(70);
+    report.finish(250);
 }
 
-/// Loss and metrics of a model that hands its input through.
-fn evaluate(
-    device: &Device,
-    x: &ArrayD<f32>,
-    y: &ArrayD<f32>,
-    score: Loss,
-    metrics: &[Metric],
-) -> (f64, Vec<f64>) {
+/// Loss and metrics of a model that hands its input through, in batches of two samples, with the case's weights.
+fn evaluate(device: &Device, case: &Case, score: Loss, metrics: &[Metric]) -> (f64, Vec<f64>) {
+    let (x, y) = (case.tensor("prediction"), case.tensor("target"));
     let input = match *x.shape() {
         [_, time, features] => Input::sequence(time, features),
         [_, features] => Input::vector(features),
@@ -181,31 +269,39 @@ fn evaluate(
     };
     let identity = Sequential::new(input).layer(ActivationLayer::new(Activation::Linear));
     let mut model = identity.build(device).expect("a model without weights");
-    model.compile(Sgd::new(), score, metrics).expect("settings that work");
-    let logs = model.evaluate(x, y).expect("a score");
+    model
+        .compile_outputs(Sgd::new(), &[Goal::new(score).weighted_metrics(metrics)])
+        .expect("settings that work");
+    let mut options = EvaluateOptions::new().batch_size(2);
+    if case.flag("weighted") {
+        options = options.sample_weight(case.tensor("sample_weight"));
+    }
+    let logs = model.evaluate_with(x, y, options).expect("a score");
     (logs.loss(), logs.iter().skip(1).map(|(_, value)| value).collect())
 }
 
 fn check_metric(case: &Case, class: &str, device: &Device, tolerance: Tolerance, report: &mut Report) {
-    let metric = match class {
-        "MeanAbsoluteError" => Metric::MeanAbsoluteError,
-        "MeanSquaredError" => Metric::MeanSquaredError,
-        "RootMeanSquaredError" => Metric::RootMeanSquaredError,
-        "BinaryAccuracy" => Metric::BinaryAccuracy,
-        "CategoricalAccuracy" => Metric::CategoricalAccuracy,
-        "SparseCategoricalAccuracy" => Metric::SparseCategoricalAccuracy,
-        other => panic!("no metric for {other}"),
-    };
+    let wanted = metric(class, &case.settings["config"]);
     // What `accuracy` stands for depends on the loss, and so does the shape of the target.
     let score = match class {
-        "SparseCategoricalAccuracy" => Loss::SparseCategoricalCrossentropy { from_logits: true },
-        "BinaryAccuracy" => Loss::BinaryCrossentropy { from_logits: true },
-        "CategoricalAccuracy" => Loss::CategoricalCrossentropy { from_logits: true },
+        _ if class.starts_with("Sparse") => Loss::SparseCategoricalCrossentropy { from_logits: true },
+        "BinaryAccuracy" => Loss::BinaryCrossentropy { from_logits: true, label_smoothing: 0.0 },
+        "CategoricalAccuracy" => Loss::CategoricalCrossentropy { from_logits: true, label_smoothing: 0.0 },
         _ => Loss::MeanSquaredError,
     };
-    let metrics = if class.ends_with("Accuracy") { vec![metric, Metric::Accuracy] } else { vec![metric] };
-    let (_, values) = evaluate(device, case.tensor("prediction"), case.tensor("target"), score, &metrics);
+    let plain = ["BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy"].contains(&class);
+    let mut metrics = if plain { vec![wanted, Metric::Accuracy] } else { vec![wanted] };
+    let perplexity = class.ends_with("CategoricalCrossentropy");
+    if perplexity {
+        metrics.push(Metric::Perplexity { from_logits: false });
+    }
+    let (_, mut values) = evaluate(device, case, score, &metrics);
     assert_eq!(values.len(), metrics.len());
+    if perplexity {
+        // Keras has none: it is the exponential of the mean.
+        let value = values.pop().expect("two values");
+        values.push(value.ln());
+    }
     for value in values {
         report.close(&case.name, &scalar(value as f32), case.tensor("value"), tolerance.forward, 1e-3);
     }
@@ -235,61 +331,6 @@ fn check_gradient(case: &Case, score: Loss, device: &Device, tolerance: Toleranc
     }
     let got = ArrayD::from_shape_vec(want.raw_dim(), got).expect("as many");
     report.close(&format!("{} gradient", case.name), &got, want, tolerance.gradient, 0.0);
-}
-
-/// With weights per sample: the value is their weighted sum over the number of rows, as Keras has it.
-#[test]
-fn weighted_scores_of_the_cpu_kernels() {
-    let mut report = Report::new();
-    for case in
-        family("scores").iter().filter(|case| case.flag("weighted") && case.settings["kind"] == "loss")
-    {
-        let (prediction, target) = (case.tensor("prediction"), case.tensor("target"));
-        let cols = *prediction.shape().last().expect("columns");
-        let rows = prediction.len() / cols;
-        let samples = prediction.shape()[0];
-        let weights: Vec<f32> =
-            case.tensor("sample_weight").iter().flat_map(|&w| vec![w; rows / samples]).collect();
-        let score = kernel_score(case);
-        let (p, t) = (slice(prediction), slice(target));
-        let mut out = vec![0.0f32; rows];
-        cpu_core::score_forward(score, rows, cols, p, t, Some(&weights), &mut out).expect("shapes that fit");
-        let value = out.iter().sum::<f32>() / rows as f32;
-        let tolerance = Tolerance::F32;
-        report.close(&case.name, &scalar(value), case.tensor("value"), tolerance.forward, 1e-3);
-        let mut dp = vec![0.0f32; p.len()];
-        let scale = 1.0 / rows as f32;
-        cpu_core::score_backward(score, rows, cols, p, t, Some(&weights), scale, &mut dp)
-            .expect("shapes that fit");
-        let want = case.tensor("dprediction");
-        let got = ArrayD::from_shape_vec(want.raw_dim(), dp).expect("as many");
-        report.close(&format!("{} gradient", case.name), &got, want, tolerance.gradient, 0.0);
-    }
-    report.finish(40);
-}
-
-fn slice(array: &ArrayD<f32>) -> &[f32] {
-    array.as_slice().expect("row order")
-}
-
-fn kernel_score(case: &Case) -> rnn_shaders::vocabulary::Score {
-    use rnn_shaders::vocabulary::Score;
-    match loss(case.settings["class_name"].as_str().expect("class"), &case.settings["config"]) {
-        Loss::MeanSquaredError => Score::MeanSquaredError,
-        Loss::MeanAbsoluteError => Score::MeanAbsoluteError,
-        Loss::Huber { delta } => Score::Huber { delta },
-        Loss::BinaryCrossentropy { from_logits } => {
-            Score::BinaryCrossentropy { from_logits, label_smoothing: 0.0 }
-        }
-        Loss::CategoricalCrossentropy { from_logits } => {
-            Score::CategoricalCrossentropy { from_logits, label_smoothing: 0.0 }
-        }
-        Loss::SparseCategoricalCrossentropy { from_logits } => {
-            Score::SparseCategoricalCrossentropy { from_logits }
-        }
-        Loss::KlDivergence => Score::KlDivergence,
-        other => panic!("no kernel for {other:?}"),
-    }
 }
 
 #[test]

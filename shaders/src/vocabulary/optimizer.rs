@@ -115,6 +115,45 @@ pub enum UpdateRule {
         /// of the paper
         beta: f64,
     },
+    /// Adafactor (Shazeer and Stern 2018), whose direction [`Factored`] makes and whose step is [`Trust::Adafactor`]:
+    /// `alpha = min(lr, 1 / sqrt(t))`, `beta = 1 - t^beta_2_decay`.
+    Adafactor {
+        /// below 0
+        beta_2_decay: f64,
+        /// added to each square
+        epsilon_1: f64,
+    },
+}
+
+/// How Adafactor makes its direction: of a matrix it keeps `r`, the mean over each row of `g^2 + epsilon_1`, and `c`, that over
+/// each column, both as `beta r + (1 - beta) new`; `v = r c / mean(r)` stands for the mean square of each weight. A vector
+/// keeps its `v`. `x = g / sqrt(v)`. In memory `r` begins the matrix's part of slot `m`, `c` that of slot `v`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factored {
+    /// added to each square
+    pub epsilon_1: f64,
+    /// as in [`OptimizerSpec`]
+    pub weight_decay: f32,
+    /// as in [`OptimizerSpec`]
+    pub clip_value: f32,
+}
+
+/// A matrix within the weights' buffer, or a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// where it starts
+    pub offset: u32,
+    /// rows; 0 for a vector
+    pub rows: u32,
+    /// columns, or the length of the vector
+    pub cols: u32,
+}
+
+impl Matrix {
+    /// Where it ends.
+    pub fn end(self) -> usize {
+        self.offset as usize + (self.rows.max(1) as usize) * self.cols as usize
+    }
 }
 
 /// How far a variable goes along a direction that has been made for it: `w -= lr_v x`.
@@ -142,7 +181,7 @@ impl UpdateRule {
             UpdateRule::Adagrad { .. } => [false, true, false],
             UpdateRule::Adadelta { .. } | UpdateRule::Ftrl { .. } => [false, true, true],
             UpdateRule::Lion { .. } => [true, false, false],
-            UpdateRule::Lamb { .. } => [true, true, true],
+            UpdateRule::Lamb { .. } | UpdateRule::Adafactor { .. } => [true, true, true],
         }
     }
 
@@ -175,6 +214,9 @@ impl UpdateRule {
             }
             UpdateRule::Adamax { beta_1, .. } => [lr * unbiased(beta_1), 0.0, 0.0],
             UpdateRule::Lamb { beta_1, beta_2, .. } => [unbiased(beta_1), unbiased(beta_2), 0.0],
+            UpdateRule::Adafactor { beta_2_decay, .. } => {
+                [lr.min(1.0 / t_real.sqrt()), 1.0 - t_real.powf(beta_2_decay), 0.0]
+            }
             _ => [lr, 0.0, 0.0],
         }
     }

@@ -201,3 +201,16 @@ impl Score {
         !matches!(self.code(), 10..=14)
     }
 }
+
+/// Three numbers per element, whose sums over the rows a metric per column is made of; `w` is the row's weight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ColumnTerms {
+    /// `w y`, `w y^2`, `w (y - p)^2`
+    Squares,
+    /// `w y q`, `w q`, `w y` with `q` 1 where `p > threshold`, or, without one, where `p` is the largest of its row and
+    /// `|p| > 1e-9`; else 0
+    Hits {
+        /// where a prediction counts
+        threshold: Option<f32>,
+    },
+}

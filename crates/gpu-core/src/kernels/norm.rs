@@ -115,12 +115,12 @@ pub fn clip_by_norm(
 }
 
 /// A segment as blocks; an empty one as one empty block.
-fn cut(offset: u32, len: u32) -> impl Iterator<Item = (u32, u32)> {
+pub(super) fn cut(offset: u32, len: u32) -> impl Iterator<Item = (u32, u32)> {
     (0..len.div_ceil(BLOCK).max(1)).map(move |i| (offset + i * BLOCK, BLOCK.min(len - i * BLOCK)))
 }
 
 /// The list as pairs of offset and length within `x`.
-fn pairs(operation: &'static str, segments: &[u32], x: &Slice) -> Result<Vec<(u32, u32)>> {
+pub(super) fn pairs(operation: &'static str, segments: &[u32], x: &Slice) -> Result<Vec<(u32, u32)>> {
     let (pairs, rest) = segments.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(Error::InvalidArgument {
@@ -136,7 +136,7 @@ fn pairs(operation: &'static str, segments: &[u32], x: &Slice) -> Result<Vec<(u3
 }
 
 /// A table for one recorded call.
-fn upload(rec: &mut Recorder, words: &[u32]) -> Result<Slice> {
+pub(super) fn upload(rec: &mut Recorder, words: &[u32]) -> Result<Slice> {
     let table = rec.scratch(words.len())?;
     rec.context().write(&table, bytemuck::cast_slice(words))?;
     Ok(table)

@@ -57,7 +57,14 @@ pub fn optimizer_step(
         UpdateRule::Lion { beta_1, beta_2 } => (7.0, [beta_1, beta_2, 0.0]),
         UpdateRule::Lamb { beta_1, beta_2, epsilon } => (8.0, [beta_1, beta_2, epsilon]),
         UpdateRule::Ftrl { learning_rate_power, beta, .. } => (9.0, [-learning_rate_power, 0.0, beta]),
+        UpdateRule::Adafactor { .. } => (10.0, [0.0; 3]),
     };
+    if let UpdateRule::Adafactor { .. } = spec.rule {
+        return Err(Error::InvalidArgument {
+            operation: NAME,
+            reason: "Adafactor works on matrices; call factored_step and trust_step".to_owned(),
+        });
+    }
     let (l1, l2, shrinkage) = match spec.rule {
         UpdateRule::Ftrl { l1, l2, l2_shrinkage, .. } => (l1, 2.0 * l2, 2.0 * l2_shrinkage),
         _ => (0.0, 0.0, 0.0),

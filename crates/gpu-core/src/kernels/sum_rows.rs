@@ -10,8 +10,7 @@ use rnn_shaders::sum_rows::{KERNEL, Params};
 enum Mode {
     Overwrite = 0,
     Accumulate = 1,
-    Mean = 2,
-    Running = 3,
+    Running = 2,
 }
 
 /// `out[c] = sum over r of x[r, c]`, or `+=` with `accumulate`: `x [rows, cols]`, `out [cols]`.
@@ -42,16 +41,6 @@ pub fn sum_all(rec: &mut Recorder, x: &Slice, out: &Slice, accumulate: bool) -> 
     expect_len("sum_all", "out", out, 1)?;
     let mode = if accumulate { Mode::Accumulate } else { Mode::Overwrite };
     record(rec, "sum_all", x.len(), 1, x, out, mode)
-}
-
-/// `acc[0] += sum(x)`, `acc[1] += length of x`: a mean that gathers on the device, such as a loss over an epoch. The
-/// count is exact up to 2^24.
-///
-/// # Errors
-/// [`ShapeMismatch`](crate::Error::ShapeMismatch) where `acc` is not two elements.
-pub fn accumulate_mean(rec: &mut Recorder, x: &Slice, acc: &Slice) -> Result<()> {
-    expect_len("accumulate_mean", "acc", acc, 2)?;
-    record(rec, "accumulate_mean", x.len(), 1, x, acc, Mode::Mean)
 }
 
 /// Running sums that stay exact over many batches: `acc[c] += scale * sum over r of x[r, c]` for `x [rows, cols]`, and
@@ -92,7 +81,7 @@ fn record(
     if x.is_empty() {
         return if mode == Mode::Overwrite { fill(rec, 0.0, out) } else { Ok(()) };
     }
-    reduce(rec, operation, [rows, cols], x, out, mode, 1.0, Some(rows as f32))
+    reduce(rec, operation, [rows, cols], x, out, mode, 1.0, None)
 }
 
 fn reduce(
@@ -124,7 +113,7 @@ fn reduce(
             overrides: &[
                 ("TILE", tile as f64),
                 ("MODE", mode as u32 as f64),
-                ("COUNTED", f64::from(u8::from(mode == Mode::Running && count.is_some()))),
+                ("COUNTED", f64::from(u8::from(count.is_some()))),
             ],
             buffers: &[&x, &target],
             params: bytemuck::bytes_of(&Params {

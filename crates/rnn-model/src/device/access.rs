@@ -68,8 +68,7 @@ impl Op {
                 f(x, Read);
                 f(out, if *accumulate { Update } else { Write });
             }
-            Op::AccumulateMean { x, acc }
-            | Op::Accumulate { x, acc, .. }
+            Op::Accumulate { x, acc, .. }
             | Op::AddAssign { x, y: acc }
             | Op::ClipByNorm { sumsq: x, x: acc, .. }
             | Op::StoreStep { x, seq: acc, .. } => {
@@ -86,6 +85,29 @@ impl Op {
                     .into_iter()
                     .flatten()
                     .for_each(|s| f(s, Update));
+            }
+            Op::FactoredStep { params, grads, m, v, x, .. } => {
+                f(grads, Read);
+                [params, m, v, x].into_iter().for_each(|s| f(s, Update));
+            }
+            Op::TrustStep { weight_sumsq, direction_sumsq, direction, params, .. } => {
+                [weight_sumsq, direction_sumsq, direction].into_iter().for_each(|s| f(s, Read));
+                f(params, Update);
+            }
+            Op::GatherGradients { grads: a, gathered: b, .. }
+            | Op::WeightAverage { params: a, average: b, .. } => {
+                f(a, Update);
+                f(b, Update);
+            }
+            Op::WeightPenalty { params, grads, acc, .. } => {
+                f(params, Read);
+                grads.iter_mut().chain([acc]).for_each(|s| f(s, Update));
+            }
+            Op::Constrain { params, .. } => f(params, Update),
+            Op::ThresholdCounts { pred, target, weights, acc, .. }
+            | Op::ColumnTerms { pred, target, weights, acc, .. } => {
+                [pred, target].into_iter().chain(weights).for_each(|s| f(s, Read));
+                f(acc, Update);
             }
             Op::ActivationForward { x, y, .. }
             | Op::SoftmaxForward { x, y, .. }

@@ -100,6 +100,15 @@ impl<T: Real> Floats<T> {
         result
     }
 
+    /// Runs `f` with two outputs taken out, which are in different buffers.
+    fn two_outputs<R>(&mut self, a: Slice, b: Slice, f: impl FnOnce(&mut [T], &mut [T]) -> R) -> R {
+        let (mut a, mut b) = (self.take(a), self.take(b));
+        let result = f(a.as_mut(), b.as_mut());
+        self.put(a);
+        self.put(b);
+        result
+    }
+
     fn changed(&mut self, buffer: BufferId) {
         self.clock += 1;
         self.versions[buffer] = self.clock;
@@ -194,9 +203,6 @@ impl<T: Real> CpuEngine<T> {
             &Op::SumRows { rows, cols, x, out, accumulate } => {
                 floats.output(out, |f, out| cpu_core::sum_rows(rows, cols, f.get(x), out, accumulate))
             }
-            &Op::AccumulateMean { x, acc } => {
-                floats.output(acc, |f, acc| cpu_core::accumulate_mean(f.get(x), acc))
-            }
             &Op::Accumulate { rows, cols, x, scale, count, acc } => floats.output(acc, |f, acc| {
                 let (scale, count) = (T::from_f32(scale), count.map(T::from_f32));
                 cpu_core::accumulate(rows, cols, f.get(x), scale, count, acc)
@@ -216,6 +222,64 @@ impl<T: Real> CpuEngine<T> {
                 floats.put_maybe(v);
                 floats.put_maybe(x);
                 result
+            }
+            &Op::FactoredStep { ref spec, ref matrices, params: weights, grads, m, v, x } => {
+                floats.changed(weights.buffer);
+                let (mut m, mut v, mut x) = (floats.take(m), floats.take(v), floats.take(x));
+                let result = floats.output(weights, |f, w| {
+                    let (m, v, x) = (m.as_mut(), v.as_mut(), x.as_mut());
+                    cpu_core::factored_step(spec, params, matrices, w, f.get(grads), m, v, x)
+                });
+                [m, v, x].into_iter().for_each(|slot| floats.put(slot));
+                result
+            }
+            &Op::TrustStep {
+                trust,
+                ref segments,
+                weight_sumsq,
+                direction_sumsq,
+                direction,
+                params: weights,
+            } => {
+                floats.changed(weights.buffer);
+                floats.output(weights, |f, w| {
+                    let (ww, xx) = (f.get(weight_sumsq), f.get(direction_sumsq));
+                    cpu_core::trust_step(trust, params, segments, ww, xx, f.get(direction), w)
+                })
+            }
+            &Op::GatherGradients { steps, grads, gathered } => {
+                floats
+                    .two_outputs(grads, gathered, |g, sum| cpu_core::gather_gradients(steps, params, g, sum))
+            }
+            &Op::WeightAverage { momentum, params: weights, average } => {
+                floats.changed(weights.buffer);
+                floats.two_outputs(weights, average, |w, mean| {
+                    cpu_core::weight_average(momentum, params, w, mean)
+                })
+            }
+            &Op::WeightPenalty { ref penalties, params: weights, grads, scale, acc } => {
+                let mut grads = floats.take_maybe(grads);
+                let result = floats.output(acc, |f, acc| {
+                    let (grads, scale) = (maybe_mut(&mut grads), T::from_f32(scale));
+                    cpu_core::weight_penalty(penalties, f.get(weights), grads, scale, acc)
+                });
+                floats.put_maybe(grads);
+                result
+            }
+            &Op::Constrain { ref bounds, params: weights } => {
+                floats.changed(weights.buffer);
+                floats.output(weights, |_, w| cpu_core::constrain(bounds, w))
+            }
+            &Op::ThresholdCounts { ref thresholds, class, rows, cols, pred, target, weights, acc } => floats
+                .output(acc, |f, acc| {
+                    let (pred, target, weights) = (f.get(pred), f.get(target), f.maybe(weights));
+                    cpu_core::threshold_counts(thresholds, class, rows, cols, pred, target, weights, acc)
+                }),
+            &Op::ColumnTerms { terms, rows, cols, pred, target, weights, acc } => {
+                floats.output(acc, |f, acc| {
+                    let (pred, target, weights) = (f.get(pred), f.get(target), f.maybe(weights));
+                    cpu_core::column_terms(terms, rows, cols, pred, target, weights, acc)
+                })
             }
             &Op::SegmentNorms { ref segments, x, out } => {
                 floats.output(out, |f, out| cpu_core::segment_norms(segments, f.get(x), out))

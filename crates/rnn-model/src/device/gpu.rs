@@ -95,9 +95,6 @@ impl GpuEngine {
             Op::SumRows { rows, cols, x, out, accumulate } => {
                 kernels::sum_rows(rec, rows, cols, &self.get(x)?, &self.get(out)?, accumulate)?;
             }
-            Op::AccumulateMean { x, acc } => {
-                kernels::accumulate_mean(rec, &self.get(x)?, &self.get(acc)?)?;
-            }
             Op::Accumulate { rows, cols, x, scale, count, acc } => {
                 kernels::accumulate(rec, rows, cols, &self.get(x)?, scale, count, &self.get(acc)?)?;
             }
@@ -112,6 +109,39 @@ impl GpuEngine {
                 let (weights, grads) = (self.get(params)?, self.get(grads)?);
                 let (m, v, x) = (m.as_ref(), v.as_ref(), x.as_ref());
                 kernels::optimizer_step(rec, spec, params.len, &weights, &grads, m, v, x)?;
+            }
+            Op::FactoredStep { spec, ref matrices, params, grads, m, v, x } => {
+                let (params, grads) = (self.get(params)?, self.get(grads)?);
+                let (m, v, x) = (self.get(m)?, self.get(v)?, self.get(x)?);
+                kernels::factored_step(rec, spec, matrices, &params, &grads, &m, &v, &x)?;
+            }
+            Op::TrustStep { trust, ref segments, weight_sumsq, direction_sumsq, direction, params } => {
+                let (ww, xx) = (self.get(weight_sumsq)?, self.get(direction_sumsq)?);
+                let (x, w) = (self.get(direction)?, self.get(params)?);
+                kernels::trust_step(rec, trust, segments, &ww, &xx, &x, &w)?;
+            }
+            Op::GatherGradients { steps, grads, gathered } => {
+                kernels::gather_gradients(rec, steps, &self.get(grads)?, &self.get(gathered)?)?;
+            }
+            Op::WeightAverage { momentum, params, average } => {
+                kernels::weight_average(rec, momentum, &self.get(params)?, &self.get(average)?)?;
+            }
+            Op::WeightPenalty { ref penalties, params, grads, scale, acc } => {
+                let (params, grads, acc) = (self.get(params)?, self.maybe(grads)?, self.get(acc)?);
+                kernels::weight_penalty(rec, penalties, &params, grads.as_ref(), scale, &acc)?;
+            }
+            Op::Constrain { ref bounds, params } => {
+                kernels::constrain(rec, bounds, &self.get(params)?)?;
+            }
+            Op::ThresholdCounts { ref thresholds, class, rows, cols, pred, target, weights, acc } => {
+                let (pred, target, weights) = (self.get(pred)?, self.get(target)?, self.maybe(weights)?);
+                let (weights, acc) = (weights.as_ref(), self.get(acc)?);
+                kernels::threshold_counts(rec, thresholds, class, rows, cols, &pred, &target, weights, &acc)?;
+            }
+            Op::ColumnTerms { terms, rows, cols, pred, target, weights, acc } => {
+                let (pred, target, weights) = (self.get(pred)?, self.get(target)?, self.maybe(weights)?);
+                let (weights, acc) = (weights.as_ref(), self.get(acc)?);
+                kernels::column_terms(rec, terms, rows, cols, &pred, &target, weights, &acc)?;
             }
             Op::SegmentNorms { ref segments, x, out } => {
                 kernels::segment_norms(rec, segments, &self.get(x)?, &self.get(out)?)?;

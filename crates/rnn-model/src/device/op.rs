@@ -4,7 +4,10 @@
 use super::layer_op::LayerOp;
 use super::memory::{IndexSlice, Slice};
 use rnn_shaders::shape::{Matmul, RecurrentShape};
-use rnn_shaders::vocabulary::{Activation, Cell, CellExtras, OptimizerSpec, Score};
+use rnn_shaders::vocabulary::{
+    Activation, Bound, Cell, CellExtras, ColumnTerms, Factored, Matrix, OptimizerSpec, Penalty, Score, Trust,
+};
+use std::sync::Arc;
 
 /// What a recurrent operation reads in both directions.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +60,7 @@ pub(crate) struct RecurrentGradients {
 }
 
 /// Offset and length, in turn, of each weight within the weights' buffer.
-pub(crate) type Segments = std::sync::Arc<[u32]>;
+pub(crate) type Segments = Arc<[u32]>;
 
 /// One operation on device buffers.
 #[allow(clippy::large_enum_variant, reason = "lists are short, and a box would be one more hop per step")]
@@ -132,11 +135,6 @@ pub(crate) enum Op {
         out: Slice,
         accumulate: bool,
     },
-    AccumulateMean {
-        x: Slice,
-        acc: Slice,
-    },
-    #[allow(dead_code, reason = "for outputs with sample weights or masks")]
     Accumulate {
         rows: usize,
         cols: usize,
@@ -145,7 +143,6 @@ pub(crate) enum Op {
         count: Option<f32>,
         acc: Slice,
     },
-    #[allow(dead_code, reason = "for outputs with sample weights or masks")]
     RowWeights {
         weights: Option<Slice>,
         flags: Option<IndexSlice>,
@@ -159,6 +156,63 @@ pub(crate) enum Op {
         m: Option<Slice>,
         v: Option<Slice>,
         x: Option<Slice>,
+    },
+    FactoredStep {
+        spec: Factored,
+        matrices: Arc<[Matrix]>,
+        params: Slice,
+        grads: Slice,
+        m: Slice,
+        v: Slice,
+        x: Slice,
+    },
+    TrustStep {
+        trust: Trust,
+        segments: Segments,
+        weight_sumsq: Slice,
+        direction_sumsq: Slice,
+        direction: Slice,
+        params: Slice,
+    },
+    GatherGradients {
+        steps: u32,
+        grads: Slice,
+        gathered: Slice,
+    },
+    WeightAverage {
+        momentum: f64,
+        params: Slice,
+        average: Slice,
+    },
+    WeightPenalty {
+        penalties: Arc<[Penalty]>,
+        params: Slice,
+        grads: Option<Slice>,
+        scale: f32,
+        acc: Slice,
+    },
+    Constrain {
+        bounds: Arc<[Bound]>,
+        params: Slice,
+    },
+    ThresholdCounts {
+        thresholds: Arc<[f32]>,
+        class: Option<usize>,
+        rows: usize,
+        cols: usize,
+        pred: Slice,
+        target: Slice,
+        weights: Option<Slice>,
+        acc: Slice,
+    },
+    ColumnTerms {
+        terms: ColumnTerms,
+        rows: usize,
+        cols: usize,
+        pred: Slice,
+        target: Slice,
+        weights: Option<Slice>,
+        acc: Slice,
     },
     SegmentNorms {
         segments: Segments,

@@ -1,6 +1,6 @@
 //! Dense.
 
-use super::{Activate, Initializer, OneToOne, SampleShape, VariableSpec};
+use super::{Activate, Constraint, Held, Initializer, OneToOne, Regularizer, SampleShape, VariableSpec};
 use crate::device::Op;
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
@@ -17,6 +17,10 @@ pub struct Dense {
     use_bias: bool,
     kernel_initializer: Initializer,
     bias_initializer: Initializer,
+    #[serde(default, skip_serializing_if = "Held::is_free")]
+    kernel_held: Held,
+    #[serde(default, skip_serializing_if = "Held::is_free")]
+    bias_held: Held,
 }
 
 impl Dense {
@@ -28,6 +32,8 @@ impl Dense {
             use_bias: true,
             kernel_initializer: Initializer::GlorotUniform,
             bias_initializer: Initializer::Zeros,
+            kernel_held: Held::default(),
+            bias_held: Held::default(),
         }
     }
 
@@ -52,6 +58,30 @@ impl Dense {
     /// Start of the bias; zeros.
     pub fn bias_initializer(mut self, initializer: Initializer) -> Self {
         self.bias_initializer = initializer;
+        self
+    }
+
+    /// A penalty on the kernel, part of the loss; none.
+    pub fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.kernel_held.regularizer = Some(regularizer);
+        self
+    }
+
+    /// A penalty on the bias, part of the loss; none.
+    pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.bias_held.regularizer = Some(regularizer);
+        self
+    }
+
+    /// What the kernel is held to after each update; nothing.
+    pub fn kernel_constraint(mut self, constraint: Constraint) -> Self {
+        self.kernel_held.constraint = Some(constraint);
+        self
+    }
+
+    /// What the bias is held to after each update; nothing.
+    pub fn bias_constraint(mut self, constraint: Constraint) -> Self {
+        self.bias_held.constraint = Some(constraint);
         self
     }
 }
@@ -83,10 +113,13 @@ impl OneToOne for Dense {
 
     fn variables(&self, input: &[Option<usize>]) -> Vec<VariableSpec> {
         let features = input.last().copied().flatten().unwrap_or(0);
-        let mut variables =
-            vec![VariableSpec::new("kernel", vec![features, self.units], self.kernel_initializer)];
+        let mut variables = vec![
+            VariableSpec::new("kernel", vec![features, self.units], self.kernel_initializer)
+                .held(self.kernel_held),
+        ];
         if self.use_bias {
-            variables.push(VariableSpec::new("bias", vec![self.units], self.bias_initializer));
+            let bias = VariableSpec::new("bias", vec![self.units], self.bias_initializer);
+            variables.push(bias.held(self.bias_held));
         }
         variables
     }

@@ -5,9 +5,11 @@ mod activate;
 mod bidirectional;
 mod composite;
 mod concatenate;
+mod constraint;
 mod dense;
 mod dot;
 mod embedding;
+mod held;
 mod initializer;
 mod masking;
 mod merge;
@@ -16,6 +18,7 @@ mod normalization;
 mod permute;
 mod pooling;
 mod recurrent;
+mod regularizer;
 mod sequence;
 mod shaping;
 mod simple;
@@ -25,9 +28,11 @@ pub use crate::model::SharedLayer;
 pub use activate::{Activate, Softmax};
 pub use bidirectional::{Bidirectional, MergeMode};
 pub use concatenate::{Concatenate, concatenate};
+pub use constraint::Constraint;
 pub use dense::Dense;
 pub use dot::{Dot, dot};
 pub use embedding::Embedding;
+pub(crate) use held::Held;
 pub use initializer::Initializer;
 pub use masking::{Lengths, Masking, Packed, packed, with_lengths};
 pub use merge::{
@@ -38,6 +43,7 @@ pub use normalization::LayerNormalization;
 pub use permute::Permute;
 pub use pooling::{GlobalAveragePooling1D, GlobalMaxPooling1D};
 pub use recurrent::{Gru, GruOptions, Lstm, LstmOptions, Recurrent, SimpleRnn, SimpleRnnOptions};
+pub use regularizer::Regularizer;
 pub use sequence::SequenceOptions;
 pub use shaping::{Flatten, RepeatVector, Reshape};
 pub use simple::{ActivationLayer, Dropout};
@@ -58,12 +64,25 @@ pub(crate) struct VariableSpec {
     pub shape: Vec<usize>,
     /// Parts of the rows or of the vector that start differently: (length in values, initializer).
     pub start: Vec<(usize, Initializer)>,
+    /// Its penalty in the loss, and what it is held to after each update.
+    pub held: Held,
 }
 
 impl VariableSpec {
     pub fn new(name: &str, shape: Vec<usize>, initializer: Initializer) -> Self {
         let len = shape.iter().product();
-        VariableSpec { name: name.to_owned(), shape, start: vec![(len, initializer)] }
+        VariableSpec { name: name.to_owned(), shape, start: vec![(len, initializer)], held: Held::default() }
+    }
+
+    /// With a penalty and a constraint, where there are any.
+    pub fn held(self, held: Held) -> Self {
+        VariableSpec { held, ..self }
+    }
+
+    /// What is wrong with its penalty or constraint, if anything.
+    pub fn problem(&self) -> Option<String> {
+        let regularizer = self.held.regularizer.and_then(Regularizer::problem);
+        regularizer.or_else(|| self.held.constraint.and_then(Constraint::problem))
     }
 
     /// Values to start with. `stream` tells the variables of a model apart.

@@ -271,13 +271,12 @@ impl<C: CellOptions> Recurrent<C> {
                 VariableSpec::new("bias", vec![2, 3 * u], self.bias_initializer)
             }
             Composite::Lstm { .. } if self.cell.unit_forget_bias() => VariableSpec {
-                name: "bias".to_owned(),
-                shape: vec![4 * u],
                 start: vec![
                     (u, self.bias_initializer),
                     (u, Initializer::Ones),
                     (2 * u, self.bias_initializer),
                 ],
+                ..VariableSpec::new("bias", vec![4 * u], self.bias_initializer)
             },
             _ => VariableSpec::new("bias", vec![self.gates() * u], self.bias_initializer),
         }

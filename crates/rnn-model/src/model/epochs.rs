@@ -76,6 +76,7 @@ impl<'a> Run<'a> {
             }
         }
         self.history.stopped |= self.place.stopped && self.place.epoch <= last;
+        model.take_average()?;
         for callback in &mut self.callbacks {
             callback.on_train_end(model)?;
         }

@@ -1,11 +1,12 @@
 //! Loss and metrics without training.
 
+use super::compile::PENALTY_PLACES;
 use super::dataset::Dataset;
 use super::plan::Purpose;
-use super::scores::PLACES;
+use super::scores::{PLACES, metric_places};
 use super::{Model, predict::batches};
 use crate::array::Arrays;
-use crate::train::Logs;
+use crate::train::{Logs, read};
 use crate::{Error, Result};
 
 /// Options of [`Model::evaluate_with`].
@@ -116,21 +117,42 @@ impl Model {
         let compiled = self.compiled("evaluate")?;
         let sums = self.device.engine().read_f64(compiled.sums.all())?;
         let goals = &compiled.config.goals;
-        let mut means = sums.chunks(PLACES).map(|s| (s[0] + s[1]) / (s[2] + s[3]));
-        let (mut total, mut losses, mut metrics) = (0.0, Vec::new(), Vec::new());
-        for (goal, output) in goals.iter().zip(self.output_names()) {
+        let (mut sums, penalty) = sums.split_at(sums.len() - PENALTY_PLACES);
+        let mut next = |len: usize| {
+            let (own, rest) = sums.split_at(len);
+            sums = rest;
+            read(own)
+        };
+        let (mut total, mut losses, mut metrics, mut samples) = (0.0, Vec::new(), Vec::new(), 1.0);
+        for ((goal, output), cols) in goals.iter().zip(self.output_names()).zip(self.output_columns()) {
             // Outputs are told apart where there are several.
             let named =
                 |name: &str| if goals.len() == 1 { name.to_owned() } else { format!("{output}_{name}") };
-            let loss = means.next().unwrap_or(f64::NAN);
+            let (sum, count) = next(PLACES);
+            let loss = sum[0] / count;
+            samples = count;
             total += goal.weight * loss;
             losses.push((named("loss"), loss));
             for metric in goal.metrics.iter().chain(&goal.weighted_metrics) {
-                metrics.push((named(metric.name()), metric.finish(means.next().unwrap_or(f64::NAN))));
+                let (sums, count) = next(metric_places(metric, goal, cols));
+                let name = unique(named(metric.name()), &metrics);
+                metrics.push((name, metric.finish(&sums, count)));
             }
         }
+        // Penalties on weights are part of the loss, each batch's by its samples.
+        total += (penalty[0] + penalty[1]) / samples;
         let mut logs = vec![("loss".to_owned(), total)];
         logs.extend(losses.into_iter().filter(|_| goals.len() > 1).chain(metrics));
         Ok(Logs(logs))
     }
+}
+
+/// The name, with a number behind it where there is one of this name: `auc`, `auc_1`.
+fn unique(name: String, taken: &[(String, f64)]) -> String {
+    let is_taken = |name: &str| taken.iter().any(|(other, _)| other == name);
+    if !is_taken(&name) {
+        return name;
+    }
+    let numbered = (1..).map(|i| format!("{name}_{i}")).find(|name| !is_taken(name));
+    numbered.unwrap_or(name)
 }

@@ -135,6 +135,9 @@ impl Model {
             outputs = values.iter().map(|v| l.collect_output(v, samples)).collect::<Result<_>>()?;
         } else {
             targets = self.lower_scores(&mut l, &values, &key.weights, dataset, training)?;
+            if let Some(op) = self.penalty_op(l.batch(), training)? {
+                l.emit(op);
+            }
         }
         if training {
             l.unwind()?;

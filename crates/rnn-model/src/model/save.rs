@@ -2,6 +2,7 @@
 //! stands as JSON under `tidegate` in its metadata. Every file is checked against what its own architecture implies
 //! before anything is allocated for it.
 
+use super::compile::SLOTS;
 use super::compile::TrainingConfig;
 use super::state::LayerState;
 use super::{Counters, Graph, Model, weights};
@@ -17,7 +18,6 @@ use std::path::Path;
 
 const KEY: &str = "tidegate";
 const FORMAT: u32 = 2;
-const SLOTS: [&str; 3] = ["m", "v", "x"];
 /// Names of a layer's states, in order.
 const STATES: [&str; 2] = ["h", "c"];
 

@@ -7,10 +7,10 @@ use super::lowering::{Lowering, Value};
 use super::plan::feed;
 use super::targets::TargetShape;
 use crate::device::{IndexSlice, Op, Port, Slice};
-use crate::train::Loss;
+use crate::train::{Metric, Tally, places};
 use crate::{Error, Result};
 
-/// Places of the running sums of a loss or metric: a sum in two parts, and a count in two parts.
+/// Places of the running sum of a loss: a sum in two parts, and a count in two parts.
 pub(super) const PLACES: usize = 4;
 
 /// Where the targets of a batch go in, and the sample weights where there are any.
@@ -48,7 +48,7 @@ impl Model {
                 ports.weights.push(None);
             }
             Scored::new(l, goal, output, target, given)?.lower(l, sums, training)?;
-            let used = goal.sums();
+            let used = goal.sums(*output.shape.last().unwrap_or(&1));
             sums = sums.part(used, sums.len - used);
         }
         Ok(ports)
@@ -114,14 +114,9 @@ impl<'g> Scored<'g> {
     fn lower(&self, l: &mut Lowering<'_>, sums: Slice, training: bool) -> Result<()> {
         let Scored { goal, ref output, target, rows, cols, .. } = *self;
         // Cross-entropy of a softmax is computed from the softmax's input: exact where probabilities round to 0.
-        let (pred, loss) = match (&output.logits, goal.loss) {
-            (Some(logits), Loss::CategoricalCrossentropy { from_logits: false }) => {
-                (logits.as_ref(), Loss::CategoricalCrossentropy { from_logits: true })
-            }
-            (Some(logits), Loss::SparseCategoricalCrossentropy { from_logits: false }) => {
-                (logits.as_ref(), Loss::SparseCategoricalCrossentropy { from_logits: true })
-            }
-            (_, loss) => (output, loss),
+        let (pred, loss) = match (&output.logits, goal.loss.before_softmax()) {
+            (Some(logits), Some(loss)) => (logits.as_ref(), loss),
+            _ => (output, goal.loss),
         };
         let out = l.buffer(rows)?;
         let (data, weights, score) = (pred.data, self.loss_weights, loss.score());
@@ -132,22 +127,11 @@ impl<'g> Scored<'g> {
         l.emit(Op::Accumulate { rows, cols: 1, x: out, scale: batch / rows as f32, count: Some(batch), acc });
         let plain = goal.metrics.iter().map(|m| (m, self.mask_weights));
         let weighted = goal.weighted_metrics.iter().map(|m| (m, self.metric_weights));
-        for (i, (metric, weights)) in plain.chain(weighted).enumerate() {
-            let score = metric.score(goal.loss, cols);
-            l.emit(Op::ScoreForward { score, rows, cols, pred: output.data, target, weights, out });
-            let acc = sums.part(PLACES * (1 + i), PLACES);
-            match weights {
-                None => {
-                    let count = Some(rows as f32);
-                    l.emit(Op::Accumulate { rows, cols: 1, x: out, scale: 1.0, count, acc });
-                }
-                Some(weights) => {
-                    for (x, at) in [(out, 0), (weights, 2)] {
-                        let acc = acc.part(at, 2);
-                        l.emit(Op::Accumulate { rows, cols: 1, x, scale: 1.0, count: None, acc });
-                    }
-                }
-            }
+        let mut at = PLACES;
+        for (metric, weights) in plain.chain(weighted) {
+            let len = metric_places(metric, goal, cols);
+            self.lower_metric(l, metric, weights, out, sums.part(at, len))?;
+            at += len;
         }
         if !training {
             return Ok(());
@@ -159,6 +143,55 @@ impl<'g> Scored<'g> {
             }
         })
     }
+}
+
+impl Scored<'_> {
+    /// A metric, added to its sums `acc`; `out [rows]` is memory to work in.
+    fn lower_metric(
+        &self,
+        l: &mut Lowering<'_>,
+        metric: &Metric,
+        weights: Option<Slice>,
+        out: Slice,
+        acc: Slice,
+    ) -> Result<()> {
+        let Scored { goal, ref output, target, rows, cols, .. } = *self;
+        let pred = output.data;
+        let counts = acc.part(acc.len - 2, 2);
+        let count = |l: &mut Lowering<'_>, x: Slice| {
+            l.emit(Op::Accumulate { rows, cols: 1, x, scale: 1.0, count: None, acc: counts });
+        };
+        match metric.tally(goal.loss, cols) {
+            Tally::Mean(score) => {
+                l.emit(Op::ScoreForward { score, rows, cols, pred, target, weights, out });
+                let unweighted = weights.is_none().then_some(rows as f32);
+                let sum = if weights.is_some() { acc.part(0, 2) } else { acc };
+                l.emit(Op::Accumulate { rows, cols: 1, x: out, scale: 1.0, count: unweighted, acc: sum });
+                if let Some(weights) = weights {
+                    count(l, weights);
+                }
+            }
+            Tally::Thresholds { thresholds, class } => {
+                let acc = acc.part(0, acc.len - 2);
+                l.emit(Op::ThresholdCounts { thresholds, class, rows, cols, pred, target, weights, acc });
+            }
+            Tally::Columns(terms) => {
+                let acc = acc.part(0, acc.len - 2);
+                l.emit(Op::ColumnTerms { terms, rows, cols, pred, target, weights, acc });
+                let rows_counted = match weights {
+                    Some(weights) => weights,
+                    None => row_weights(l, rows, None, None, None)?,
+                };
+                count(l, rows_counted);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Places of a metric's running sums, for outputs of `cols` values.
+pub(super) fn metric_places(metric: &Metric, goal: &Goal, cols: usize) -> usize {
+    places(metric.tally(goal.loss, cols).sums(cols))
 }
 
 /// The weight of each row: of its sample or step, 0 where it is masked, divided by the share of rows that are `valid`.

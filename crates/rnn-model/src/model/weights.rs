@@ -43,6 +43,9 @@ pub(super) fn layout(graph: &Graph, shapes: &[Vec<SampleShape>]) -> Result<(Vec<
                 return Err(Error::invalid(what, "the model has more weights than a buffer can hold"));
             };
             let name = format!("{layer_name}/{}", spec.name);
+            if let Some(problem) = spec.problem() {
+                return Err(Error::invalid(name, problem));
+            }
             variables.push(Variable { name, layer, within, spec, offset: end, len });
             end = next;
         }

@@ -1,0 +1,97 @@
+//! Counts above thresholds and terms of columns against the f64 twins.
+mod common;
+use common::{Guarded, assert_close, numbers, refused, run, wide};
+use gpu_core::vocabulary::ColumnTerms;
+use gpu_core::{kernels, testing};
+
+#[test]
+fn counts_above_thresholds() {
+    let Some(ctx) = testing::context() else { return };
+    for (rows, cols, count, class) in [
+        (1, 1, 1, None),
+        (5, 3, 2, Some(1)),
+        (700, 4, 200, None),
+        (2100, 1, 65, None),
+        (90, 30, 64, Some(29)),
+    ] {
+        let mut thresholds: Vec<f32> = (0..count).map(|i| i as f32 / count as f32).collect();
+        thresholds[0] = f32::NEG_INFINITY;
+        let pred = numbers(1, rows * cols, 0.0, 1.0);
+        let target: Vec<f32> = numbers(2, rows * cols, 0.0, 1.0).iter().map(|y| y.round()).collect();
+        let weights = numbers(3, rows, 0.1, 2.0);
+        for weighted in [false, true] {
+            let [p, y, w] = [&pred, &target, &weights].map(|x| Guarded::new(&ctx, x));
+            let acc = Guarded::new(&ctx, &vec![0.0; 4 * count]);
+            let device_weights = weighted.then_some(&w.slice);
+            run(&ctx, |rec| {
+                let (p, y, acc) = (&p.slice, &y.slice, &acc.slice);
+                for _ in 0..2 {
+                    kernels::threshold_counts(
+                        rec,
+                        &thresholds,
+                        class,
+                        rows,
+                        cols,
+                        p,
+                        y,
+                        device_weights,
+                        acc,
+                    )?;
+                }
+                Ok(())
+            });
+            let mut want = vec![0.0; 4 * count];
+            let (p, y, w) = (wide(&pred), wide(&target), wide(&weights));
+            let w = weighted.then_some(&w[..]);
+            for _ in 0..2 {
+                cpu_core::threshold_counts(&thresholds, class, rows, cols, &p, &y, w, &mut want).unwrap();
+            }
+            let got = acc.read(&ctx);
+            let whole: Vec<f32> = (0..2 * count).map(|i| got[i] + got[2 * count + i]).collect();
+            // 1024 weights one after another, 3000 in all: sqrt(1024) roundings or so of the sum.
+            assert_close(&format!("{rows} {cols} {count}"), &whole, &want[..2 * count], 1e-5, 0.0);
+        }
+    }
+    let [p, y] = [[f32::NAN, 0.5], [1.0, 0.0]].map(|x| Guarded::new(&ctx, &x));
+    let acc = Guarded::new(&ctx, &[0.0; 4]);
+    run(&ctx, |rec| kernels::threshold_counts(rec, &[0.4], None, 2, 1, &p.slice, &y.slice, None, &acc.slice));
+    let got = acc.read(&ctx);
+    assert!(got[0].is_nan() && got[1] == 1.0, "{got:?}");
+    let message = refused(&ctx, |rec| {
+        kernels::threshold_counts(rec, &[0.4], Some(1), 2, 1, &p.slice, &y.slice, None, &acc.slice)
+    });
+    assert_eq!(message, "threshold_counts: class 1 is none of the 1 columns");
+}
+
+#[test]
+fn terms_of_columns() {
+    let Some(ctx) = testing::context() else { return };
+    let kinds = [
+        ColumnTerms::Squares,
+        ColumnTerms::Hits { threshold: None },
+        ColumnTerms::Hits { threshold: Some(0.3) },
+    ];
+    for (rows, cols) in [(1, 1), (7, 3), (300, 20), (5, 150), (2, 2000)] {
+        let (pred, target) = (numbers(4, rows * cols, -1.0, 1.0), numbers(5, rows * cols, 0.0, 1.0));
+        let weights = numbers(6, rows, 0.1, 2.0);
+        for terms in kinds {
+            for weighted in [false, true] {
+                let [p, y, w] = [&pred, &target, &weights].map(|x| Guarded::new(&ctx, x));
+                let acc = Guarded::new(&ctx, &vec![0.0; 6 * cols]);
+                let device_weights = weighted.then_some(&w.slice);
+                run(&ctx, |rec| {
+                    let (p, y, acc) = (&p.slice, &y.slice, &acc.slice);
+                    kernels::column_terms(rec, terms, rows, cols, p, y, device_weights, acc)
+                });
+                let mut want = vec![0.0; 6 * cols];
+                let (p, y, w) = (wide(&pred), wide(&target), wide(&weights));
+                let w = weighted.then_some(&w[..]);
+                cpu_core::column_terms(terms, rows, cols, &p, &y, w, &mut want).unwrap();
+                let got = acc.read(&ctx);
+                // Sixteen roundings and a tree, of sums of up to 1200.
+                let what = format!("{terms:?} {rows} {cols}");
+                assert_close(&what, &got[..3 * cols], &want[..3 * cols], 2e-6, 1e-5);
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Adafactor's means of squared gradients over rows and columns.
+use crate::contract::{Kernel, read, write};
+
+crate::params! {
+    /// Parameters of `factored_means.wgsl`.
+    pub struct Params {
+        /// start of `table`
+        pub table_at: u32,
+        /// start of `grads`
+        pub grads_at: u32,
+        /// start of `m`
+        pub m_at: u32,
+        /// start of `v`
+        pub v_at: u32,
+        /// entries of the table
+        pub entries: u32,
+        /// added to each square
+        pub epsilon: f32,
+        /// gradients are clipped to plus and minus this
+        pub clip_value: f32,
+    }
+}
+
+/// The contract of `factored_means.wgsl`.
+pub const KERNEL: Kernel = Kernel {
+    stem: "factored_means",
+    source: concat!(
+        include_str!("math.wgsl"),
+        include_str!("step.wgsl"),
+        include_str!("factored_means.wgsl")
+    ),
+    bindings: &[read("table"), read("grads"), write("m"), write("v")],
+    params_size: size_of::<Params>(),
+    params_fields: Params::FIELDS,
+    step: true,
+    overrides: &[],
+    unchecked: true,
+};
