@@ -9,7 +9,7 @@ mod common;
 
 use common::{Outcome, check};
 use tidegate::layer::{Dense, Gru};
-use tidegate::ndarray::{Array1, Array3, Axis, s};
+use tidegate::ndarray::{Array1, Array3, ArrayView1, Axis, s};
 use tidegate::series::rmse;
 use tidegate::{Adam, Device, FitOptions, Input, Loss, Sequential};
 
@@ -29,7 +29,7 @@ fn example(device: &Device) -> Outcome {
         .seed(5)
         .build(device)?;
     model.compile(Adam::new().learning_rate(0.01), Loss::MeanSquaredError, &[])?;
-    let sequence = |part: tidegate::ndarray::ArrayView1<'_, f32>| -> Array3<f32> {
+    let sequence = |part: ArrayView1<'_, f32>| -> Array3<f32> {
         part.to_owned().insert_axis(Axis(0)).insert_axis(Axis(2))
     };
     let (x, y) = (sequence(known.slice(s![..KNOWN - 1])), sequence(known.slice(s![1..])));

@@ -84,7 +84,7 @@ fn example(settings: &Settings) -> Outcome {
         .seed(11);
     let mut model = architecture.build(&device)?;
     let adam = Adam::new().learning_rate(0.005).global_clipnorm(1.0);
-    model.compile(adam, Loss::SparseCategoricalCrossentropy { from_logits: false }, &[])?;
+    model.compile(adam, Loss::sparse_categorical_crossentropy(), &[])?;
 
     // Batch k holds window k of every stream, so sample i of each batch goes on where sample i of the last one ended.
     let at = |sample: usize, step: usize| {

@@ -30,7 +30,7 @@ fn example(device: &Device) -> Outcome {
         .layer(Dense::new(1).activation(Activation::Sigmoid))
         .seed(2)
         .build(device)?;
-    let loss = Loss::BinaryCrossentropy { from_logits: false };
+    let loss = Loss::binary_crossentropy();
     model.compile(Adam::new().learning_rate(0.01), loss, &[Metric::BinaryAccuracy])?;
     model.fit(&padded(&series, LONGEST)?, &kinds, FitOptions::new().epochs(15))?;
 
