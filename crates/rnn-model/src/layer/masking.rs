@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 ///     .layer(Masking::new(-1.0))
 ///     .layer(Lstm::new(4))
 ///     .build(&Device::cpu())?;
-/// let padded = ndarray::array![[[0.5], [0.25], [-1.0]]].into_dyn();
-/// let short = ndarray::array![[[0.5], [0.25]]].into_dyn();
+/// let padded = ndarray::array![[[0.5f32], [0.25], [-1.0]]].into_dyn();
+/// let short = ndarray::array![[[0.5f32], [0.25]]].into_dyn();
 /// assert_eq!(model.predict_on_batch(&padded)?, model.predict_on_batch(&short)?);
 /// # Ok::<(), rnn_model::Error>(())
 /// ```

@@ -89,7 +89,7 @@ noise!(
     /// ```
     /// use rnn_model::{Device, Input, Sequential, layer::GaussianNoise};
     /// let mut model = Sequential::new(Input::vector(2)).layer(GaussianNoise::new(0.1)).build(&Device::cpu())?;
-    /// let x = ndarray::array![[1.0, 2.0]].into_dyn();
+    /// let x = ndarray::array![[1.0f32, 2.0]].into_dyn();
     /// assert_eq!(model.predict_on_batch(&x)?, x);
     /// # Ok::<(), rnn_model::Error>(())
     /// ```

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 ///     .layer(Masking::new(0.0))
 ///     .layer(GlobalAveragePooling1D::new())
 ///     .build(&Device::cpu())?;
-/// let y = model.predict_on_batch(&ndarray::array![[[1.0], [3.0], [0.0]]].into_dyn())?;
+/// let y = model.predict_on_batch(&ndarray::array![[[1.0f32], [3.0], [0.0]]].into_dyn())?;
 /// assert_eq!(y[[0, 0]], 2.0);
 /// # Ok::<(), rnn_model::Error>(())
 /// ```
@@ -47,7 +47,7 @@ impl GlobalAveragePooling1D {
 /// use rnn_model::{Device, Input, Sequential, layer::GlobalMaxPooling1D};
 /// let mut model =
 ///     Sequential::new(Input::sequence(None, 1)).layer(GlobalMaxPooling1D::new()).build(&Device::cpu())?;
-/// let y = model.predict_on_batch(&ndarray::array![[[1.0], [3.0], [2.0]]].into_dyn())?;
+/// let y = model.predict_on_batch(&ndarray::array![[[1.0f32], [3.0], [2.0]]].into_dyn())?;
 /// assert_eq!(y[[0, 0]], 3.0);
 /// # Ok::<(), rnn_model::Error>(())
 /// ```
