@@ -56,7 +56,8 @@ def build(plan):
         args = [at(edge) for edge in call["inputs"]]
         layer, kind = layers[call["layer"]], plan.layers[call["layer"]]["class_name"]
         if kind in ("LSTM", "GRU", "SimpleRNN", "Bidirectional") and len(args) > 1:
-            y = layer(args[0], initial_state=args[1:])
+            # Keras 3 forgets the mask of a sequence that comes with an initial state, so it is given by hand.
+            y = layer(args[0], initial_state=args[1:], mask=getattr(args[0], "_keras_mask", None))
         else:
             y = layer(args if len(args) > 1 else args[0])
         made.append(list(y) if isinstance(y, (list, tuple)) else [y])
