@@ -30,7 +30,16 @@ def make(layer):
     for inner in ("layer", "backward_layer"):
         if inner in config:
             config[inner] = make(config[inner])
+    for key in ("activation", "recurrent_activation"):
+        if isinstance(config.get(key), dict):
+            config[key] = with_numbers(**config[key])
     return getattr(keras.layers, layer["class_name"])(**config)
+
+
+def with_numbers(class_name, config):
+    """Keras's activation function of this name with these arguments; it has no such thing in its own configurations."""
+    function = getattr(keras.activations, class_name)
+    return lambda x: function(x, **config)
 
 
 def random_weights(rng, shapes, scale):

@@ -15,7 +15,6 @@ struct Params {
 @group(0) @binding(3) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64u;
-override KIND: u32 = 0u;
 override BACKWARD: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
@@ -30,8 +29,8 @@ fn main(
     }
     let value = x[params.x_at + i];
     if BACKWARD {
-        y[params.y_at + i] = dy[params.dy_at + i] * act_grad(KIND, value);
+        y[params.y_at + i] = dy[params.dy_at + i] * act_grad(value);
     } else {
-        y[params.y_at + i] = act(KIND, value);
+        y[params.y_at + i] = act(value);
     }
 }

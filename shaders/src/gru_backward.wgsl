@@ -20,8 +20,8 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         let n = saved[gate + 2u * params.units];
         let q = saved[gate + 3u * params.units];
         let hp = select(0.0, state_before(t, at), kept);
-        let dn = dh * (1.0 - z) * slope(ACT, n);
-        grad = vec4(dh * (hp - n) * slope(REC_ACT, z), dn * q * slope(REC_ACT, r), dn, dn * r);
+        let dn = dh * (1.0 - z) * slope(n);
+        grad = vec4(dh * (hp - n) * rec_slope(z), dn * q * rec_slope(r), dn, dn * r);
         pass_h = dh * z;
     }
     carry[params.carry_at + at] = select(0.0, pass_h, kept);

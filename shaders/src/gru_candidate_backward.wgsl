@@ -17,8 +17,8 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         let z = saved[gate];
         let n = saved[gate + 2u * params.units];
         let hp = select(0.0, state_before(t, at), kept);
-        dz = dh * (hp - n) * slope(REC_ACT, z);
-        dn = dh * (1.0 - z) * slope(ACT, n);
+        dz = dh * (hp - n) * rec_slope(z);
+        dn = dh * (1.0 - z) * slope(n);
         pass_h = dh * z;
     }
     carry[params.carry_at + at] = select(0.0, pass_h, kept);

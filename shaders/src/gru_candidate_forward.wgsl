@@ -29,7 +29,7 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     if (flag & VALID) != 0u {
         let gate = params.gates_at + (t * params.batch + row) * params.saved_row + unit;
         let z = gates[gate];
-        let n = act(ACT, limited(gates[gate + 2u * params.units] + sums.x));
+        let n = act(limited(gates[gate + 2u * params.units] + sums.x));
         gates[gate + 2u * params.units] = n;
         y = z * y + (1.0 - z) * n;
     }

@@ -41,9 +41,9 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         p += vec4(extra[bias], extra[bias + params.units], extra[bias + 2u * params.units], 0.0);
     }
     let gate = params.gates_at + (t * params.batch + row) * params.saved_row + unit;
-    let z = act(REC_ACT, limited(gates[gate] + p.x));
-    let r = act(REC_ACT, limited(gates[gate + params.units] + p.y));
-    let n = act(ACT, limited(gates[gate + 2u * params.units] + r * p.z));
+    let z = rec_act(limited(gates[gate] + p.x));
+    let r = rec_act(limited(gates[gate + params.units] + p.y));
+    let n = act(limited(gates[gate + 2u * params.units] + r * p.z));
     if params.keep != 0u {
         gates[gate] = z;
         gates[gate + params.units] = r;

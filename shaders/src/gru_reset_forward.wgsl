@@ -28,8 +28,8 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     let kept = (flag_of(t, row) & RESET) == 0u;
     let p = select(vec4<f32>(), sums, kept);
     let gate = params.gates_at + (t * params.batch + row) * params.saved_row + unit;
-    let r = act(REC_ACT, limited(gates[gate + params.units] + p.y));
-    gates[gate] = act(REC_ACT, limited(gates[gate] + p.x));
+    let r = rec_act(limited(gates[gate + params.units] + p.y));
+    gates[gate] = rec_act(limited(gates[gate] + p.x));
     gates[gate + params.units] = r;
     gates[gate + 3u * params.units] = r * select(0.0, state_at(state_row(t, row), unit), kept);
 }

@@ -43,6 +43,7 @@ pub mod random;
 pub mod rearrange;
 pub mod recurrent;
 pub mod reset_mask;
+pub mod row_activation;
 pub mod row_weights;
 pub mod score_backward;
 pub mod score_forward;
@@ -103,6 +104,7 @@ pub const ALL: &[&Kernel] = &[
     &recurrent::SIMPLE_RNN_FORWARD,
     &recurrent::SIMPLE_RNN_BACKWARD,
     &reset_mask::KERNEL,
+    &row_activation::KERNEL,
     &row_weights::KERNEL,
     &score_backward::KERNEL,
     &score_forward::KERNEL,

@@ -31,9 +31,9 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         let g = saved[gate + 2u * params.units];
         let o = saved[gate + 3u * params.units];
         let cp = select(0.0, state_before(t, at), kept);
-        let y = act(ACT, state_before(t + 1u, at));
-        let d_o = dh * y * slope(REC_ACT, o);
-        dcell += dh * o * act_grad(ACT, y) + d_o * peephole(1u, unit);
+        let y = act(state_before(t + 1u, at));
+        let d_o = dh * y * rec_slope(o);
+        dcell += dh * o * act_grad(y) + d_o * peephole(1u, unit);
         var to_i = g - cp;
         var to_f = 0.0;
         if !COUPLED {
@@ -41,9 +41,9 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
             to_f = cp;
         }
         grad = vec4(
-            dcell * to_i * slope(REC_ACT, i),
-            dcell * to_f * slope(REC_ACT, f),
-            dcell * i * slope(ACT, g),
+            dcell * to_i * rec_slope(i),
+            dcell * to_f * rec_slope(f),
+            dcell * i * slope(g),
             d_o,
         );
         peep = vec3(grad.x * cp, d_o * state_before(t + 1u, at), grad.y * cp);

@@ -43,14 +43,14 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         let p = params.extra_at + unit;
         peep = vec3(extra[p], extra[p + params.units], extra[p + 2u * params.units]);
     }
-    let i = act(REC_ACT, limited(gates[gate] + z.x + peep.x * cp));
+    let i = rec_act(limited(gates[gate] + z.x + peep.x * cp));
     var f = 1.0 - i;
     if !COUPLED {
-        f = act(REC_ACT, limited(gates[gate + params.units] + z.y + peep.z * cp));
+        f = rec_act(limited(gates[gate + params.units] + z.y + peep.z * cp));
     }
-    let g = act(ACT, limited(gates[gate + 2u * params.units] + z.z));
+    let g = act(limited(gates[gate + 2u * params.units] + z.z));
     let cn = f * cp + i * g;
-    let o = act(REC_ACT, limited(gates[gate + 3u * params.units] + z.w + peep.y * cn));
+    let o = rec_act(limited(gates[gate + 3u * params.units] + z.w + peep.y * cn));
     if params.keep != 0u {
         gates[gate] = i;
         gates[gate + params.units] = f;
@@ -58,5 +58,5 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         gates[gate + 3u * params.units] = o;
     }
     c[next] = cn;
-    set_h(t, at, o * act(ACT, cn));
+    set_h(t, at, o * act(cn));
 }

@@ -1,24 +1,5 @@
-// math: shared by every kernel that computes activations. Concatenated before the kernel's own text.
-// Activation codes are those of vocabulary.rs. NaN in gives NaN out, also where the adapter's min, max and exp hide it.
-
-const ACT_LINEAR = 0u;
-const ACT_TANH = 1u;
-const ACT_SIGMOID = 2u;
-const ACT_RELU = 3u;
-const ACT_HARD_SIGMOID = 4u;
-const ACT_SOFTPLUS = 5u;
-const ACT_SOFTSIGN = 6u;
-const ACT_ELU = 7u;
-const ACT_SELU = 8u;
-const ACT_EXPONENTIAL = 9u;
-const ACT_LEAKY_RELU = 10u;
-const ACT_RELU6 = 11u;
-const ACT_SILU = 12u;
-const ACT_GELU = 13u;
-
-const SELU_SCALE = 1.05070098f;
-const SELU_ALPHA = 1.67326324f;
-const LEAKY_SLOPE = 0.2f;
+// math: functions that kernels share. Concatenated before the kernel's own text. NaN in gives NaN out, also where the
+// adapter's min, max and exp hide it.
 
 // Number of this workgroup in a grid that spreads one dimension over x and y (65,535 groups per dimension).
 fn linear_group(group: vec3<u32>, groups: vec3<u32>) -> u32 {
@@ -77,51 +58,3 @@ fn erf(x: f32) -> f32 {
     let series = x * (1.12837917 + x * x * (-0.37612639 + x * x * 0.11283792));
     return keep_nan(x, select(select(erfc - 1.0, 1.0 - erfc, x >= 0.0), series, z < 0.1));
 }
-
-// The activation with this code.
-fn act(code: u32, x: f32) -> f32 {
-    switch code {
-        case ACT_TANH: { return tanh_exact(x); }
-        case ACT_SIGMOID: { return sigmoid(x); }
-        case ACT_RELU: { return keep_nan(x, max(x, 0.0)); }
-        case ACT_HARD_SIGMOID: { return keep_nan(x, clamp(x / 6.0 + 0.5, 0.0, 1.0)); }
-        case ACT_SOFTPLUS: { return softplus(x); }
-        case ACT_SOFTSIGN: { return x / (1.0 + abs(x)); }
-        case ACT_ELU: { return keep_nan(x, select(expm1_negative(min(x, 0.0)), x, x > 0.0)); }
-        case ACT_SELU: {
-            return keep_nan(x, SELU_SCALE * select(SELU_ALPHA * expm1_negative(min(x, 0.0)), x, x > 0.0));
-        }
-        case ACT_EXPONENTIAL: { return keep_nan(x, exp(x)); }
-        case ACT_LEAKY_RELU: { return keep_nan(x, select(LEAKY_SLOPE * x, x, x > 0.0)); }
-        case ACT_RELU6: { return keep_nan(x, clamp(x, 0.0, 6.0)); }
-        case ACT_SILU: { return x * sigmoid(x); }
-        case ACT_GELU: { return 0.5 * x * (1.0 + erf(x * 0.70710678)); }
-        default: { return x; }
-    }
-}
-
-// Derivative of the activation; `saved` is its output, or its input for silu and gelu. At a kink the side that Keras
-// takes: 0 for relu and relu6, the slope for leaky relu.
-fn act_grad(code: u32, saved: f32) -> f32 {
-    let y = saved;
-    switch code {
-        case ACT_TANH: { return 1.0 - y * y; }
-        case ACT_SIGMOID: { return y * (1.0 - y); }
-        case ACT_RELU: { return keep_nan(y, select(0.0, 1.0, y > 0.0)); }
-        case ACT_HARD_SIGMOID: { return keep_nan(y, select(0.0, 1.0 / 6.0, y > 0.0 && y < 1.0)); }
-        case ACT_SOFTPLUS: { return keep_nan(y, -expm1_negative(-y)); }
-        case ACT_SOFTSIGN: { let d = 1.0 - abs(y); return d * d; }
-        case ACT_ELU: { return keep_nan(y, select(y + 1.0, 1.0, y > 0.0)); }
-        case ACT_SELU: { return keep_nan(y, select(y + SELU_SCALE * SELU_ALPHA, SELU_SCALE, y > 0.0)); }
-        case ACT_EXPONENTIAL: { return y; }
-        case ACT_LEAKY_RELU: { return keep_nan(y, select(LEAKY_SLOPE, 1.0, y > 0.0)); }
-        case ACT_RELU6: { return keep_nan(y, select(0.0, 1.0, y > 0.0 && y < 6.0)); }
-        case ACT_SILU: { let s = sigmoid(y); return s * (1.0 + y * (1.0 - s)); }
-        case ACT_GELU: {
-            let density = 0.39894228 * exp(max(-0.5 * y * y, -100.0));
-            return 0.5 * (1.0 + erf(y * 0.70710678)) + y * density;
-        }
-        default: { return 1.0; }
-    }
-}
-

@@ -1,5 +1,6 @@
 //! `c (+)= act(a b + bias)`, the face for software adapters. The other faces take the same parameters.
-use crate::contract::{Kernel, over, read, write};
+use crate::activation::ACT;
+use crate::contract::{Kernel, read, write};
 
 crate::params! {
     /// Parameters of the three matmul kernels. Strides in elements.
@@ -44,11 +45,11 @@ crate::params! {
 /// The contract of `matmul.wgsl`.
 pub const KERNEL: Kernel = Kernel {
     stem: "matmul",
-    source: concat!(include_str!("math.wgsl"), include_str!("matmul.wgsl")),
+    source: concat!(include_str!("math.wgsl"), include_str!("activations.wgsl"), include_str!("matmul.wgsl")),
     bindings: &[read("a"), read("b"), read("bias"), write("c")],
     params_size: size_of::<Params>(),
     params_fields: Params::FIELDS,
     step: false,
-    overrides: &[over("ACT", 0.0)],
+    overrides: &[ACT[0], ACT[1], ACT[2], ACT[3]],
     unchecked: true,
 };

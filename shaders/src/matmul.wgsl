@@ -30,7 +30,6 @@ struct Params {
 @group(0) @binding(4) var<uniform> params: Params;
 
 const WORKGROUP = 8u;
-override ACT: u32 = 0u;
 
 var<workgroup> park: array<vec4<f32>, 256>;
 
@@ -129,7 +128,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             if params.accumulate != 0u {
                 y += c[out];
             }
-            c[out] = vec4(act(ACT, y.x), act(ACT, y.y), act(ACT, y.z), act(ACT, y.w));
+            c[out] = vec4(act(y.x), act(y.y), act(y.z), act(y.w));
         }
     }
 }

@@ -28,7 +28,6 @@ struct Params {
 @group(0) @binding(4) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64u;
-override ACT: u32 = 0u;
 
 fn store(batch: u32, i: u32, j: u32, sum: f32) {
     if i >= params.m {
@@ -42,7 +41,7 @@ fn store(batch: u32, i: u32, j: u32, sum: f32) {
     if params.accumulate != 0u {
         y += c[out];
     }
-    c[out] = act(ACT, y);
+    c[out] = act(y);
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -29,7 +29,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-override ACT: u32 = 0u;
 override A_BY_ROW: bool = false;
 override B_BY_K: bool = false;
 
@@ -65,7 +64,7 @@ fn store_row(base: u32, i: u32, j: u32, sums: vec4<f32>) {
         if params.accumulate != 0u {
             y += c[out];
         }
-        c[out] = act(ACT, y);
+        c[out] = act(y);
     }
 }
 

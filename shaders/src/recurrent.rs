@@ -2,6 +2,7 @@
 //! `recurrent_forward.wgsl` (bindings, parameters, states), those of the way back `recurrent_backward.wgsl`, and all of them
 //! `recurrent_steps.wgsl` (product and loop over time); they differ in the text of the cell. Equations and shapes stand in
 //! the `.wgsl` files.
+use crate::activation::{ACT, REC_ACT};
 use crate::contract::{Binding, Kernel, Override, over, read, write};
 
 crate::params! {
@@ -131,8 +132,14 @@ const FORWARD_OVERRIDES: &[Override] = &[
     over("SPLIT", 1.0),
     over("SEQUENCE", 0.0),
     over("PARK", 1024.0),
-    over("ACT", 1.0),
-    over("REC_ACT", 2.0),
+    ACT[0],
+    ACT[1],
+    ACT[2],
+    ACT[3],
+    REC_ACT[0],
+    REC_ACT[1],
+    REC_ACT[2],
+    REC_ACT[3],
     over("MASKED", 0.0),
     over("CLIPPED", 0.0),
     over("COUPLED", 0.0),
@@ -149,6 +156,8 @@ macro_rules! cell {
             stem: $stem,
             source: concat!(
                 include_str!("math.wgsl"),
+                include_str!("activations.wgsl"),
+                include_str!("recurrent_activation.wgsl"),
                 include_str!($shared),
                 include_str!(concat!($stem, ".wgsl")),
                 include_str!("recurrent_steps.wgsl")

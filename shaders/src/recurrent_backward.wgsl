@@ -41,8 +41,6 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> carry: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
 
-override ACT: u32 = 1u;
-override REC_ACT: u32 = 2u;
 override MASKED: bool = false;
 override CLIPPED: bool = false;
 override COUPLED: bool = false;
@@ -74,17 +72,25 @@ fn depth(t: u32) -> u32 {
     return select(params.depth, 0u, t + AHEAD >= params.time);
 }
 
-// Derivative of an activation by its output; 0 where its input was at the limit, which another kernel's compiler may have
-// met with another rounding.
-fn slope(code: u32, y: f32) -> f32 {
-    if CLIPPED {
-        let low = act(code, -params.clip);
-        let high = act(code, params.clip);
-        if y <= low + 1e-6 * abs(low) || y >= high - 1e-6 * abs(high) {
-            return 0.0;
-        }
+// Whether an output is that of a limited input, which another kernel's compiler may have met with another rounding.
+fn at_limit(y: f32, low: f32, high: f32) -> bool {
+    return y <= low + 1e-6 * abs(low) || y >= high - 1e-6 * abs(high);
+}
+
+// Derivative of the activation by its output; 0 where its input was at the limit.
+fn slope(y: f32) -> f32 {
+    if CLIPPED && at_limit(y, act(-params.clip), act(params.clip)) {
+        return 0.0;
     }
-    return act_grad(code, y);
+    return act_grad(y);
+}
+
+// The same of the gates' activation.
+fn rec_slope(y: f32) -> f32 {
+    if CLIPPED && at_limit(y, rec_act(-params.clip), rec_act(params.clip)) {
+        return 0.0;
+    }
+    return rec_act_grad(y);
 }
 
 // The product's sum as it reaches the state that the mask was put on.

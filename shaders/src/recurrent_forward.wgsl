@@ -41,8 +41,6 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> c: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
 
-override ACT: u32 = 1u;
-override REC_ACT: u32 = 2u;
 override START: bool = false;
 override MASKED: bool = false;
 override CLIPPED: bool = false;

@@ -8,6 +8,6 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     let dh = dh_of(t, row, unit, sums.x);
     let valid = (flag & VALID) != 0u;
     let out = params.dgates_at + (t * params.batch + row) * params.grad_row + unit;
-    dgates[out] = select(0.0, dh * slope(ACT, state_before(t + 1u, at)), valid);
+    dgates[out] = select(0.0, dh * slope(state_before(t + 1u, at)), valid);
     carry[params.carry_at + at] = select(dh, 0.0, valid || (flag & RESET) != 0u);
 }

@@ -27,7 +27,7 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     var y = select(0.0, h_before(t, at), kept);
     if (flag & VALID) != 0u {
         let gate = params.gates_at + (t * params.batch + row) * params.saved_row + unit;
-        y = act(ACT, limited(gates[gate] + select(0.0, sums.x, kept)));
+        y = act(limited(gates[gate] + select(0.0, sums.x, kept)));
     }
     set_h(t, at, y);
 }

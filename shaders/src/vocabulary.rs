@@ -1,77 +1,19 @@
 //! The words that both devices share: activations, cells, scores, optimisers, step flags, and the record of what
 //! changes from one train step to the next. The numeric codes are what WGSL sees.
 
+mod activation;
 mod optimizer;
 mod options;
 mod score;
 mod weights;
 
-use bytemuck::{Pod, Zeroable};
+pub use activation::{Activation, Formula, Parametric, RowActivation};
 pub use optimizer::{Factored, Matrix, OptimizerSpec, Trust, UpdateRule};
 pub use options::{Draw, Noise, NoiseTerms, Normalization, Pool};
 pub use score::{ColumnTerms, Constants, Score};
 pub use weights::{Bound, Limit, Penalty};
 
-/// An element-wise activation. Softmax, which couples a row, is an operation of its own.
-///
-/// Formulas and constants are Keras 3's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum Activation {
-    /// `x`
-    Linear = 0,
-    /// `tanh(x)`
-    Tanh = 1,
-    /// `1 / (1 + exp(-x))`
-    Sigmoid = 2,
-    /// `max(x, 0)`
-    Relu = 3,
-    /// `relu6(x + 3) / 6` (Keras 3)
-    HardSigmoid = 4,
-    /// `ln(1 + exp(x))`
-    Softplus = 5,
-    /// `x / (1 + |x|)`
-    Softsign = 6,
-    /// `x` for `x > 0`, else `exp(x) - 1`
-    Elu = 7,
-    /// `1.05070098 * (x for x > 0, else 1.67326324 * (exp(x) - 1))`
-    Selu = 8,
-    /// `exp(x)`
-    Exponential = 9,
-    /// `x` for `x > 0`, else `0.2 * x`
-    LeakyRelu = 10,
-    /// `min(max(x, 0), 6)`
-    Relu6 = 11,
-    /// `x * sigmoid(x)`; its derivative needs the input
-    Silu = 12,
-    /// `0.5 * x * (1 + erf(x / sqrt 2))`; its derivative needs the input
-    Gelu = 13,
-}
-
-impl Activation {
-    /// Every activation, in code order.
-    pub const ALL: [Activation; 14] = [
-        Activation::Linear,
-        Activation::Tanh,
-        Activation::Sigmoid,
-        Activation::Relu,
-        Activation::HardSigmoid,
-        Activation::Softplus,
-        Activation::Softsign,
-        Activation::Elu,
-        Activation::Selu,
-        Activation::Exponential,
-        Activation::LeakyRelu,
-        Activation::Relu6,
-        Activation::Silu,
-        Activation::Gelu,
-    ];
-
-    /// Whether the derivative can be written in terms of the output, so that a gate needs to save only that.
-    pub fn derivative_from_output(self) -> bool {
-        !matches!(self, Activation::Silu | Activation::Gelu)
-    }
-}
+use bytemuck::{Pod, Zeroable};
 
 /// A recurrent cell: what a schedule needs to know of it. Gate order is Keras's (LSTM i, f, c, o; GRU z, r, h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

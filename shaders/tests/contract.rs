@@ -8,7 +8,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Expression, Handle, Literal, Module, ShaderStage, StorageAccess, Type, TypeInner};
 use rnn_shaders::ALL;
 use rnn_shaders::contract::{Access, Kernel, MAX_STORAGE};
-use rnn_shaders::vocabulary::{Activation, Score, StepParams};
+use rnn_shaders::vocabulary::{Formula, Score, StepParams};
 use std::collections::HashSet;
 use std::mem::offset_of;
 
@@ -169,9 +169,12 @@ fn variants(kernel: &Kernel, module: &Module) -> Vec<PipelineConstants> {
                 one(name, 0.0);
                 one(name, 1.0);
             }
+            ("KIND", _) if kernel.stem == "row_activation" => {
+                (0..2).for_each(|code| one(name, f64::from(code)))
+            }
             ("KIND", _) if kernel.stem == "normalize" => (0..3).for_each(|code| one(name, f64::from(code))),
-            ("KIND" | "ACT" | "REC_ACT", _) => {
-                Activation::ALL.iter().for_each(|a| one(name, f64::from(*a as u32)));
+            ("ACT" | "REC_ACT", _) => {
+                (0..=Formula::LAST as u32).for_each(|code| one(name, f64::from(code)));
             }
             ("SCORE", _) => {
                 (0..=Score::SparseCategoricalAccuracy.code()).for_each(|code| one(name, f64::from(code)));

@@ -2,17 +2,21 @@
 //! where the second becomes the faster; below them both are the same.
 
 use cpu_core::{
-    Activation, StepParams, activation_forward, add, dropout, softmax_forward, sum_rows, with_threads,
+    Activation, RowActivation, StepParams, activation_forward, add, dropout, row_activation_forward,
+    softmax_forward, sum_rows, with_threads,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 
 type Operation = fn(&[f32], &mut [f32]);
 
-const OPERATIONS: [(&str, Operation); 5] = [
+const OPERATIONS: [(&str, Operation); 6] = [
     ("add", |x, y| add(x, x, y).unwrap()),
     ("tanh", |x, y| activation_forward(Activation::Tanh, x, y).unwrap()),
     ("softmax of 128", |x, y| softmax_forward(x.len() / 128, 128, x, y).unwrap()),
+    ("sparsemax of 128", |x, y| {
+        row_activation_forward(RowActivation::Sparsemax, x.len() / 128, 128, x, y).unwrap();
+    }),
     ("sum_rows of 512", |x, y| sum_rows(x.len() / 512, 512, x, &mut y[..512], false).unwrap()),
     ("dropout", |x, y| dropout(0.5, 1, 2, &StepParams::default(), x, y).unwrap()),
 ];

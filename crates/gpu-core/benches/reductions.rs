@@ -3,7 +3,7 @@
 mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use gpu_core::kernels;
-use gpu_core::vocabulary::Score;
+use gpu_core::vocabulary::{RowActivation, Score};
 use support::{context, filled, time};
 
 fn reductions(c: &mut Criterion) {
@@ -31,6 +31,9 @@ fn reductions(c: &mut Criterion) {
     let scores = filled(&ctx, rows, 0.0);
     time(&ctx, &mut group, "softmax [1280, 10]", 8 * rows * 10, |rec| {
         kernels::softmax_forward(rec, rows, 10, &logits, &gradient)
+    });
+    time(&ctx, &mut group, "sparsemax [1280, 10]", 8 * rows * 10, |rec| {
+        kernels::row_activation_forward(rec, RowActivation::Sparsemax, rows, 10, &logits, &gradient)
     });
     let loss = Score::CategoricalCrossentropy { from_logits: true, label_smoothing: 0.0 };
     time(&ctx, &mut group, "cross-entropy and gradient [1280, 10]", 20 * rows * 10, |rec| {

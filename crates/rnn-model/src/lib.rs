@@ -38,7 +38,7 @@ pub use model::{
 };
 /// The arrays this crate takes and gives; from here, they have the version that fits.
 pub use ndarray;
-pub use rnn_shaders::vocabulary::Activation;
+pub use rnn_shaders::vocabulary::{Activation, Parametric, RowActivation};
 pub use train::{
     Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Average, BackupAndRestore, Callback, CallbackState,
     Clip, CsvLogger, Curve, EarlyStopping, Flow, Ftrl, History, Lamb, LambdaCallback, LearningRate,

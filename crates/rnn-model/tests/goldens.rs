@@ -120,7 +120,7 @@ fn compare_all<'a>(
     }
 }
 
-const LAYERS: [&str; 3] = ["recurrent", "layers", "torch"];
+const LAYERS: [&str; 4] = ["recurrent", "layers", "activations", "torch"];
 
 #[test]
 fn layers_on_the_cpu() {

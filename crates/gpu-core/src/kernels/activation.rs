@@ -2,7 +2,7 @@
 use super::operands::{ELEMENT_GROUP, apart, size};
 use crate::buffer::expect_len;
 use crate::{Call, Groups, Recorder, Result, Slice};
-use rnn_shaders::activation::{KERNEL, Params};
+use rnn_shaders::activation::{ACT, KERNEL, Params, constants};
 use rnn_shaders::vocabulary::Activation;
 
 /// `y = kind(x)`, element by element; any length.
@@ -46,9 +46,10 @@ fn record(
     if y.is_empty() {
         return Ok(());
     }
+    let [a, b, c, d] = constants(&ACT, kind);
     rec.call(Call {
         kernel: &KERNEL,
-        overrides: &[("KIND", f64::from(kind as u32)), ("BACKWARD", f64::from(u8::from(backward)))],
+        overrides: &[a, b, c, d, ("BACKWARD", f64::from(u8::from(backward)))],
         buffers: &[x, dy, y],
         params: bytemuck::bytes_of(&Params { n: size(operation, y.len())?, ..Default::default() }),
         groups: Groups::linear(y.len(), ELEMENT_GROUP),

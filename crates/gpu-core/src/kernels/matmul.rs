@@ -2,6 +2,7 @@
 //! adapters, `matmul_any` for odd and small products.
 use super::operands::{ELEMENT_GROUP, apart, size};
 use crate::{Call, Error, Faces, Groups, Recorder, Result, Slice};
+use rnn_shaders::activation::{ACT, constants};
 use rnn_shaders::contract::Kernel;
 use rnn_shaders::matmul::Params;
 use rnn_shaders::vocabulary::Activation;
@@ -263,8 +264,12 @@ fn record(
         accumulate: u32::from(spec.accumulate || !part.first),
         ..Default::default()
     };
+    let [formula, first, second, third] = constants(&ACT, activation);
     let overrides = [
-        ("ACT", activation as u32 as f64),
+        formula,
+        first,
+        second,
+        third,
         ("A_BY_ROW", f64::from(u8::from(spec.trans_a))),
         ("B_BY_K", f64::from(u8::from(spec.trans_b))),
     ];
@@ -275,7 +280,7 @@ fn record(
     };
     rec.call(Call {
         kernel: face.kernel(),
-        overrides: if face == Face::Tile { &overrides } else { &overrides[..1] },
+        overrides: if face == Face::Tile { &overrides } else { &overrides[..4] },
         buffers: &[&sa, &sb, bias.unwrap_or(&nothing), &sc],
         params: bytemuck::bytes_of(&params),
         groups: Groups([x, y, size(OP, spec.batch)?]),

@@ -21,6 +21,7 @@ mod pool_time;
 mod random;
 mod rearrange;
 mod recurrent;
+mod row_activation;
 mod row_weights;
 mod score;
 mod softmax;
@@ -54,6 +55,7 @@ pub use recurrent::{
     RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentStrategy, RecurrentUpstream,
     StrategyKind, recurrent_backward, recurrent_forward, recurrent_strategy, saved_len,
 };
+pub use row_activation::{row_activation_backward, row_activation_forward};
 pub use row_weights::row_weights;
 pub use score::{score_backward, score_forward};
 pub use softmax::{softmax_backward, softmax_forward};

@@ -51,6 +51,7 @@ impl Op {
             }
             Op::ActivationBackward { saved: a, dy: b, dx: y, .. }
             | Op::SoftmaxBackward { y: a, dy: b, dx: y, .. }
+            | Op::RowActivationBackward { y: a, dy: b, dx: y, .. }
             | Op::Add { a, b, y }
             | Op::Sub { a, b, y }
             | Op::Mul { a, b, y }
@@ -111,6 +112,7 @@ impl Op {
             }
             Op::ActivationForward { x, y, .. }
             | Op::SoftmaxForward { x, y, .. }
+            | Op::RowActivationForward { x, y, .. }
             | Op::SegmentNorms { x, out: y, .. }
             | Op::GatherBatch { dataset: x, out: y, .. }
             | Op::Transpose01 { x, y, .. }

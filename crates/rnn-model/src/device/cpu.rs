@@ -188,6 +188,12 @@ impl<T: Real> CpuEngine<T> {
             &Op::SoftmaxBackward { rows, cols, y, dy, dx } => {
                 floats.output(dx, |f, dx| cpu_core::softmax_backward(rows, cols, f.get(y), f.get(dy), dx))
             }
+            &Op::RowActivationForward { kind, rows, cols, x, y } => {
+                floats.output(y, |f, y| cpu_core::row_activation_forward(kind, rows, cols, f.get(x), y))
+            }
+            &Op::RowActivationBackward { kind, rows, cols, y, dy, dx } => floats.output(dx, |f, dx| {
+                cpu_core::row_activation_backward(kind, rows, cols, f.get(y), f.get(dy), dx)
+            }),
             &Op::ScoreForward { score, rows, cols, pred, target, weights, out } => {
                 floats.output(out, |f, out| {
                     let (pred, target) = (f.get(pred), f.get(target));

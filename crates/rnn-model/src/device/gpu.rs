@@ -74,6 +74,13 @@ impl GpuEngine {
             Op::SoftmaxBackward { rows, cols, y, dy, dx } => {
                 kernels::softmax_backward(rec, rows, cols, &self.get(y)?, &self.get(dy)?, &self.get(dx)?)?;
             }
+            Op::RowActivationForward { kind, rows, cols, x, y } => {
+                kernels::row_activation_forward(rec, kind, rows, cols, &self.get(x)?, &self.get(y)?)?;
+            }
+            Op::RowActivationBackward { kind, rows, cols, y, dy, dx } => {
+                let (y, dy, dx) = (self.get(y)?, self.get(dy)?, self.get(dx)?);
+                kernels::row_activation_backward(rec, kind, rows, cols, &y, &dy, &dx)?;
+            }
             Op::ScoreForward { score, rows, cols, pred, target, weights, out } => {
                 let (pred, target, weights) = (self.get(pred)?, self.get(target)?, self.maybe(weights)?);
                 kernels::score_forward(

@@ -5,7 +5,8 @@ use super::layer_op::LayerOp;
 use super::memory::{IndexSlice, Slice};
 use rnn_shaders::shape::{Matmul, RecurrentShape};
 use rnn_shaders::vocabulary::{
-    Activation, Bound, Cell, CellExtras, ColumnTerms, Factored, Matrix, OptimizerSpec, Penalty, Score, Trust,
+    Activation, Bound, Cell, CellExtras, ColumnTerms, Factored, Matrix, OptimizerSpec, Penalty,
+    RowActivation, Score, Trust,
 };
 use std::sync::Arc;
 
@@ -103,6 +104,21 @@ pub(crate) enum Op {
         y: Slice,
     },
     SoftmaxBackward {
+        rows: usize,
+        cols: usize,
+        y: Slice,
+        dy: Slice,
+        dx: Slice,
+    },
+    RowActivationForward {
+        kind: RowActivation,
+        rows: usize,
+        cols: usize,
+        x: Slice,
+        y: Slice,
+    },
+    RowActivationBackward {
+        kind: RowActivation,
         rows: usize,
         cols: usize,
         y: Slice,

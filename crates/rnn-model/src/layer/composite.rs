@@ -18,6 +18,18 @@ pub enum Composite {
 }
 
 impl Composite {
+    /// Refuses activations whose numbers have no meaning.
+    pub fn check(self, class: &str) -> Result<()> {
+        match self {
+            Composite::Lstm { activation, recurrent_activation }
+            | Composite::Gru { activation, recurrent_activation, .. } => {
+                activation.check(class)?;
+                recurrent_activation.check(class)
+            }
+            Composite::SimpleRnn { activation } => activation.check(class),
+        }
+    }
+
     /// Gate blocks of `units` columns in the kernels.
     pub fn gates(self) -> usize {
         match self {

@@ -103,6 +103,7 @@ impl OneToOne for Dense {
         if self.units == 0 {
             return Err(Error::invalid("Dense", "units must be at least 1"));
         }
+        self.activation.check("Dense")?;
         let Some(Some(_)) = input.last() else {
             return Err(Error::shape("input of Dense", "a known last axis", input));
         };

@@ -2,6 +2,7 @@
 //! is lowered to device operations.
 
 mod activate;
+mod activations;
 mod bidirectional;
 mod composite;
 mod concatenate;
@@ -11,6 +12,7 @@ mod dot;
 mod embedding;
 mod held;
 mod initializer;
+mod initializer_file;
 mod masking;
 mod merge;
 mod noise;
@@ -26,6 +28,7 @@ mod time_distributed;
 
 pub use crate::model::SharedLayer;
 pub use activate::{Activate, Softmax};
+pub use activations::{Elu, LeakyRelu, PRelu, Relu, SoftmaxLayer};
 pub use bidirectional::{Bidirectional, MergeMode};
 pub use concatenate::{Concatenate, concatenate};
 pub use constraint::Constraint;
@@ -33,7 +36,7 @@ pub use dense::Dense;
 pub use dot::{Dot, dot};
 pub use embedding::Embedding;
 pub(crate) use held::Held;
-pub use initializer::Initializer;
+pub use initializer::{Distribution, Fan, Initializer, Recipe};
 pub use masking::{Lengths, Masking, Packed, packed, with_lengths};
 pub use merge::{
     Add, Average, Maximum, Minimum, Multiply, Subtract, add, average, maximum, minimum, multiply, subtract,
@@ -86,17 +89,18 @@ impl VariableSpec {
     }
 
     /// Values to start with. `stream` tells the variables of a model apart.
-    pub fn initial_values(&self, seed: u64, stream: u32) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// Where an initializer can not fill the shape, or has numbers without a meaning.
+    pub fn initial_values(&self, seed: u64, stream: u32) -> Result<Vec<f32>, String> {
         let mut values = Vec::with_capacity(self.shape.iter().product());
-        for &(len, initializer) in &self.start {
-            // A matrix starts as a whole; a vector may start in parts.
-            let (rows, cols) = match self.shape.as_slice() {
-                &[rows, cols] if self.start.len() == 1 => (rows, cols),
-                _ => (1, len),
-            };
-            values.extend(initializer.values(rows, cols, seed, stream));
+        for (part, &(len, initializer)) in self.start.iter().enumerate() {
+            // A weight starts as a whole, or in parts, each a vector.
+            let shape = if self.start.len() == 1 { self.shape.as_slice() } else { &[len] };
+            initializer.check(shape)?;
+            values.extend(initializer.values(shape, part, seed, stream));
         }
-        values
+        Ok(values)
     }
 }
 
@@ -219,6 +223,11 @@ layers! {
     TimeDistributed(TimeDistributed) "A layer on every step.",
     RepeatVector(RepeatVector) "A vector at every step.",
     Activation(ActivationLayer) "An activation alone.",
+    LeakyReLU(LeakyRelu) "Rectifier with a slope below 0.",
+    ELU(Elu) "Exponential linear unit.",
+    ReLU(Relu) "Rectifier with a slope, a largest value and a threshold.",
+    PReLU(PRelu) "Rectifier whose slope below 0 is learned.",
+    Softmax(SoftmaxLayer) "Softmax over the last axis.",
     Dropout(Dropout) "Random zeros while training.",
     Flatten(Flatten) "Steps and features in one vector.",
     Reshape(Reshape) "The same values in another shape.",

@@ -292,6 +292,7 @@ impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
         if self.units == 0 {
             return Err(Error::invalid(C::CLASS, "units must be at least 1"));
         }
+        self.cell.composite().check(C::CLASS)?;
         for (name, rate) in [("dropout", self.dropout), ("recurrent_dropout", self.recurrent_dropout)] {
             if !(0.0..1.0).contains(&rate) {
                 let problem = format!("{name} must be at least 0 and below 1, got {rate}");

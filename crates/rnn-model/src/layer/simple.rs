@@ -34,6 +34,7 @@ impl OneToOne for ActivationLayer {
     }
 
     fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
+        self.activation.check("Activation")?;
         Ok(input.to_vec())
     }
 
@@ -58,6 +59,18 @@ pub(super) fn activate(l: &mut Lowering<'_>, activation: Activate, x: Value) -> 
                 l.propagate(&x, |l, dx| {
                     if let Some(dx) = dx {
                         l.emit(Op::ActivationBackward { kind, saved, dy, dx });
+                    }
+                })
+            });
+        }
+        Activate::Row(kind) => {
+            l.emit(Op::RowActivationForward { kind, rows, cols, x: x.data, y: data });
+            let output = y.clone();
+            l.backward(move |l| {
+                let Some(dy) = l.gradient(&output) else { return Ok(()) };
+                l.propagate(&x, |l, dx| {
+                    if let Some(dx) = dx {
+                        l.emit(Op::RowActivationBackward { kind, rows, cols, y: output.data, dy, dx });
                     }
                 })
             });

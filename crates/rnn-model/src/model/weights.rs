@@ -62,7 +62,10 @@ impl Model {
     /// Gives every weight its initial value.
     pub(super) fn initialize(&self) -> Result<()> {
         for (stream, variable) in self.variables.iter().enumerate() {
-            let data = variable.spec.initial_values(self.graph.seed, stream as u32);
+            let data = variable
+                .spec
+                .initial_values(self.graph.seed, stream as u32)
+                .map_err(|problem| Error::invalid(variable.name.clone(), problem))?;
             self.device.engine().write(variable.slice(self.params.all()), &data)?;
         }
         Ok(())

@@ -2,9 +2,10 @@
 
 use ndarray::{ArrayD, IxDyn};
 use rnn_model::layer::{
-    ActivationLayer, Add, Average, Bidirectional, Concatenate, Dense, Dot, Embedding, Flatten,
-    GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization, Lstm, Masking, Maximum,
-    Minimum, Multiply, Permute, RepeatVector, Reshape, SimpleRnn, Subtract, TimeDistributed,
+    ActivationLayer, Add, Average, Bidirectional, Concatenate, Dense, Dot, Elu, Embedding, Flatten,
+    GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization, LeakyRelu, Lstm, Masking,
+    Maximum, Minimum, Multiply, PRelu, Permute, Relu, RepeatVector, Reshape, SimpleRnn, SoftmaxLayer,
+    Subtract, TimeDistributed,
 };
 use rnn_model::{Input, Sequential};
 use rnn_shaders::vocabulary::Activation;
@@ -83,7 +84,7 @@ impl Case {
 
     fn needs_time(&self) -> bool {
         let text = self.settings["layers"].to_string();
-        text.contains("Flatten") || text.contains("Reshape")
+        text.contains("Flatten") || text.contains("Reshape") || text.contains("PReLU")
     }
 }
 
@@ -99,6 +100,11 @@ pub fn layer(spec: &Value) -> Layer {
         "SimpleRNN" => SimpleRnn::new(size("units")).into(),
         "Dense" => Dense::new(size("units")).into(),
         "Activation" => ActivationLayer::new(Activation::Linear).into(),
+        "LeakyReLU" => LeakyRelu::new(0.3).into(),
+        "ELU" => Elu::new(1.0).into(),
+        "ReLU" => Relu::new().into(),
+        "PReLU" => PRelu::new().into(),
+        "Softmax" => SoftmaxLayer::new().into(),
         "TimeDistributed" => return TimeDistributed::new(layer(&config["layer"])).into(),
         "RepeatVector" => return RepeatVector::new(size("n")).into(),
         "Flatten" => return Flatten::new().into(),

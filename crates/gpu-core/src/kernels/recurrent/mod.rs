@@ -16,6 +16,7 @@ use super::operands::{elements, size};
 use crate::buffer::expect_len;
 use crate::{Call, Error, Groups, Recorder, Result, Slice};
 use plan::Geometry;
+use rnn_shaders::activation::{ACT, REC_ACT, constants};
 use rnn_shaders::contract::Kernel;
 use rnn_shaders::vocabulary::{Activation, Cell, CellExtras};
 
@@ -225,15 +226,17 @@ impl Calls {
             ("SPLIT", geometry.split as f64),
             ("SEQUENCE", f64::from(u8::from(geometry.sequence))),
             ("PARK", geometry.park() as f64),
-            ("ACT", act as u32 as f64),
-            ("REC_ACT", rec_act as u32 as f64),
             ("MASKED", f64::from(u8::from(self.masked))),
             ("CLIPPED", f64::from(u8::from(self.extras.clip.is_some()))),
             ("COUPLED", f64::from(u8::from(self.extras.coupled))),
             ("START", f64::from(u8::from(self.start))),
         ];
-        let overrides: Vec<_> =
-            all.into_iter().filter(|(name, _)| kernel.overrides.iter().any(|o| o.name == *name)).collect();
+        let overrides: Vec<_> = all
+            .into_iter()
+            .chain(constants(&ACT, act))
+            .chain(constants(&REC_ACT, rec_act))
+            .filter(|(name, _)| kernel.overrides.iter().any(|o| o.name == *name))
+            .collect();
         let lanes = units.div_ceil(geometry.units_per_lane());
         let columns = if geometry.sequence { 1 } else { lanes.div_ceil(geometry.workgroup) };
         let product = depth * geometry.gates.max(1) * units;
