@@ -1,6 +1,7 @@
 //! A model on a device: its layers, weights, states, and the programs recorded for it.
 
 pub(crate) mod arithmetic;
+mod aside;
 mod compile;
 mod dataset;
 mod drawing;
@@ -13,11 +14,13 @@ mod fit_options;
 mod forecast;
 mod gradients;
 pub(crate) mod graph;
+mod long;
 pub(crate) mod lowering;
 mod names;
 pub(crate) mod placement;
 mod plan;
 mod predict;
+mod sample_state;
 mod save;
 mod scores;
 mod sequential;
@@ -28,6 +31,7 @@ mod symbol;
 mod targets;
 mod weights;
 
+pub use aside::{PredictOptions, StateUse};
 pub use compile::Goal;
 pub use evaluate::EvaluateOptions;
 pub use explain::LayerStrategy;
@@ -72,6 +76,8 @@ pub struct Model {
     plans: Plans,
     /// of the stateful layers
     states: Option<StateSet>,
+    /// states of runs that leave the kept ones alone; see [`aside`]
+    beside: Option<StateSet>,
     /// reset since the last batch: the next one may have any size
     states_are_fresh: bool,
     counters: Counters,
@@ -172,6 +178,7 @@ impl Model {
             grads: None,
             plans: Plans::default(),
             states: None,
+            beside: None,
             states_are_fresh: true,
             counters: Counters::default(),
             transform: None,

@@ -53,6 +53,8 @@ pub(super) struct Plan {
 pub(super) struct Plans {
     /// most recently used last
     plans: Vec<(Key, Arc<Plan>)>,
+    /// of runs beside the kept states
+    beside: Vec<(Key, Arc<Plan>)>,
 }
 
 /// Enough for train, evaluate and predict programs of full and last batches over several sequence lengths.
@@ -61,6 +63,12 @@ const KEPT: usize = 24;
 impl Plans {
     pub fn clear(&mut self) {
         self.plans.clear();
+        self.beside.clear();
+    }
+
+    /// Plans of runs beside the kept states become those in use, and the other way round.
+    pub fn swap(&mut self) {
+        std::mem::swap(&mut self.plans, &mut self.beside);
     }
 
     fn get(&mut self, key: &Key) -> Option<Arc<Plan>> {
@@ -83,7 +91,9 @@ impl Plans {
 
     /// Forgets programs of a data set that is gone.
     pub fn forget(&mut self, dataset: u64) {
-        self.plans.retain(|(key, _)| key.dataset != Some(dataset));
+        let others = |(key, _): &(Key, Arc<Plan>)| key.dataset != Some(dataset);
+        self.plans.retain(others);
+        self.beside.retain(others);
     }
 }
 

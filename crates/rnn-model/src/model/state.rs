@@ -44,12 +44,38 @@ impl StateSet {
         parts: &[Part],
         wanted: impl Fn(&RecurrentTraits) -> bool,
     ) -> Result<Self> {
+        let wanted = parts.iter().enumerate().filter(|(_, p)| wanted(&p.traits)).map(|(index, _)| index);
+        Self::zeros_of(device, batch, parts, wanted)
+    }
+
+    /// Zero states for the parts named.
+    pub fn zeros_of(
+        device: &Device,
+        batch: usize,
+        parts: &[Part],
+        wanted: impl Iterator<Item = usize>,
+    ) -> Result<Self> {
         let mut resident = BTreeMap::new();
-        for (index, part) in parts.iter().enumerate().filter(|(_, p)| wanted(&p.traits)) {
-            let states = part.traits.states.iter().map(|units| device.alloc(batch * units));
+        for index in wanted {
+            let states = parts[index].traits.states.iter().map(|units| device.alloc(batch * units));
             resident.insert(index, states.collect::<Result<_>>()?);
         }
         Ok(StateSet { batch, parts: resident })
+    }
+
+    /// The parts whose states are here, in order.
+    pub fn parts(&self) -> impl Iterator<Item = usize> {
+        self.parts.keys().copied()
+    }
+
+    /// The states of one part; none where they are not here.
+    pub fn of(&self, part: usize) -> &[Buffer] {
+        self.parts.get(&part).map_or(&[], Vec::as_slice)
+    }
+
+    /// All states, in order.
+    pub fn buffers(&self) -> impl Iterator<Item = &Buffer> {
+        self.parts.values().flatten()
     }
 
     pub fn slices(&self) -> StateSlices {
@@ -78,6 +104,19 @@ impl StateSet {
 
     /// Writes all states; checks every one before the first is written.
     pub fn write(&self, model: &Model, states: &[LayerState]) -> Result<()> {
+        for (to, array) in self.writes(model, states, self.batch)? {
+            model.device.engine().write(to, &array.data)?;
+        }
+        Ok(())
+    }
+
+    /// Where arrays of `samples` samples belong, all of which are checked: the places of all samples, and the values.
+    pub fn writes<'s>(
+        &self,
+        model: &Model,
+        states: &'s [LayerState],
+        samples: usize,
+    ) -> Result<Vec<(Slice, HostArray<'s>)>> {
         if states.len() != self.parts.len() {
             let names: Vec<&str> = self.parts.keys().map(|&p| model.parts[p].name.as_str()).collect();
             return Err(Error::Shape {
@@ -86,7 +125,7 @@ impl StateSet {
                 got: format!("{}", states.len()),
             });
         }
-        let mut writes: Vec<(Slice, HostArray<'_>)> = Vec::new();
+        let mut writes = Vec::new();
         for (given, (&part, own)) in states.iter().zip(&self.parts) {
             let name = &model.parts[part].name;
             if given.states.len() != own.len() {
@@ -95,7 +134,7 @@ impl StateSet {
                 return Err(Error::invalid(format!("state of {name}"), problem));
             }
             for (array, buffer) in given.states.iter().zip(own) {
-                let expected = [self.batch, buffer.all().len / self.batch];
+                let expected = [samples, buffer.all().len / self.batch];
                 if array.shape() != expected {
                     let what = format!("state of {name}");
                     return Err(Error::shape(what, format!("{expected:?}"), array.shape()));
@@ -103,10 +142,7 @@ impl StateSet {
                 writes.push((buffer.all(), HostArray::from(array)));
             }
         }
-        for (to, array) in writes {
-            model.device.engine().write(to, &array.data)?;
-        }
-        Ok(())
+        Ok(writes)
     }
 }
 
