@@ -28,6 +28,8 @@ crate::params! {
         pub shift: f32,
         /// what stands where an element is dropped
         pub dropped: f32,
+        /// of a part of a longer array, the blocks of four draws before it
+        pub first_block: u32,
     }
 }
 

@@ -19,6 +19,8 @@ struct Params {
     scale: f32,
     shift: f32,
     dropped: f32,
+    // of a part of a longer array, the blocks of four draws before it
+    first_block: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -42,7 +44,8 @@ fn main(
     if repeat >= params.repeats {
         return;
     }
-    let words = philox(vec4(block, params.stream, step.rng_step, params.part), vec2(params.seed_lo, params.seed_hi));
+    let counter = vec4(params.first_block + block, params.stream, step.rng_step, params.part);
+    let words = philox(counter, vec2(params.seed_lo, params.seed_hi));
     var draw = unit_interval(words);
     if MODE != 0u {
         draw = normals(draw);

@@ -62,7 +62,7 @@ pub use fill::fill;
 pub use gather_batch::gather_batch;
 pub use mask_rows::mask_rows;
 pub use metric_sums::{column_terms, threshold_counts};
-pub use noise::{dropout, noise};
+pub use noise::{dropout, dropout_from, noise};
 pub use normalize::{normalize_backward, normalize_forward, normalize_gamma};
 pub use optimizer_step::optimizer_step;
 pub use parallel::with_threads;

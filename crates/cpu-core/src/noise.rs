@@ -21,8 +21,24 @@ pub fn dropout<T: Real>(
     x: &[T],
     y: &mut [T],
 ) -> Result<()> {
+    dropout_from(rate, seed, stream, 0, step, x, y)
+}
+
+/// As [`dropout`] does it with elements `first ..` of a longer array; `first` is a multiple of 4.
+///
+/// # Errors
+/// As `dropout`, and [`Error::Invalid`] where `first` is not a multiple of 4.
+pub fn dropout_from<T: Real>(
+    rate: T,
+    seed: u64,
+    stream: u32,
+    first: usize,
+    step: &StepParams,
+    x: &[T],
+    y: &mut [T],
+) -> Result<()> {
     let draw = Draw { seed, stream, part: 0 };
-    run("dropout", Noise::Dropout { rate: rate.to_f32() }, false, 1, draw, step, x, y)
+    run("dropout", Noise::Dropout { rate: rate.to_f32() }, false, 1, draw, first, step, x, y)
 }
 
 /// `y = ` [`Noise`] on `x`, or with `backward` what that does to a gradient. `x` and `y` are `repeats` arrays one after the
@@ -41,7 +57,7 @@ pub fn noise<T: Real>(
     x: &[T],
     y: &mut [T],
 ) -> Result<()> {
-    run("noise", noise, backward, repeats, draw, step, x, y)
+    run("noise", noise, backward, repeats, draw, 0, step, x, y)
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -51,10 +67,14 @@ fn run<T: Real>(
     backward: bool,
     repeats: usize,
     draw: Draw,
+    first: usize,
     step: &StepParams,
     x: &[T],
     y: &mut [T],
 ) -> Result<()> {
+    if !first.is_multiple_of(4) {
+        return Err(Error::Invalid { op, reason: "the first element's number must be a multiple of 4" });
+    }
     check_len(op, "y", x.len(), y.len())?;
     let reason = "a rate must be at least 0 and below 1, a deviation finite and not negative";
     let terms = noise.terms(backward).ok_or(Error::Invalid { op, reason })?;
@@ -65,12 +85,12 @@ fn run<T: Real>(
         return Ok(());
     }
     let period = x.len() / repeats;
-    Stream::check(op, period)?;
+    Stream::check(op, first.saturating_add(period))?;
     let stream = Stream::of(draw, step);
     // Within one array parts are divided at whole runs of draws; several arrays are dealt whole, and drawn by each thread.
     let chunk = parallel::COMPUTE.chunk(x.len(), if repeats == 1 { RUN } else { period });
     parallel::share_out(x.chunks(chunk).zip(y.chunks_mut(chunk)).enumerate(), |(i, (x, y))| {
-        let (period, first) = if repeats == 1 { (x.len(), i * chunk) } else { (period, 0) };
+        let (period, first) = if repeats == 1 { (x.len(), first + i * chunk) } else { (period, first) };
         dispatch(Run { terms, stream, first, period, x, y });
     });
     Ok(())
@@ -79,7 +99,7 @@ fn run<T: Real>(
 struct Run<'a, T> {
     terms: NoiseTerms,
     stream: Stream,
-    /// The number of the first draw, a multiple of [`RUN`].
+    /// The number of the first draw, a multiple of 4.
     first: usize,
     period: usize,
     x: &'a [T],
@@ -120,5 +140,24 @@ fn apply<T: Real>(terms: NoiseTerms, x: &[T], draws: &[f32; RUN], y: &mut [T]) {
             let stddev = T::from_f64(stddev);
             elements.for_each(|((&x, y), &z)| *y = x * (T::ONE + stddev * T::from_f32(z)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_dropped_as_within_the_whole() {
+        let step = StepParams { rng_step: 3, ..StepParams::default() };
+        let x: Vec<f64> = (0..1000).map(|i| 1.0 + f64::from(i)).collect();
+        let mut whole = vec![0.0; x.len()];
+        dropout(0.4, 7, 2, &step, &x, &mut whole).unwrap();
+        for (from, to) in [(0, 1000), (4, 5), (64, 999), (500, 1000), (996, 1000)] {
+            let mut part = vec![0.0; to - from];
+            dropout_from(0.4, 7, 2, from, &step, &x[from..to], &mut part).unwrap();
+            assert_eq!(part, whole[from..to]);
+        }
+        assert!(dropout_from(0.4, 7, 2, 2, &step, &x[2..], &mut whole[2..]).is_err());
     }
 }

@@ -58,6 +58,9 @@ pub struct Recorder {
     bind_index: HashMap<BindKey, usize>,
     nothing: Option<Slice>,
     keep: Vec<Slice>,
+    /// scratch of the operation being recorded, and of those before it
+    scratch: Vec<Slice>,
+    free: Vec<Slice>,
     recurrent: Option<crate::kernels::StrategyKind>,
     chunk_bytes: u64,
 }
@@ -73,6 +76,8 @@ impl Recorder {
             bind_index: HashMap::new(),
             nothing: None,
             keep: Vec::new(),
+            scratch: Vec::new(),
+            free: Vec::new(),
             recurrent: None,
             chunk_bytes: 256 << 20,
         }
@@ -103,14 +108,36 @@ impl Recorder {
         self.recurrent
     }
 
-    /// Memory that lives as long as the recorded program: for a launcher's intermediate results. Contents unspecified.
+    /// Memory for a launcher's intermediate results, until [`end_operation`](Self::end_operation). Contents unspecified.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub fn scratch(&mut self, len: usize) -> Result<Slice> {
+        // Not much too large, so that it is left for those that need it.
+        let fits = |slice: &Slice| slice.len() >= len && slice.len() <= 2 * len.max(64);
+        let free = self.free.iter().enumerate().filter(|(_, slice)| fits(slice));
+        let slice = match free.min_by_key(|(_, slice)| slice.len()).map(|(at, _)| at) {
+            Some(at) => self.free.swap_remove(at),
+            None => self.table(len)?,
+        };
+        let part = slice.slice(0, len)?;
+        self.scratch.push(slice);
+        Ok(part)
+    }
+
+    /// Memory that lives as long as the recorded program, for what is written while it is recorded.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn table(&mut self, len: usize) -> Result<Slice> {
         let slice = self.ctx.alloc(len)?.all();
         self.keep.push(slice.clone());
         Ok(slice)
+    }
+
+    /// The calls recorded so far leave nothing in scratch memory that later ones read: these may use it for their own.
+    pub fn end_operation(&mut self) {
+        self.free.append(&mut self.scratch);
     }
 
     /// A slice of one element to bind where an optional **read-only** argument is absent; the kernel must not use it.
@@ -121,7 +148,7 @@ impl Recorder {
         if let Some(slice) = &self.nothing {
             return Ok(slice.clone());
         }
-        let slice = self.scratch(4)?;
+        let slice = self.table(4)?;
         self.nothing = Some(slice.clone());
         Ok(slice)
     }

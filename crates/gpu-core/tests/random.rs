@@ -96,6 +96,23 @@ fn dropout_equals_the_twin_and_its_gradient_has_the_same_mask() {
 }
 
 #[test]
+fn a_part_is_dropped_as_within_the_whole() {
+    let Some(ctx) = testing::context() else { return };
+    let (n, rate, step) = (1003, 0.4, rng_step(7));
+    let x = numbers(33, n, 1.0, 2.0);
+    let mut whole = vec![0.0f32; n];
+    cpu_core::dropout(rate, 5, 3, &step, &x, &mut whole).unwrap();
+    for (from, to) in [(0, n), (4, 5), (64, 999), (500, 1000), (1000, n)] {
+        let (part, y) = (Guarded::new(&ctx, &x[from..to]), Guarded::out(&ctx, to - from));
+        run_step(&ctx, step, |rec| kernels::dropout_from(rec, rate, 5, 3, from, &part.slice, &y.slice));
+        assert_eq!(y.read(&ctx), whole[from..to], "{from}..{to}");
+    }
+    let y = Guarded::out(&ctx, 4);
+    let message = refused(&ctx, |rec| kernels::dropout_from(rec, rate, 5, 3, 6, &y.slice, &y.slice));
+    assert_eq!(message, "dropout: the first element's number must be a multiple of 4, got 6");
+}
+
+#[test]
 fn dropout_keeps_nan_and_refuses_bad_rates() {
     let Some(ctx) = testing::context() else { return };
     let x = Guarded::new(&ctx, &[f32::NAN; 5]);

@@ -33,8 +33,8 @@ pub use error::{Error, Result};
 pub use files::write_atomically;
 pub use gpu_core::adapters;
 pub use model::{
-    EvaluateOptions, FitOptions, Goal, Gradients, Graph, Input, LayerState, LayerStrategy, Model,
-    PredictOptions, Sequential, StateUse, Symbol, apply,
+    EvaluateOptions, FitOptions, Goal, Gradients, Graph, Input, LayerState, LayerStrategy, MemoryNeed, Model,
+    PredictOptions, Resets, Sequential, StateUse, Symbol, apply,
 };
 /// The arrays this crate takes and gives; from here, they have the version that fits.
 pub use ndarray;

@@ -129,6 +129,9 @@ pub struct Train {
     /// Windows per update [default: 32]
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
+    /// Device memory that training may take: bytes, or 500MiB, 2GiB; long windows are computed in parts to fit [default: any]
+    #[arg(long, value_name = "SIZE")]
+    pub memory_budget: Option<String>,
     /// adam, adamw, rmsprop or sgd [default: adam]
     #[arg(long, value_name = "NAME")]
     pub optimizer: Option<String>,

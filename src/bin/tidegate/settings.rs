@@ -27,6 +27,7 @@ struct FromFile {
     patience: Option<u64>,
     epochs: Option<u64>,
     batch_size: Option<usize>,
+    memory_budget: Option<String>,
     optimizer: Option<String>,
     learning_rate: Option<f64>,
     decay: Option<f64>,
@@ -59,6 +60,8 @@ pub struct Settings {
     pub patience: Option<u64>,
     pub epochs: u64,
     pub batch_size: usize,
+    /// in bytes
+    pub memory_budget: Option<u64>,
     pub optimizer: String,
     pub rates: Rates,
     pub loss: String,
@@ -112,6 +115,10 @@ impl Settings {
             patience: args.patience.or(file.patience),
             epochs: args.epochs.or(file.epochs).unwrap_or(100),
             batch_size: args.batch_size.or(file.batch_size).unwrap_or(32),
+            memory_budget: match args.memory_budget.as_ref().or(file.memory_budget.as_ref()) {
+                Some(text) => Some(bytes(text)?),
+                None => None,
+            },
             optimizer: args.optimizer.clone().or(file.optimizer).unwrap_or_else(|| "adam".into()),
             rates: Rates {
                 learning_rate: args.learning_rate.or(file.learning_rate),
@@ -156,6 +163,22 @@ impl Settings {
         }
         Ok(self)
     }
+}
+
+/// A size as people write it: `1500000`, `500MiB`, `2GiB`.
+fn bytes(text: &str) -> Outcome<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1u64),
+        "k" | "kib" => Some(1 << 10),
+        "m" | "mib" => Some(1 << 20),
+        "g" | "gib" => Some(1 << 30),
+        _ => None,
+    };
+    let size = digits.trim().parse::<u64>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
+    size.filter(|&size| size > 0).ok_or_else(|| {
+        Failure::usage(format!("--memory-budget takes a size such as 500MiB, 2GiB or 1500000, got {text:?}"))
+    })
 }
 
 fn read(path: &Path) -> Outcome<FromFile> {

@@ -43,7 +43,7 @@ pub use gather_batch::gather_batch;
 pub use mask_rows::mask_rows;
 pub use matmul::{Matmul, matmul};
 pub use metric_sums::{column_terms, threshold_counts};
-pub use noise::{dropout, noise};
+pub use noise::{dropout, dropout_from, noise};
 pub use norm::{clip_by_norm, segment_norms};
 pub use normalize::{normalize_backward, normalize_forward, normalize_gamma};
 pub use optimizer_step::optimizer_step;

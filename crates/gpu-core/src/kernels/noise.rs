@@ -13,7 +13,24 @@ use rnn_shaders::vocabulary::{Draw, Noise, NoiseTerms};
 /// [`ShapeMismatch`](Error::ShapeMismatch) where the lengths differ, [`InvalidArgument`](Error::InvalidArgument) where
 /// `rate` is not in `[0, 1)`.
 pub fn dropout(rec: &mut Recorder, rate: f32, seed: u64, stream: u32, x: &Slice, y: &Slice) -> Result<()> {
-    record(rec, "dropout", Noise::Dropout { rate }, false, 1, Draw { seed, stream, part: 0 }, x, y)
+    dropout_from(rec, rate, seed, stream, 0, x, y)
+}
+
+/// As [`dropout`] does it with elements `first ..` of a longer array.
+///
+/// # Errors
+/// As `dropout`, and [`InvalidArgument`](Error::InvalidArgument) where `first` is not a multiple of 4.
+pub fn dropout_from(
+    rec: &mut Recorder,
+    rate: f32,
+    seed: u64,
+    stream: u32,
+    first: usize,
+    x: &Slice,
+    y: &Slice,
+) -> Result<()> {
+    let draw = Draw { seed, stream, part: 0 };
+    record(rec, "dropout", Noise::Dropout { rate }, false, 1, draw, first, x, y)
 }
 
 /// `y = ` [`Noise`] on `x`, or with `backward` what that does to a gradient. `x` and `y` are `repeats` arrays one after the
@@ -31,7 +48,7 @@ pub fn noise(
     x: &Slice,
     y: &Slice,
 ) -> Result<()> {
-    record(rec, "noise", noise, backward, repeats, draw, x, y)
+    record(rec, "noise", noise, backward, repeats, draw, 0, x, y)
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -42,11 +59,15 @@ fn record(
     backward: bool,
     repeats: usize,
     draw: Draw,
+    first: usize,
     x: &Slice,
     y: &Slice,
 ) -> Result<()> {
     expect_len(operation, "x", x, y.len())?;
     let invalid = |reason: String| Error::InvalidArgument { operation, reason };
+    if !first.is_multiple_of(4) {
+        return Err(invalid(format!("the first element's number must be a multiple of 4, got {first}")));
+    }
     let terms = noise.terms(backward).ok_or_else(|| {
         invalid(match noise {
             Noise::Gaussian { stddev } => format!("a deviation of {stddev} is not finite and at least 0"),
@@ -70,6 +91,7 @@ fn record(
         seed_hi: (draw.seed >> 32) as u32,
         stream: draw.stream,
         part: draw.part,
+        first_block: size(operation, first / 4)?,
         ..Default::default()
     };
     let mode = match terms {

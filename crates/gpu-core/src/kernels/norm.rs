@@ -137,7 +137,7 @@ pub(super) fn pairs(operation: &'static str, segments: &[u32], x: &Slice) -> Res
 
 /// A table for one recorded call.
 pub(super) fn upload(rec: &mut Recorder, words: &[u32]) -> Result<Slice> {
-    let table = rec.scratch(words.len())?;
+    let table = rec.table(words.len())?;
     rec.context().write(&table, bytemuck::cast_slice(words))?;
     Ok(table)
 }

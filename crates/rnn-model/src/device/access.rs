@@ -2,6 +2,7 @@
 
 use super::memory::Slice;
 use super::op::{Op, RecurrentInputs};
+use rnn_shaders::vocabulary::Cell;
 
 /// What an operation does with a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,23 @@ impl Op {
             }
             Op::Fill { y, .. } => f(y, Write),
             Op::Layer(op) => op.visit(f),
+        }
+    }
+}
+
+impl Op {
+    /// Values that the kernels take beside the operation's own buffers, about: gates of an inference, gradients of gates.
+    pub fn scratch(&self) -> usize {
+        match self {
+            Op::RecurrentForward { cell, shape, io } if io.saved.is_none() => {
+                shape.time * shape.batch * shape.units * cell.gates()
+            }
+            Op::RecurrentBackward { cell, shape, .. } => {
+                let twice = if matches!(cell, Cell::Gru { reset_after: true, .. }) { 2 } else { 1 };
+                let weights = shape.units.next_multiple_of(4);
+                cell.gates() * shape.units * (twice * shape.time * shape.batch + weights)
+            }
+            _ => 0,
         }
     }
 }

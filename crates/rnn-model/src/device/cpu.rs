@@ -17,7 +17,7 @@ pub(super) struct CpuEngine<T: Real> {
     threads: usize,
     floats: Floats<T>,
     indices: Slots<Vec<u32>>,
-    programs: Slots<Vec<Step<T>>>,
+    programs: Slots<Listing<T>>,
 }
 
 /// The float buffers. An operation takes its outputs out while it runs, so no output may share a buffer with an input.
@@ -29,9 +29,24 @@ struct Floats<T> {
     memory: MemoryUse,
 }
 
+/// A program: operations that take turns with the workspaces.
+struct Listing<T: Real> {
+    steps: Vec<Step<T>>,
+    /// one for each set of recurrent weights, whose packed copy all operations with these weights use
+    workspaces: Vec<Option<Box<RecurrentWorkspace<T>>>>,
+}
+
+impl<T: Real> Default for Listing<T> {
+    fn default() -> Self {
+        Listing { steps: Vec::new(), workspaces: Vec::new() }
+    }
+}
+
 /// An operation and what it keeps between runs.
 struct Step<T: Real> {
     op: Op,
+    /// which workspace is its own while it runs
+    place: Option<usize>,
     workspace: Option<Box<RecurrentWorkspace<T>>>,
 }
 
@@ -301,8 +316,9 @@ impl<T: Real> CpuEngine<T> {
             &Op::Transpose01 { a, b, f: inner, x, y } => {
                 floats.output(y, |f, y| cpu_core::transpose01(a, b, inner, f.get(x), y))
             }
-            &Op::Dropout { rate, seed, stream, x, y } => floats
-                .output(y, |f, y| cpu_core::dropout(T::from_f32(rate), seed, stream, params, f.get(x), y)),
+            &Op::Dropout { rate, seed, stream, first, x, y } => floats.output(y, |f, y| {
+                cpu_core::dropout_from(T::from_f32(rate), seed, stream, first, params, f.get(x), y)
+            }),
             &Op::RepeatVector { time, n, x, y } => {
                 floats.output(y, |f, y| cpu_core::repeat_vector(time, n, f.get(x), y))
             }
@@ -419,7 +435,21 @@ impl<T: Real> Engine for CpuEngine<T> {
     }
 
     fn compile(&mut self, ops: Vec<Op>) -> Result<usize> {
-        Ok(self.programs.insert(ops.into_iter().map(|op| Step { op, workspace: None }).collect()))
+        let mut weights = Vec::new();
+        let mut place = |op: &Op| match op {
+            Op::RecurrentForward { io, .. } | Op::RecurrentBackward { io, .. } => {
+                let of = (io.kernel.buffer, io.kernel.offset);
+                Some(weights.iter().position(|w| *w == of).unwrap_or_else(|| {
+                    weights.push(of);
+                    weights.len() - 1
+                }))
+            }
+            _ => None,
+        };
+        let steps: Vec<_> =
+            ops.into_iter().map(|op| Step { place: place(&op), op, workspace: None }).collect();
+        let workspaces = weights.iter().map(|_| None).collect();
+        Ok(self.programs.insert(Listing { steps, workspaces }))
     }
 
     fn free_program(&mut self, id: usize) {
@@ -429,9 +459,16 @@ impl<T: Real> Engine for CpuEngine<T> {
     fn run(&mut self, program: usize, steps: &[StepParams]) -> Result<()> {
         let mut list = take(&mut self.programs.items[program]);
         let result = cpu_core::with_threads(self.threads, || {
-            steps
-                .iter()
-                .try_for_each(|params| list.iter_mut().try_for_each(|step| self.execute(step, params)))
+            let Listing { steps: list, workspaces } = &mut list;
+            let mut execute = |step: &mut Step<T>, params: &StepParams| {
+                step.workspace = step.place.and_then(|place| workspaces[place].take());
+                let result = self.execute(step, params);
+                if let Some(place) = step.place {
+                    workspaces[place] = step.workspace.take();
+                }
+                result
+            };
+            steps.iter().try_for_each(|params| list.iter_mut().try_for_each(|step| execute(step, params)))
         });
         self.programs.items[program] = list;
         result

@@ -163,8 +163,8 @@ impl GpuEngine {
             Op::Transpose01 { a, b, f, x, y } => {
                 kernels::transpose01(rec, a, b, f, &self.get(x)?, &self.get(y)?)?;
             }
-            Op::Dropout { rate, seed, stream, x, y } => {
-                kernels::dropout(rec, rate, seed, stream, &self.get(x)?, &self.get(y)?)?;
+            Op::Dropout { rate, seed, stream, first, x, y } => {
+                kernels::dropout_from(rec, rate, seed, stream, first, &self.get(x)?, &self.get(y)?)?;
             }
             Op::RepeatVector { time, n, x, y } => {
                 kernels::repeat_vector(rec, time, n, &self.get(x)?, &self.get(y)?)?;
@@ -334,6 +334,7 @@ impl Engine for GpuEngine {
         let mut rec = self.context.recorder();
         for op in &ops {
             self.record(&mut rec, op)?;
+            rec.end_operation();
         }
         let program = rec.finish()?;
         Ok(insert(&mut self.programs, program))

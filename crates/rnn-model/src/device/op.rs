@@ -261,6 +261,8 @@ pub(crate) enum Op {
         rate: f32,
         seed: u64,
         stream: u32,
+        /// number of the first element within the stream, a multiple of 4
+        first: usize,
         x: Slice,
         y: Slice,
     },

@@ -141,6 +141,7 @@ impl SequenceOptions {
         let from_zero = start.is_none() && resident.is_none();
         let copied_to = kept.filter(|_| resident.is_none()).unwrap_or_default();
         let run = walk(l, Walk { x, start, resident, return_sequences: self.return_sequences })?;
+        l.leave_states(node.part, &run.states);
         for (state, to) in run.states.iter().zip(copied_to) {
             l.emit(Op::Copy { x: state.data, y: to });
         }

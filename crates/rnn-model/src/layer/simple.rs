@@ -172,16 +172,16 @@ impl OneToOne for Dropout {
         if self.once() {
             return super::noise::disturb(l, Noise::Dropout { rate: self.rate }, true, x);
         }
-        let (rate, seed, stream) = (self.rate, l.seed(), l.stream());
+        let (rate, seed, stream, first) = (self.rate, l.seed(), l.stream(), l.first_value(&x));
         let data = l.buffer(x.data.len)?;
         let y = l.value(data, x.shape.clone());
-        l.emit(Op::Dropout { rate, seed, stream, x: x.data, y: data });
+        l.emit(Op::Dropout { rate, seed, stream, first, x: x.data, y: data });
         let output = y.clone();
         l.backward(move |l| {
             let Some(dy) = l.gradient(&output) else { return Ok(()) };
             l.propagate(&x, |l, dx| {
                 if let Some(dx) = dx {
-                    l.emit(Op::Dropout { rate, seed, stream, x: dy, y: dx });
+                    l.emit(Op::Dropout { rate, seed, stream, first, x: dy, y: dx });
                 }
             })
         });

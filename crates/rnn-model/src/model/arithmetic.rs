@@ -283,7 +283,7 @@ impl Lowering<'_> {
         let (ones, mask) = (self.buffer(len)?, self.buffer(len)?);
         let (seed, stream) = (self.seed(), self.stream());
         self.emit(Op::Fill { value: 1.0, y: ones });
-        self.emit(Op::Dropout { rate, seed, stream, x: ones, y: mask });
+        self.emit(Op::Dropout { rate, seed, stream, first: 0, x: ones, y: mask });
         Ok(mask)
     }
 

@@ -1,6 +1,7 @@
 //! Runs beside the kept states: predictions and evaluations that use them or start anew, and leave them as they were.
 
 use super::Model;
+use super::resets::Resets;
 use super::state::StateSet;
 use crate::array::Arrays;
 use crate::{Error, Result};
@@ -20,10 +21,11 @@ pub enum StateUse {
 }
 
 /// Options of [`Model::predict_with`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct PredictOptions {
     batch_size: Option<usize>,
     states: StateUse,
+    resets: Option<Resets>,
 }
 
 impl PredictOptions {
@@ -41,6 +43,12 @@ impl PredictOptions {
     /// What becomes of the states of stateful layers; [`StateUse::Carry`].
     pub fn states(mut self, states: StateUse) -> Self {
         self.states = states;
+        self
+    }
+
+    /// Before which steps of which samples, `[samples, time]`, the states of all recurrent layers are zero.
+    pub fn resets(mut self, resets: impl Into<Resets>) -> Self {
+        self.resets = Some(resets.into());
         self
     }
 }
@@ -75,7 +83,7 @@ impl Model {
         }
         self.beside(options.states, |model| {
             let batch = options.batch_size.unwrap_or_else(|| model.default_batch(x.samples()));
-            model.predict_batched(&x, batch)
+            model.predict_batched(&x, options.resets.as_ref(), batch)
         })
     }
 
@@ -88,11 +96,12 @@ impl Model {
         if states == StateUse::Carry || !self.is_stateful() {
             return f(self);
         }
-        let fresh = self.states_are_fresh;
+        let (fresh, reach) = (self.states_are_fresh, self.window.count());
         self.swap_states();
         let result = self.begin_beside(states, fresh).and_then(|()| f(self));
         self.swap_states();
         self.states_are_fresh = fresh;
+        self.window.resume(reach);
         result
     }
 

@@ -1,8 +1,8 @@
 //! The loop over epochs and groups of batches, with callbacks, validation and backups.
 
-use super::Model;
 use super::dataset::Dataset;
 use super::feed::{Feed, no_batches};
+use super::{Model, StateUse};
 use crate::data::BatchSource;
 use crate::train::{
     Backup, BackupAndRestore, Callback, Flow, History, Logs, Place, Progress, Task, check_task,
@@ -115,10 +115,11 @@ impl<'a> Run<'a> {
         model.check_finite(&logs, epoch)?;
         model.counters.epochs = epoch;
         if let Some(validation) = validation {
-            let scores = match validation {
-                Data::Resident(data, batch_size) => model.evaluate_dataset(data, *batch_size)?,
-                Data::Source(source) => model.evaluate_source(&mut **source)?,
-            };
+            // From where the training stands, as Keras has it, but the training goes on from there undisturbed.
+            let scores = model.beside(StateUse::Borrow, |model| match validation {
+                Data::Resident(data, batch_size) => model.evaluate_dataset(data, *batch_size),
+                Data::Source(source) => model.evaluate_source(&mut **source),
+            })?;
             logs.0.extend(scores.iter().map(|(name, value)| (format!("val_{name}"), value)));
         }
         if self.place.task.reset_states {

@@ -4,7 +4,7 @@ use super::compile::PENALTY_PLACES;
 use super::dataset::Dataset;
 use super::plan::Purpose;
 use super::scores::{PLACES, metric_places};
-use super::{Model, predict::batches};
+use super::{Model, StateUse, predict::batches};
 use crate::array::Arrays;
 use crate::train::{Logs, read};
 use crate::{Error, Result};
@@ -14,6 +14,7 @@ use crate::{Error, Result};
 pub struct EvaluateOptions<'a> {
     batch_size: Option<usize>,
     sample_weight: Option<Arrays<'a>>,
+    states: StateUse,
 }
 
 impl<'a> EvaluateOptions<'a> {
@@ -31,6 +32,12 @@ impl<'a> EvaluateOptions<'a> {
     /// What each sample, `[samples]`, or each step, `[samples, time]`, counts.
     pub fn sample_weight(mut self, weights: impl Into<Arrays<'a>>) -> Self {
         self.sample_weight = Some(weights.into());
+        self
+    }
+
+    /// What becomes of the states of stateful layers; [`StateUse::Carry`].
+    pub fn states(mut self, states: StateUse) -> Self {
+        self.states = states;
         self
     }
 }
@@ -78,7 +85,7 @@ impl Model {
         }
         self.check_whole_batches("x", x.samples(), batch_size)?;
         let dataset = Dataset::upload(self, &x, Some(&targets))?;
-        let logs = self.evaluate_dataset(&dataset, batch_size);
+        let logs = self.beside(options.states, |model| model.evaluate_dataset(&dataset, batch_size));
         self.plans.forget(dataset.id);
         logs
     }

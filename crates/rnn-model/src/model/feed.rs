@@ -65,11 +65,9 @@ impl Feed for Resident<'_> {
         }
         model.ensure_states(batch)?;
         let weights = self.data.weights_per_sample();
-        let plan = model.plan(Purpose::Train, batch, &self.data.shapes, &weights, Some(self.data))?;
         let starts = (self.at..self.at + count).map(|i| i * self.batch_size);
         let steps: Vec<StepParams> = starts.map(|start| model.next_step(start)).collect();
-        model.device.run(&plan.program, &steps)?;
-        model.states_are_fresh = false;
+        model.run_training(batch, self.data, &weights, &steps)?;
         self.at += count;
         Ok(count)
     }

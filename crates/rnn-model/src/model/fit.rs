@@ -6,6 +6,7 @@ use super::epochs::{Data, Run};
 use super::feed::{Feed, Resident, Streamed};
 use super::fit_options::{FitOptions, Validation};
 use super::plan::Purpose;
+use super::resets::Resets;
 use super::targets::Targets;
 use crate::array::Arrays;
 use crate::data::BatchSource;
@@ -45,6 +46,7 @@ impl Model {
         let shapes = self.check_inputs("x", &x)?;
         let (weights, classes) = (options.sample_weight.take(), options.class_weight.take());
         let targets = self.targets(y, weights, classes.as_ref(), x.samples(), &shapes)?;
+        let x = self.with_resets(x, options.resets.take().as_ref())?;
         let batch_size = options.batch_size.or(self.graph.batch()).unwrap_or(32);
         if batch_size == 0 {
             return Err(Error::invalid("batch_size", "must be at least 1"));
@@ -113,6 +115,10 @@ impl Model {
         mut options: FitOptions<'_>,
     ) -> Result<History> {
         self.compiled("fit_source")?;
+        if options.resets.is_some() {
+            let problem = "resets are for arrays; a source masks and packs by itself";
+            return Err(Error::invalid("fit_source", problem));
+        }
         if options.batch_size.is_some() || options.shuffle.is_some() || options.sample_weight.is_some() {
             let problem = "batches are made by the source: set their size, order and sample weights there";
             return Err(Error::invalid("fit_source", problem));
@@ -188,7 +194,14 @@ impl Model {
         if options.verbose {
             callbacks.push(&mut bar);
         }
-        Run::new(task, options.backup, callbacks)?.run(self, feed, validation)
+        let (budget, reach) = (self.memory_budget, self.window.limit());
+        self.set_backprop_batches(options.backprop_batches.unwrap_or(reach))?;
+        self.set_memory_budget(options.memory_budget.or(budget));
+        let result =
+            Run::new(task, options.backup, callbacks).and_then(|run| run.run(self, feed, validation));
+        self.set_memory_budget(budget);
+        self.set_backprop_batches(reach)?;
+        result
     }
 
     /// The data set kept from the last `fit` if it has the same shapes, else a new one.
@@ -208,7 +221,7 @@ impl Model {
     /// # Errors
     /// As [`fit`](Self::fit).
     pub fn train_on_batch<'a>(&mut self, x: impl Into<Arrays<'a>>, y: impl Into<Arrays<'a>>) -> Result<Logs> {
-        self.train_on_weighted(x.into(), y.into(), None)
+        self.train_on_weighted(x.into(), y.into(), None, None)
     }
 
     /// As [`train_on_batch`](Self::train_on_batch), with what each sample, `[samples]`, or each step, `[samples, time]`,
@@ -222,7 +235,21 @@ impl Model {
         y: impl Into<Arrays<'a>>,
         weights: impl Into<Arrays<'a>>,
     ) -> Result<Logs> {
-        self.train_on_weighted(x.into(), y.into(), Some(weights.into()))
+        self.train_on_weighted(x.into(), y.into(), Some(weights.into()), None)
+    }
+
+    /// As [`train_on_batch`](Self::train_on_batch), with the states of all recurrent layers zero before the steps that `resets`,
+    /// `[samples, time]`, names.
+    ///
+    /// # Errors
+    /// As `fit`.
+    pub fn train_on_batch_with_resets<'a>(
+        &mut self,
+        x: impl Into<Arrays<'a>>,
+        y: impl Into<Arrays<'a>>,
+        resets: impl Into<Resets>,
+    ) -> Result<Logs> {
+        self.train_on_weighted(x.into(), y.into(), None, Some(&resets.into()))
     }
 
     fn train_on_weighted(
@@ -230,16 +257,19 @@ impl Model {
         x: Arrays<'_>,
         y: Arrays<'_>,
         weights: Option<Arrays<'_>>,
+        resets: Option<&Resets>,
     ) -> Result<Logs> {
         self.compiled("train_on_batch")?;
         let shapes = self.check_inputs("x", &x)?;
         let targets = self.targets(y, weights, None, x.samples(), &shapes)?;
+        let x = self.with_resets(x, resets)?;
+        let shapes: Vec<Vec<usize>> = x.0.iter().map(|x| x.shape[1..].to_vec()).collect();
         self.ensure_states(x.samples())?;
         let plan = self.plan(Purpose::Train, x.samples(), &shapes, &targets.weights_per_sample(), None)?;
         self.clear_sums()?;
         let step = self.next_step(0);
         self.run_batch(&plan, &x, Some(&targets), step)?;
-        self.states_are_fresh = false;
+        self.steps_ran(1);
         let logs = self.read_sums()?;
         self.check_finite(&logs, self.counters.epochs + 1)?;
         Ok(logs)

@@ -1,5 +1,6 @@
 //! What a training is told beside its data.
 
+use super::resets::Resets;
 use super::targets::ClassWeights;
 use crate::array::Arrays;
 use crate::data::BatchSource;
@@ -21,6 +22,9 @@ pub struct FitOptions<'a> {
     pub(super) class_weight: Option<ClassWeights>,
     pub(super) callbacks: Vec<&'a mut dyn Callback>,
     pub(super) backup: Option<BackupAndRestore>,
+    pub(super) memory_budget: Option<u64>,
+    pub(super) resets: Option<Resets>,
+    pub(super) backprop_batches: Option<usize>,
 }
 
 #[derive(Default)]
@@ -83,7 +87,8 @@ impl<'a> FitOptions<'a> {
         self
     }
 
-    /// Evaluate on these samples after each epoch.
+    /// Evaluate on these samples after each epoch. Stateful layers start from where the training stands, as in Keras; but the
+    /// training goes on from there as if nothing had been evaluated.
     pub fn validation_data(mut self, x: impl Into<Arrays<'a>>, y: impl Into<Arrays<'a>>) -> Self {
         self.validation = Validation::Data(x.into(), y.into());
         self
@@ -123,6 +128,29 @@ impl<'a> FitOptions<'a> {
     /// Adds a callback.
     pub fn callback(mut self, callback: &'a mut dyn Callback) -> Self {
         self.callbacks.push(callback);
+        self
+    }
+
+    /// Before which steps of which samples, `[samples, time]`, the states of all recurrent layers are zero: series one after the
+    /// other in a row, or streams that end. No gradient crosses. [`fit`](crate::Model::fit) alone takes them; of samples that are
+    /// split off for validation they are obeyed, too.
+    pub fn resets(mut self, resets: impl Into<Resets>) -> Self {
+        self.resets = Some(resets.into());
+        self
+    }
+
+    /// Bytes of device memory that weights, gradients, optimizer and a step may take together; as the model has it
+    /// ([`Model::set_memory_budget`](crate::Model::set_memory_budget)).
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
+    /// Batches that gradients of stateful layers go back through; as the model has it, 1 unless it was told otherwise
+    /// ([`Model::set_backprop_batches`](crate::Model::set_backprop_batches)). A training that a backup is resumed from starts
+    /// with an empty window.
+    pub fn backprop_batches(mut self, batches: usize) -> Self {
+        self.backprop_batches = Some(batches);
         self
     }
 

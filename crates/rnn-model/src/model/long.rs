@@ -64,6 +64,10 @@ impl LongRun<'_> {
         let mut l = Lowering::new(&model.device, self.batch, false, model.graph.seed, &slices);
         let (x, values) = l.feed_inputs(samples, false)?;
         let outputs = l.forward(&model.graph, &model.nodes, values)?;
+        if l.makes_masks() {
+            let problem = "a layer makes masks, and what a masked step repeats can lie in another chunk";
+            return Err(Error::invalid("predict in chunks of time", problem));
+        }
         let y: Vec<Port> = outputs.iter().map(|y| l.collect_output(y, None)).collect::<Result<_>>()?;
         let shaped = |shape: &Vec<usize>| std::iter::once(self.batch).chain(shape.iter().copied()).collect();
         let shapes = outputs.iter().map(|y| shaped(&y.shape)).collect();

@@ -2,9 +2,9 @@
 //! how its gradient is computed, and the tape is emitted last to first.
 
 use super::graph::{Edge, Graph};
-use super::placement::{Placed, Planned};
+use super::placement::{Layout, Placed, Planned};
 use crate::Result;
-use crate::device::{Device, IndexBuffer, IndexSlice, Op, Port, Slice};
+use crate::device::{Device, IndexBuffer, IndexSlice, LayerOp, Op, Port, Slice};
 use crate::layer::Layer;
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::Cell;
@@ -69,7 +69,7 @@ pub(crate) struct Lowering<'a> {
     /// what is emitted now has a backward pass
     recording: bool,
     seed: u64,
-    states: &'a StateSlices,
+    states: StateSlices,
     /// gradients of the start states are wanted
     state_gradients: bool,
     ops: Vec<Op>,
@@ -81,8 +81,12 @@ pub(crate) struct Lowering<'a> {
     starts: HashMap<usize, Vec<Value>>,
     /// recurrent parts that have been run
     used_parts: HashSet<usize>,
+    /// the states that a run ended with
+    ends: HashMap<usize, Vec<Value>>,
     values: usize,
     streams: u32,
+    /// which step of the whole sequence the first one at hand is
+    first_step: usize,
 }
 
 /// A finished list of operations with the buffers it lives in.
@@ -92,6 +96,38 @@ pub(crate) struct Lowered {
     pub index_buffers: Vec<IndexBuffer>,
     /// by part and state, where any gradient has reached it
     pub start_state_gradients: HashMap<usize, Vec<Option<Slice>>>,
+}
+
+/// A finished list of operations whose buffers have no memory yet.
+pub(crate) struct LaidOut<'a> {
+    device: &'a Device,
+    ops: Vec<Op>,
+    layout: Layout,
+    index_buffers: Vec<IndexBuffer>,
+    state_gradients: HashMap<usize, Vec<Option<Slice>>>,
+}
+
+impl LaidOut<'_> {
+    /// Values that the program's buffers take together.
+    pub fn len(&self) -> usize {
+        let indices: usize = self.index_buffers.iter().map(|b| b.all().len).sum();
+        self.layout.len() + indices
+    }
+
+    /// Values that the kernels of any one operation take beside them, at most.
+    pub fn scratch(&self) -> usize {
+        self.ops.iter().map(Op::scratch).max().unwrap_or(0)
+    }
+
+    pub fn place(mut self) -> Result<Lowered> {
+        let buffers = self.layout.place(self.device, &mut self.ops)?;
+        let mut state_gradients = self.state_gradients;
+        for slice in state_gradients.values_mut().flatten().flatten() {
+            *slice = buffers.slice(*slice);
+        }
+        let (ops, index_buffers) = (self.ops, self.index_buffers);
+        Ok(Lowered { ops, buffers, index_buffers, start_state_gradients: state_gradients })
+    }
 }
 
 impl Lowered {
@@ -107,14 +143,14 @@ impl Lowered {
 }
 
 impl<'a> Lowering<'a> {
-    pub fn new(device: &'a Device, batch: usize, training: bool, seed: u64, states: &'a StateSlices) -> Self {
+    pub fn new(device: &'a Device, batch: usize, training: bool, seed: u64, states: &StateSlices) -> Self {
         Lowering {
             device,
             batch,
             training,
             recording: training,
             seed,
-            states,
+            states: states.clone(),
             state_gradients: false,
             ops: Vec::new(),
             buffers: Planned::default(),
@@ -123,8 +159,10 @@ impl<'a> Lowering<'a> {
             gradients: HashMap::new(),
             starts: HashMap::new(),
             used_parts: HashSet::new(),
+            ends: HashMap::new(),
             values: 0,
             streams: 0,
+            first_step: 0,
         }
     }
 
@@ -188,6 +226,68 @@ impl<'a> Lowering<'a> {
             slices.iter().zip(sizes).map(|(&s, &n)| self.input(s, vec![n], wanted)).collect();
         self.starts.insert(part?, values.clone());
         Some(values)
+    }
+
+    /// Notes the last states of a part, as values whose gradients may come from what follows.
+    pub fn leave_states(&mut self, part: Option<usize>, states: &[Value]) {
+        if let Some(part) = part {
+            self.ends.insert(part, states.to_vec());
+        }
+    }
+
+    /// The states that a part ended with.
+    pub fn ends(&self, part: usize) -> Option<Vec<Value>> {
+        self.ends.get(&part).cloned()
+    }
+
+    /// Gradients of the states that the parts started from.
+    pub fn start_gradients(&self) -> Vec<(usize, Vec<Option<Slice>>)> {
+        let gradient = |value: &Value| self.gradients.get(&value.id).copied();
+        self.starts.iter().map(|(&part, values)| (part, values.iter().map(gradient).collect())).collect()
+    }
+
+    /// Streams of random numbers that have been given out.
+    pub fn streams(&self) -> u32 {
+        self.streams
+    }
+
+    /// What follows is a segment of the time axis from `first_step` on, which draws from the streams behind the first
+    /// `streams`, starts from the given states and leaves its last ones there; `backward` says whether it has a backward
+    /// pass, none means that all but the segment is as it was at first.
+    pub fn begin_segment(
+        &mut self,
+        states: &StateSlices,
+        first_step: usize,
+        streams: u32,
+        backward: Option<bool>,
+    ) {
+        self.states = states.clone();
+        self.first_step = first_step;
+        self.recording = backward.unwrap_or(self.training);
+        if backward.is_some() {
+            self.streams = streams;
+            self.starts.clear();
+            self.ends.clear();
+            self.used_parts.clear();
+        }
+    }
+
+    /// From now on, gradients of the start states are wanted or not.
+    pub fn want_state_gradients(&mut self, wanted: bool) {
+        self.state_gradients = wanted;
+    }
+
+    /// Whether layers have made masks of their own from what they were given.
+    pub fn makes_masks(&self) -> bool {
+        let makes = |op: &Op| {
+            matches!(op, Op::Layer(LayerOp::FlagsFromValues { .. } | LayerOp::FlagsFromLengths { .. }))
+        };
+        self.ops.iter().any(makes)
+    }
+
+    /// Which value of the whole sequence the first one of `x` is, where `x` is a segment of a sequence.
+    pub fn first_value(&self, x: &Value) -> usize {
+        if x.shape.len() > 1 { self.first_step * (x.data.len / x.shape[0]) } else { 0 }
     }
 
     pub fn saved_len(&self, cell: Cell, shape: RecurrentShape) -> usize {
@@ -335,7 +435,12 @@ impl<'a> Lowering<'a> {
     ///
     /// # Errors
     /// When the device lacks it.
-    pub fn finish(mut self) -> Result<Lowered> {
+    pub fn finish(self) -> Result<Lowered> {
+        self.lay_out().place()
+    }
+
+    /// Finds out what memory the program needs.
+    pub fn lay_out(mut self) -> LaidOut<'a> {
         let mut state_gradients: HashMap<usize, Vec<Option<Slice>>> = HashMap::new();
         if self.state_gradients {
             for (&part, values) in &self.starts {
@@ -344,11 +449,8 @@ impl<'a> Lowering<'a> {
                 state_gradients.insert(part, found);
             }
         }
-        let buffers = self.buffers.layout(&mut self.ops).place(self.device, &mut self.ops)?;
-        for slice in state_gradients.values_mut().flatten().flatten() {
-            *slice = buffers.slice(*slice);
-        }
-        let (ops, index_buffers) = (self.ops, self.index_buffers);
-        Ok(Lowered { ops, buffers, index_buffers, start_state_gradients: state_gradients })
+        let layout = self.buffers.layout(&mut self.ops);
+        let (device, ops, index_buffers) = (self.device, self.ops, self.index_buffers);
+        LaidOut { device, ops, layout, index_buffers, state_gradients }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod arithmetic;
 mod aside;
+mod budget;
 mod compile;
 mod dataset;
 mod drawing;
@@ -20,9 +21,11 @@ mod names;
 pub(crate) mod placement;
 mod plan;
 mod predict;
+mod resets;
 mod sample_state;
 mod save;
 mod scores;
+mod segments;
 mod sequential;
 mod sources;
 mod state;
@@ -30,14 +33,17 @@ mod summary;
 mod symbol;
 mod targets;
 mod weights;
+mod window;
 
 pub use aside::{PredictOptions, StateUse};
+pub use budget::MemoryNeed;
 pub use compile::Goal;
 pub use evaluate::EvaluateOptions;
 pub use explain::LayerStrategy;
 pub use fit_options::FitOptions;
 pub use gradients::Gradients;
 pub use graph::Graph;
+pub use resets::Resets;
 pub use sequential::{Input, Sequential};
 pub use state::LayerState;
 pub use symbol::{SharedLayer, Symbol, apply};
@@ -78,6 +84,10 @@ pub struct Model {
     states: Option<StateSet>,
     /// states of runs that leave the kept ones alone; see [`aside`]
     beside: Option<StateSet>,
+    /// batches that gradients go back through
+    window: window::Window,
+    /// bytes that a training may take
+    memory_budget: Option<u64>,
     /// reset since the last batch: the next one may have any size
     states_are_fresh: bool,
     counters: Counters,
@@ -179,6 +189,8 @@ impl Model {
             plans: Plans::default(),
             states: None,
             beside: None,
+            window: window::Window::default(),
+            memory_budget: None,
             states_are_fresh: true,
             counters: Counters::default(),
             transform: None,

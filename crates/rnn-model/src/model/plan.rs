@@ -1,10 +1,12 @@
 //! Programs recorded for a model, one per purpose and shape, kept for the next batch of that shape.
 
 use super::dataset::Dataset;
-use super::lowering::{Lowering, StateSlices, Value};
+use super::lowering::{LaidOut, Lowering, StateSlices, Value};
 use super::placement::Placed;
 use super::scores::TargetPorts;
+use super::segments::Segments;
 use super::targets::Targets;
+use super::window::Reach;
 use super::{Counters, Model};
 use crate::Result;
 use crate::array::Arrays;
@@ -32,6 +34,8 @@ pub(super) struct Key {
     pub samples: Vec<Vec<usize>>,
     /// sample weights per sample of each output: none, one, or one for each step
     pub weights: Vec<Option<usize>>,
+    /// batches that a training step's gradient goes back through
+    pub window: Reach,
     /// the data set batches are gathered from; `None` when each batch is handed over by itself
     pub dataset: Option<u64>,
 }
@@ -46,6 +50,13 @@ pub(super) struct Plan {
     /// predictions of each output: of the batch, or of the whole data set
     pub outputs: Vec<Port>,
     _buffers: (Placed, Vec<IndexBuffer>),
+}
+
+/// Where things go into a program that is being put together, and come out.
+pub(super) struct Ports {
+    x: Vec<Port>,
+    targets: TargetPorts,
+    outputs: Vec<Port>,
 }
 
 /// The most recently used plans.
@@ -115,8 +126,13 @@ impl Model {
         dataset: Option<&Dataset>,
     ) -> Result<Arc<Plan>> {
         let dataset_id = dataset.map(|d| d.id);
-        let key =
-            Key { purpose, batch, samples: samples.to_vec(), weights: weights.to_vec(), dataset: dataset_id };
+        match purpose {
+            Purpose::Train => self.prepare_window(batch, samples)?,
+            Purpose::Evaluate | Purpose::Predict => self.window.forget(),
+        }
+        let (samples, weights) = (samples.to_vec(), weights.to_vec());
+        let window = if purpose == Purpose::Train { self.window.reach() } else { Reach::default() };
+        let key = Key { purpose, batch, samples, weights, window, dataset: dataset_id };
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan);
         }
@@ -126,6 +142,31 @@ impl Model {
     }
 
     fn record(&self, key: &Key, dataset: Option<&Dataset>, states: &StateSlices) -> Result<Plan> {
+        let training = key.purpose == Purpose::Train;
+        let (laid_out, ports) = match self.memory_budget {
+            Some(budget) if training => self.lower_within(budget, key, dataset, states)?,
+            _ => self.lower(key, dataset, states, 1)?,
+        };
+        let lowered = laid_out.place()?;
+        let Ports { x, targets: TargetPorts { y, weights }, outputs } = ports;
+        Ok(Plan {
+            x: lowered.ports(&x),
+            y: lowered.ports(&y),
+            weights: weights.into_iter().map(|at| at.map(|port| lowered.port(port))).collect(),
+            outputs: lowered.ports(&outputs),
+            program: self.device.compile(lowered.ops)?,
+            _buffers: (lowered.buffers, lowered.index_buffers),
+        })
+    }
+
+    /// The operations of a program; of a training with the time axis in `segments` parts.
+    pub(super) fn lower(
+        &self,
+        key: &Key,
+        dataset: Option<&Dataset>,
+        states: &StateSlices,
+        segments: usize,
+    ) -> Result<(LaidOut<'_>, Ports)> {
         let training = key.purpose == Purpose::Train;
         let mut l = Lowering::new(&self.device, key.batch, training, self.graph.seed, states);
         if let (true, Some(grads)) = (training, &self.grads) {
@@ -137,32 +178,45 @@ impl Model {
             x.push(port);
             inputs.push(l.input(data, sample.clone(), false));
         }
-        let values = l.forward(&self.graph, &self.nodes, inputs)?;
-        let mut targets = TargetPorts { y: Vec::new(), weights: Vec::new() };
-        let mut outputs = Vec::new();
-        if key.purpose == Purpose::Predict {
-            let samples = dataset.map(|d| d.samples);
-            outputs = values.iter().map(|v| l.collect_output(v, samples)).collect::<Result<_>>()?;
+        self.apply_resets(&mut l, &mut inputs)?;
+        let mut ports =
+            Ports { x, targets: TargetPorts { y: Vec::new(), weights: Vec::new() }, outputs: Vec::new() };
+        if training && (segments > 1 || key.window.batches > 0) {
+            let scores = |l: &mut Lowering<'_>, outputs: &[Value]| {
+                self.lower_scores(l, outputs, &key.weights, dataset, training)
+            };
+            let time = key.samples[0][0];
+            ports.targets = match key.window.batches {
+                0 => {
+                    let segments = Segments::even(time, segments);
+                    let trained = self.lower_segments(&mut l, &inputs, &segments, states, scores)?;
+                    let last = trained.borders.last().into_iter().flatten();
+                    for (part, ends) in last.filter(|(part, _)| states.contains_key(part)) {
+                        ends.iter().zip(&states[part]).for_each(|(&x, &y)| l.emit(Op::Copy { x, y }));
+                    }
+                    trained.targets
+                }
+                _ => self.lower_window(&mut l, &inputs, key.window, states, scores)?,
+            };
+            self.penalty_op(l.batch(), training)?.into_iter().for_each(|op| l.emit(op));
         } else {
-            targets = self.lower_scores(&mut l, &values, &key.weights, dataset, training)?;
-            if let Some(op) = self.penalty_op(l.batch(), training)? {
-                l.emit(op);
+            let values = l.forward(&self.graph, &self.nodes, inputs)?;
+            if key.purpose == Purpose::Predict {
+                let samples = dataset.map(|d| d.samples);
+                let outputs = values.iter().map(|v| l.collect_output(v, samples));
+                ports.outputs = outputs.collect::<Result<_>>()?;
+            } else {
+                ports.targets = self.lower_scores(&mut l, &values, &key.weights, dataset, training)?;
+                self.penalty_op(l.batch(), training)?.into_iter().for_each(|op| l.emit(op));
+            }
+            if training {
+                l.unwind()?;
             }
         }
         if training {
-            l.unwind()?;
             self.update_ops()?.into_iter().for_each(|op| l.emit(op));
         }
-        let TargetPorts { y, weights } = targets;
-        let lowered = l.finish()?;
-        Ok(Plan {
-            x: lowered.ports(&x),
-            y: lowered.ports(&y),
-            weights: weights.into_iter().map(|at| at.map(|port| lowered.port(port))).collect(),
-            outputs: lowered.ports(&outputs),
-            program: self.device.compile(lowered.ops)?,
-            _buffers: (lowered.buffers, lowered.index_buffers),
-        })
+        Ok((l.lay_out(), ports))
     }
 
     /// Writes a batch to where its plan takes it from, and runs the plan.

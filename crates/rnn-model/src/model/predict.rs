@@ -2,6 +2,7 @@
 
 use super::dataset::Dataset;
 use super::plan::Purpose;
+use super::resets::Resets;
 use super::state::{LayerState, StateSet};
 use super::{Model, lowering::Lowering};
 use crate::array::{Arrays, array};
@@ -39,7 +40,7 @@ impl Model {
     pub fn predict_outputs<'a>(&mut self, x: impl Into<Arrays<'a>>) -> Result<Vec<ArrayD<f32>>> {
         let x = x.into();
         let batch = self.default_batch(x.samples());
-        self.predict_batched(&x, batch)
+        self.predict_batched(&x, None, batch)
     }
 
     /// As [`predict`](Self::predict), in batches of `batch_size`.
@@ -55,7 +56,7 @@ impl Model {
             return Err(Error::invalid("batch_size", "must be at least 1"));
         }
         self.one_output("predict", "predict_outputs")?;
-        Ok(self.predict_batched(&x.into(), batch_size)?.swap_remove(0))
+        Ok(self.predict_batched(&x.into(), None, batch_size)?.swap_remove(0))
     }
 
     /// All of `x` as one batch.
@@ -66,13 +67,27 @@ impl Model {
         self.one_output("predict_on_batch", "predict_outputs")?;
         let x = x.into();
         let samples = x.samples().max(1);
-        Ok(self.predict_batched(&x, samples)?.swap_remove(0))
+        Ok(self.predict_batched(&x, None, samples)?.swap_remove(0))
     }
 
-    pub(super) fn predict_batched(&mut self, x: &Arrays<'_>, batch_size: usize) -> Result<Vec<ArrayD<f32>>> {
-        let shapes = self.check_inputs("x", x)?;
+    pub(super) fn predict_batched(
+        &mut self,
+        x: &Arrays<'_>,
+        resets: Option<&Resets>,
+        batch_size: usize,
+    ) -> Result<Vec<ArrayD<f32>>> {
+        let mut shapes = self.check_inputs("x", x)?;
         let samples = x.samples();
         let outputs = self.concrete_outputs(&shapes)?;
+        let with_resets;
+        let x = match resets {
+            Some(_) => {
+                with_resets = self.with_resets(x.clone(), resets)?;
+                shapes = with_resets.0.iter().map(|x| x.shape[1..].to_vec()).collect();
+                &with_resets
+            }
+            None => x,
+        };
         self.check_whole_batches("x", samples, batch_size)?;
         let shaped = |(sample, values): (&Vec<usize>, Vec<f32>)| {
             let mut shape = vec![samples];

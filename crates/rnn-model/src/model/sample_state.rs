@@ -201,6 +201,7 @@ impl Model {
     /// Somebody has given the states other values: they count, and no gradient leads back behind them.
     pub(super) fn states_changed(&mut self) {
         self.states_are_fresh = false;
+        self.window.forget();
     }
 }
 

@@ -27,6 +27,9 @@ impl Model {
         let step = if purpose == Purpose::Train { self.next_step(0) } else { self.counters.inference(0) };
         self.run_batch(&plan, &x, Some(&targets), step)?;
         self.states_are_fresh = false;
+        if purpose == Purpose::Train {
+            self.steps_ran(1);
+        }
         Ok(())
     }
 
@@ -87,7 +90,7 @@ impl Model {
         source.begin(1)?;
         while let Some(batch) = source.next_batch()? {
             let x = Arrays::from(&batch.inputs);
-            each(self.predict_batched(&x, x.samples().max(1))?)?;
+            each(self.predict_batched(&x, None, x.samples().max(1))?)?;
         }
         Ok(())
     }

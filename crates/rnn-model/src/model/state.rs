@@ -194,6 +194,7 @@ impl Model {
             None => return Ok(()),
         }
         self.states_are_fresh = true;
+        self.window.forget();
         Ok(())
     }
 
@@ -223,13 +224,13 @@ impl Model {
         let fits = self.states.as_ref().is_some_and(|set| set.batch == batch);
         if fits {
             self.states.as_ref().map_or(Ok(()), |set| set.write(self, states))?;
-            self.states_are_fresh = false;
+            self.states_changed();
             return Ok(());
         }
         let set = StateSet::zeros(&self.device, batch, &self.parts, |part| part.stateful)?;
         set.write(self, states)?;
         self.replace_states(Some(set));
-        self.states_are_fresh = false;
+        self.states_changed();
         Ok(())
     }
 

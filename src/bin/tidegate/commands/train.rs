@@ -57,6 +57,15 @@ pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
         patience: settings.patience,
         checkpoint: files::beside(&settings.output, ".checkpoint.safetensors"),
     };
+    if let Some(budget) = settings.memory_budget {
+        let need = model.memory_need(settings.batch_size.min(samples.x.len_of(Axis(0))), look_back)?;
+        console.note(match need.segments(budget) {
+            Some(1) => format!("memory: {need}"),
+            Some(parts) => format!("memory: {need}; windows are computed in {parts} parts of time to fit"),
+            None => format!("memory: {need}"),
+        });
+        model.set_memory_budget(Some(budget));
+    }
     let learnt = learn(&mut model, &samples, &plan, console)?;
     if let Some(best) = learnt.best_epoch {
         console.note(format!("kept the weights of epoch {best}, the best on the validation part"));
