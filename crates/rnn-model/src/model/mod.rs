@@ -21,6 +21,7 @@ mod names;
 pub(crate) mod placement;
 mod plan;
 mod predict;
+mod rearrange;
 mod resets;
 mod sample_state;
 mod save;
