@@ -67,7 +67,7 @@ fn models(stateful: bool, dropout: f32) -> Vec<(Sequential, Loss, bool)> {
                 .layer(Gru::new(5).return_sequences(true).reset_after(false).stateful(stateful))
                 .layer(Dense::new(3))
                 .layer(ActivationLayer::new(Softmax)),
-            Loss::CategoricalCrossentropy { from_logits: false },
+            Loss::categorical_crossentropy(),
             true,
         ),
         (
