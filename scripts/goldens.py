@@ -33,7 +33,7 @@ def main():
     torch.set_num_threads(1)
     # f64 throughout: what the goldens are off by is then f32's rounding of the stored numbers alone.
     keras.config.set_floatx("float64")
-    from golden_cases import cells, graphs, layers, masks_and_merges, recurrent, scores, torch_cells, training
+    from golden_cases import cells, graphs, layers, masks_and_merges, recurrent, rnn, scores, torch_cells, training
     from golden_cases.store import Family
 
     modules = dict(
@@ -42,6 +42,7 @@ def main():
         torch=torch_cells,
         layers=layers,
         graphs=graphs,
+        rnn=rnn,
         masks_and_merges=masks_and_merges,
         scores=scores,
         training=training,

@@ -19,6 +19,10 @@ CASES = [
     ("rnn", "RNN", {}, 1, 5, (3, 4, 2)),
     ("rnn_relu", "RNN", {"nonlinearity": "relu"}, 1, 5, (3, 4, 2)),
     ("rnn_two_layers", "RNN", {}, 2, 4, (2, 5, 3)),
+    ("rnn_relu_three_layers", "RNN", {"nonlinearity": "relu"}, 3, 4, (2, 5, 3)),
+    ("lstm_projected", "LSTM", {"proj_size": 3}, 1, 5, (3, 4, 2)),
+    ("lstm_projected_no_bias", "LSTM", {"proj_size": 2, "bias": False}, 1, 4, (2, 3, 2)),
+    ("lstm_projected_two_layers", "LSTM", {"proj_size": 3}, 2, 5, (3, 4, 2)),
 ]
 
 
@@ -37,24 +41,29 @@ def keras_weights(kind, tensors):
 
 
 def fill(family):
-    """Adds every case. The initial state is given, so that its gradient is there too (single layers)."""
+    """Adds every case. Initial states are given, so that their gradients are there too: of one layer after the other."""
     for label, kind, options, depth, units, shape in CASES:
         name = f"torch_{label}"
         rng = random(name)
-        config = dict(units=units, return_sequences=True, return_state=depth == 1, use_bias=options.get("bias", True))
+        shown = options.get("proj_size", units)
+        sizes = [shown, units] if kind == "LSTM" else [units]
+        config = dict(units=units, return_sequences=True, return_state=True, use_bias=options.get("bias", True))
         if kind == "RNN":
             config["activation"] = options.get("nonlinearity", "tanh")
         layer = spec({"RNN": "SimpleRNN"}.get(kind, kind), **config)
-        put = family.case(name, source="torch", layers=[layer] * depth, calls=1, initial_state=depth == 1)
+        if "proj_size" in options:
+            cell = dict(units=units, projection=shown, use_bias=config["use_bias"])
+            cell = dict(class_name="ProjectedLSTMCell", config=cell)
+            layer = dict(class_name="RNN", config=dict(cell=cell, return_sequences=True, return_state=True))
+        put = family.case(
+            name, source="torch", layers=[layer] * depth, calls=1, initial_state=True, states=[sizes] * depth
+        )
 
         net = getattr(torch.nn, kind)(shape[2], units, depth, batch_first=True, dtype=torch.float64, **options)
         for p in net.parameters():
             p.data = torch.from_numpy(normal(rng, tuple(p.shape), 0.8 / np.sqrt(p.shape[-1]) if p.dim() == 2 else 0.3))
         x = torch.from_numpy(normal(rng, shape)).requires_grad_()
-        start = [torch.zeros(depth, shape[0], units, dtype=torch.float64) for _ in range(2 if kind == "LSTM" else 1)]
-        if depth == 1:
-            start = [torch.from_numpy(normal(rng, tuple(s.shape), 0.5)) for s in start]
-        start = [s.requires_grad_() for s in start]
+        start = [torch.from_numpy(normal(rng, (depth, shape[0], n), 0.5)).requires_grad_() for n in sizes]
         y, finals = net(x, tuple(start) if kind == "LSTM" else start[0])
         finals = finals if kind == "LSTM" else (finals,)
         dy = torch.from_numpy(normal(rng, tuple(y.shape)))
@@ -64,18 +73,22 @@ def fill(family):
         put("0/y", y.detach())
         put("0/dy", dy)
         put("0/dx", x.grad)
-        if depth == 1:
+        for k in range(depth):
             for i, (s, last) in enumerate(zip(start, finals)):
-                put(f"0/s0.{i}", s.detach()[0])
-                put(f"0/s.{i}", last.detach()[0])
-                put(f"0/ds0.{i}", s.grad[0])
+                at = k * len(sizes) + i
+                put(f"0/s0.{at}", s.detach()[k])
+                put(f"0/s.{at}", last.detach()[k])
+                put(f"0/ds0.{at}", s.grad[k])
         index = 0
-        per_layer = 4 if options.get("bias", True) else 2
+        per_layer = len(list(net.parameters())) // depth
         parameters = list(net.parameters())
         for k in range(depth):
             mine = parameters[k * per_layer : (k + 1) * per_layer]
+            projection = [mine.pop()] if "proj_size" in options else []
             values = keras_weights(kind, [p.detach().numpy() for p in mine])
+            values += [p.detach().numpy().T for p in projection]
             grads = keras_weights(kind, [p.grad.numpy() for p in mine])
+            grads += [p.grad.numpy().T for p in projection]
             for value, grad in zip(values, grads):
                 if isinstance(value, tuple):  # two biases that only ever appear as their sum
                     assert np.allclose(*grad), "both biases of a sum have one gradient"

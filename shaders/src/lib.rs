@@ -47,6 +47,7 @@ pub mod row_weights;
 pub mod score_backward;
 pub mod score_forward;
 pub mod segment_sum;
+pub mod select_rows;
 pub mod shape;
 pub mod softmax;
 pub mod step_blend;
@@ -107,6 +108,7 @@ pub const ALL: &[&Kernel] = &[
     &score_backward::KERNEL,
     &score_forward::KERNEL,
     &segment_sum::KERNEL,
+    &select_rows::KERNEL,
     &softmax::KERNEL,
     &step_flags::KERNEL,
     &step_blend::KERNEL,

@@ -47,6 +47,10 @@ fn layers(c: &mut Criterion) {
     group.bench_function("mask_rows", |b| {
         b.iter(|| cpu_core::mask_rows(rows, cols, 0.0, &flags, black_box(&x), &mut y).unwrap());
     });
+    group.bench_function("select_rows", |b| {
+        let (a, other) = (Some(&x[..]), Some(&dy[..]));
+        b.iter(|| cpu_core::select_rows(rows, cols, 1, &flags, black_box(a), other, &mut y).unwrap());
+    });
     let kind = Normalization::Layer { epsilon: 1e-3 };
     group.bench_function("layer normalisation", |b| {
         b.iter(|| {

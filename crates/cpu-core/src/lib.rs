@@ -39,6 +39,7 @@ mod score;
 mod score_backward;
 mod score_forward;
 mod segment_sum;
+mod select_rows;
 mod softmax;
 mod step_blend;
 mod step_flags;
@@ -79,6 +80,7 @@ pub use row_weights::row_weights;
 pub use score_backward::score_backward;
 pub use score_forward::score_forward;
 pub use segment_sum::{segment_norms, sum_all};
+pub use select_rows::select_rows;
 pub use softmax::{softmax_backward, softmax_forward};
 pub use step_blend::{gather_gradients, weight_average};
 pub use step_flags::{

@@ -43,6 +43,9 @@ fn layers(c: &mut Criterion) {
     time(&ctx, &mut group, "mask_rows", 8 * n, |rec| {
         kernels::mask_rows(rec, steps * batch, cols, 0.0, &flags, &x, &y)
     });
+    time(&ctx, &mut group, "select_rows", 12 * n, |rec| {
+        kernels::select_rows(rec, steps * batch, cols, 1, &flags, Some(&x), Some(&dy), &y)
+    });
     time(&ctx, &mut group, "flags from values, reversed", 4 * n, |rec| {
         let rows = Steps::of_rows(steps, batch, cols);
         kernels::flags_from_values(rec, rows, cols, 0.0, &x, &flags)?;

@@ -78,3 +78,27 @@ fn masked_rows() {
     let message = refused(&ctx, |rec| kernels::mask_rows(rec, 3, 2, 0.0, &x.slice, &x.slice, &x.slice));
     assert_eq!(message, "mask_rows: flags needs 3 elements, got 6");
 }
+
+#[test]
+fn selected_rows() {
+    let Some(ctx) = testing::context() else { return };
+    for (rows, cols) in [(1, 1), (3, 2), (64, 65), (70_000, 3), (5, 70_001)] {
+        let (a, b) = (numbers(6, rows * cols, -1.0, 1.0), numbers(7, rows * cols, -1.0, 1.0));
+        let flags: Vec<u32> = numbers(8, rows, 0.0, 4.0).into_iter().map(|v| v as u32).collect();
+        let (da, db, dflags) = (Guarded::new(&ctx, &a), Guarded::new(&ctx, &b), Guarded::words(&ctx, &flags));
+        for (bit, with_a, with_b) in [(1, true, true), (2, true, false), (1, false, true)] {
+            let y = Guarded::out(&ctx, a.len());
+            let (ga, gb) = (with_a.then_some(&da.slice), with_b.then_some(&db.slice));
+            run(&ctx, |rec| kernels::select_rows(rec, rows, cols, bit, &dflags.slice, ga, gb, &y.slice));
+            let (ca, cb) = (with_a.then_some(&a[..]), with_b.then_some(&b[..]));
+            let mut want = vec![9.0f32; a.len()];
+            cpu_core::select_rows(rows, cols, bit, &flags, ca, cb, &mut want).unwrap();
+            assert_eq!(y.read(&ctx), want, "{rows} {cols} bit {bit}");
+        }
+    }
+    let (flags, y) = (Guarded::words(&ctx, &[1; 3]), Guarded::new(&ctx, &[0.0; 6]));
+    let message = refused(&ctx, |rec| {
+        kernels::select_rows(rec, 3, 2, 1, &flags.slice, Some(&flags.slice), None, &y.slice)
+    });
+    assert_eq!(message, "select_rows: a needs 6 elements, got 3");
+}

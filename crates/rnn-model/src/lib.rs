@@ -32,6 +32,7 @@ pub use device::{AdapterChoice, AdapterReport, AdapterRequest, Device, DeviceKin
 pub use error::{Error, Result};
 pub use files::write_atomically;
 pub use gpu_core::adapters;
+pub use layer::cell;
 pub use model::{
     EvaluateOptions, FitOptions, Goal, Gradients, Graph, Input, LayerState, LayerStrategy, Model, Sequential,
     Symbol, apply,
@@ -39,6 +40,8 @@ pub use model::{
 /// The arrays this crate takes and gives; from here, they have the version that fits.
 pub use ndarray;
 pub use rnn_shaders::vocabulary::Activation;
+/// What a cell of one's own writes its options with; from here, it has the version that fits.
+pub use serde_json;
 pub use train::{
     Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Average, BackupAndRestore, Callback, CallbackState,
     Clip, CsvLogger, Curve, EarlyStopping, Flow, Ftrl, History, Lamb, LambdaCallback, LearningRate,

@@ -96,7 +96,14 @@ fn start_states(case: &Case, call: usize, model: &Model) -> Option<Vec<LayerStat
         let kept = model.get_states().expect("states");
         return (!kept.is_empty()).then_some(kept);
     }
-    Some(vec![LayerState { layer: String::new(), states: given.into_iter().cloned().collect() }])
+    // As many for each recurrent part as the case says; one part has them all where it says nothing.
+    let mut given = given.into_iter().cloned();
+    let parts = case.settings["states"].as_array().map_or(vec![usize::MAX], |parts| {
+        parts.iter().map(|sizes| sizes.as_array().expect("sizes").len()).collect()
+    });
+    let part =
+        |count: usize| LayerState { layer: String::new(), states: given.by_ref().take(count).collect() };
+    Some(parts.into_iter().map(part).collect())
 }
 
 fn arrays(state: &LayerState) -> impl Iterator<Item = &ArrayD<f32>> {
@@ -120,7 +127,7 @@ fn compare_all<'a>(
     }
 }
 
-const LAYERS: [&str; 3] = ["recurrent", "layers", "torch"];
+const LAYERS: [&str; 4] = ["recurrent", "layers", "torch", "rnn"];
 
 #[test]
 fn layers_on_the_cpu() {

@@ -23,6 +23,7 @@ mod rearrange;
 mod recurrent;
 mod row_weights;
 mod score;
+mod select_rows;
 mod softmax;
 mod step_blend;
 mod step_flags;
@@ -56,6 +57,7 @@ pub use recurrent::{
 };
 pub use row_weights::row_weights;
 pub use score::{score_backward, score_forward};
+pub use select_rows::select_rows;
 pub use softmax::{softmax_backward, softmax_forward};
 pub use step_blend::{gather_gradients, weight_average};
 pub use step_flags::{

@@ -79,6 +79,15 @@ pub(crate) enum LayerOp {
         x: Slice,
         y: Slice,
     },
+    SelectRows {
+        rows: usize,
+        cols: usize,
+        bit: u32,
+        flags: IndexSlice,
+        a: Option<Slice>,
+        b: Option<Slice>,
+        y: Slice,
+    },
     NormalizeForward {
         kind: Normalization,
         rows: usize,
@@ -224,6 +233,10 @@ impl LayerOp {
             | LayerOp::Noise { x, y, .. }
             | LayerOp::BlendBackward { dy: x, d: y, .. } => {
                 f(x, Read);
+                f(y, Write);
+            }
+            LayerOp::SelectRows { a, b, y, .. } => {
+                a.iter_mut().chain(b).for_each(|s| f(s, Read));
                 f(y, Write);
             }
             LayerOp::NormalizeForward { x, gamma, beta, stats, y, .. } => {

@@ -58,6 +58,11 @@ impl Bidirectional {
         self
     }
 
+    /// The layers that it is made of.
+    pub(super) fn layers_mut(&mut self) -> impl Iterator<Item = &mut Layer> {
+        std::iter::once(self.layer.as_mut()).chain(self.backward_layer.as_deref_mut())
+    }
+
     /// The backward layer: the given one, or the forward one turned round.
     fn backward(&self) -> Layer {
         if let Some(layer) = &self.backward_layer {

@@ -3,6 +3,7 @@
 
 mod activate;
 mod bidirectional;
+pub mod cell;
 mod composite;
 mod concatenate;
 mod constraint;
@@ -19,14 +20,20 @@ mod permute;
 mod pooling;
 mod recurrent;
 mod regularizer;
+mod rnn;
 mod sequence;
 mod shaping;
 mod simple;
+mod stacked;
 mod time_distributed;
 
 pub use crate::model::SharedLayer;
 pub use activate::{Activate, Softmax};
 pub use bidirectional::{Bidirectional, MergeMode};
+pub use cell::{
+    GruCell, LayerNormGruCell, LayerNormLstmCell, LstmCell, ProjectedLstmCell, SimpleRnnCell, StackedCells,
+    Zoneout,
+};
 pub use concatenate::{Concatenate, concatenate};
 pub use constraint::Constraint;
 pub use dense::Dense;
@@ -44,9 +51,11 @@ pub use permute::Permute;
 pub use pooling::{GlobalAveragePooling1D, GlobalMaxPooling1D};
 pub use recurrent::{Gru, GruOptions, Lstm, LstmOptions, Recurrent, SimpleRnn, SimpleRnnOptions};
 pub use regularizer::Regularizer;
+pub use rnn::{CellLayer, Rnn};
 pub use sequence::SequenceOptions;
 pub use shaping::{Flatten, RepeatVector, Reshape};
 pub use simple::{ActivationLayer, Dropout};
+pub use stacked::stacked;
 pub use time_distributed::TimeDistributed;
 
 use crate::Result;
@@ -70,7 +79,8 @@ pub(crate) struct VariableSpec {
 
 impl VariableSpec {
     pub fn new(name: &str, shape: Vec<usize>, initializer: Initializer) -> Self {
-        let len = shape.iter().product();
+        // Sizes that can not be are refused where the weights are laid out.
+        let len = shape.iter().fold(1, |len: usize, &n| len.saturating_mul(n));
         VariableSpec { name: name.to_owned(), shape, start: vec![(len, initializer)], held: Held::default() }
     }
 
@@ -214,6 +224,8 @@ layers! {
     LSTM(Lstm) "Long short-term memory.",
     GRU(Gru) "Gated recurrent unit.",
     SimpleRNN(SimpleRnn) "Fully connected recurrent layer.",
+    RNN(Rnn) "Any cell over a sequence.",
+    Cell(CellLayer) "One step of any cell.",
     Dense(Dense) "Fully connected layer on the last axis.",
     Bidirectional(Bidirectional) "A recurrent layer in both directions.",
     TimeDistributed(TimeDistributed) "A layer on every step.",

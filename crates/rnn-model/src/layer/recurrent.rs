@@ -1,6 +1,7 @@
 //! LSTM, GRU and SimpleRNN. One set of options and one lowering; what differs is the cell.
 
-use super::composite::{self, Composite};
+use super::cell::{RecurrentCell, schedule};
+use super::composite::Composite;
 use super::sequence::{Run, SequenceOptions, Walk, one_part, sequence_options};
 use super::{Activate, Initializer, LayerKind, RecurrentTraits, SampleShape, VariableSpec};
 use crate::device::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Slice};
@@ -8,6 +9,7 @@ use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::{Activation, Cell, CellExtras};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Options that only an LSTM has.
@@ -71,8 +73,14 @@ pub type Gru = Recurrent<GruOptions>;
 pub type SimpleRnn = Recurrent<SimpleRnnOptions>;
 
 /// The cell behind a set of options.
-pub trait CellOptions {
+pub trait CellOptions:
+    Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     const CLASS: &'static str;
+    /// Keras's name of the cell alone
+    const CELL_CLASS: &'static str;
+    /// A layer of `units` with Keras's defaults.
+    fn layer(units: usize) -> Recurrent<Self>;
     fn composite(&self) -> Composite;
     fn unit_forget_bias(&self) -> bool {
         false
@@ -103,6 +111,10 @@ fn fusable(activate: Activate) -> Option<Activation> {
 
 impl CellOptions for LstmOptions {
     const CLASS: &'static str = "LSTM";
+    const CELL_CLASS: &'static str = "LSTMCell";
+    fn layer(units: usize) -> Lstm {
+        Lstm::new(units)
+    }
     fn composite(&self) -> Composite {
         Composite::Lstm { activation: self.activation, recurrent_activation: self.recurrent_activation }
     }
@@ -113,6 +125,10 @@ impl CellOptions for LstmOptions {
 
 impl CellOptions for GruOptions {
     const CLASS: &'static str = "GRU";
+    const CELL_CLASS: &'static str = "GRUCell";
+    fn layer(units: usize) -> Gru {
+        Gru::new(units)
+    }
     fn composite(&self) -> Composite {
         let GruOptions { activation, recurrent_activation, reset_after } = *self;
         Composite::Gru { activation, recurrent_activation, reset_after }
@@ -121,6 +137,10 @@ impl CellOptions for GruOptions {
 
 impl CellOptions for SimpleRnnOptions {
     const CLASS: &'static str = "SimpleRNN";
+    const CELL_CLASS: &'static str = "SimpleRNNCell";
+    fn layer(units: usize) -> SimpleRnn {
+        SimpleRnn::new(units)
+    }
     fn composite(&self) -> Composite {
         Composite::SimpleRnn { activation: self.activation }
     }
@@ -255,6 +275,16 @@ impl<C> Recurrent<C> {
 }
 
 impl<C: CellOptions> Recurrent<C> {
+    /// Rates of dropout: of the inputs, of the state.
+    pub(super) fn dropouts(&self) -> (f32, f32) {
+        (self.dropout, self.recurrent_dropout)
+    }
+
+    /// The equations in plain operations.
+    pub(super) fn composite(&self) -> Composite {
+        self.cell.composite()
+    }
+
     /// Sizes of h, and of c of an LSTM.
     fn state_sizes(&self) -> Vec<usize> {
         vec![self.units; if matches!(self.cell.composite(), Composite::Lstm { .. }) { 2 } else { 1 }]
@@ -283,7 +313,7 @@ impl<C: CellOptions> Recurrent<C> {
     }
 }
 
-impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
+impl<C: CellOptions> LayerKind for Recurrent<C> {
     fn class(&self) -> &'static str {
         C::CLASS
     }
@@ -329,6 +359,10 @@ impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
     fn lower(&self, l: &mut Lowering<'_>, node: &Node, inputs: &[Value]) -> Result<Vec<Value>> {
         let cell = self.cell.fused();
         self.sequence.lower(l, node, inputs, &self.state_sizes(), cell.is_some(), |l, mut walk| {
+            // In plain operations the cell drops by itself.
+            let Some(cell) = cell else {
+                return schedule::run(l, node, &RecurrentCell::of_layer(self), walk);
+            };
             if l.training() && self.dropout > 0.0 {
                 walk.x = l.dropout_along_time(&walk.x, self.dropout)?;
             }
@@ -336,10 +370,7 @@ impl<C: CellOptions + Clone> LayerKind for Recurrent<C> {
                 true => Some(l.dropout_mask(self.recurrent_dropout, l.batch() * self.units)?),
                 false => None,
             };
-            match cell {
-                Some(cell) => fused(l, node, cell, self.units, walk, h_mask),
-                None => composite::lower(l, node, self.cell.composite(), self.units, walk, h_mask),
-            }
+            fused(l, node, cell, self.units, walk, h_mask)
         })
     }
 }

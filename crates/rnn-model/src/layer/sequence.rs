@@ -191,6 +191,7 @@ impl Layer {
             Layer::LSTM(layer) => Some(&mut layer.sequence),
             Layer::GRU(layer) => Some(&mut layer.sequence),
             Layer::SimpleRNN(layer) => Some(&mut layer.sequence),
+            Layer::RNN(layer) => Some(&mut layer.sequence),
             _ => None,
         }
     }

@@ -1,10 +1,14 @@
 //! Arithmetic on values with gradients: what a cell that no kernel fuses is made of.
+//!
+//! Where the gradient of an operand is the gradient of the result itself (sums, sequences put together), it is handed on
+//! in place of being copied: the result's gradient is complete when the operation's backward pass is emitted, and nothing
+//! reads it afterwards.
 
 use super::lowering::{Lowering, Value};
 use crate::Result;
 use crate::device::{IndexSlice, LayerOp, Op, Slice};
 use rnn_shaders::shape::{Block as Strided, Matmul};
-use rnn_shaders::vocabulary::{Draw, Noise};
+use rnn_shaders::vocabulary::{Draw, Noise, Normalization};
 
 /// Columns of a weight matrix and the same columns of its gradient: `rows` rows of `cols` values, `stride` apart.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +35,7 @@ impl Block {
     }
 }
 
-/// Part of a bias and of its gradient.
+/// A vector of weights, or a part of one, and its gradient.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BiasBlock {
     pub weight: Slice,
@@ -51,14 +55,12 @@ impl Lowering<'_> {
         let (a, b, output) = (a.clone(), b.clone(), y.clone());
         self.backward(move |l| {
             let Some(dy) = l.gradient(&output) else { return Ok(()) };
-            for x in [a, b] {
-                l.propagate(&x, |l, dx| {
-                    if let Some(y) = dx {
-                        l.emit(Op::Copy { x: dy, y });
-                    }
-                })?;
-            }
-            Ok(())
+            l.propagate(&b, |l, db| {
+                if let Some(y) = db {
+                    l.emit(Op::Copy { x: dy, y });
+                }
+            })?;
+            l.hand_on(&a, dy)
         });
         Ok(y)
     }
@@ -70,16 +72,12 @@ impl Lowering<'_> {
         let (a, b, output) = (a.clone(), b.clone(), y.clone());
         self.backward(move |l| {
             let Some(dy) = l.gradient(&output) else { return Ok(()) };
-            l.propagate(&a, |l, dx| {
-                if let Some(y) = dx {
-                    l.emit(Op::Copy { x: dy, y });
-                }
-            })?;
-            l.propagate(&b, |l, dx| {
-                if let Some(y) = dx {
+            l.propagate(&b, |l, db| {
+                if let Some(y) = db {
                     l.emit(Op::Scale { factor: -1.0, x: dy, y });
                 }
-            })
+            })?;
+            l.hand_on(&a, dy)
         });
         Ok(y)
     }
@@ -140,16 +138,83 @@ impl Lowering<'_> {
 
     /// `factor x`
     pub fn scale(&mut self, x: &Value, factor: f32) -> Result<Value> {
+        let forward = move |x, y| Op::Scale { factor, x, y };
+        self.pointwise(x, forward, forward)
+    }
+
+    /// One operation on `x` whose gradient is one operation on that of the result.
+    fn pointwise(
+        &mut self,
+        x: &Value,
+        forward: impl FnOnce(Slice, Slice) -> Op,
+        backward: impl FnOnce(Slice, Slice) -> Op + Copy + 'static,
+    ) -> Result<Value> {
         let y = self.like(x)?;
-        self.emit(Op::Scale { factor, x: x.data, y: y.data });
+        self.emit(forward(x.data, y.data));
         let (x, output) = (x.clone(), y.clone());
         self.backward(move |l| {
             let Some(dy) = l.gradient(&output) else { return Ok(()) };
             l.propagate(&x, |l, dx| {
-                if let Some(y) = dx {
-                    l.emit(Op::Scale { factor, x: dy, y });
+                if let Some(dx) = dx {
+                    l.emit(backward(dy, dx));
                 }
             })
+        });
+        Ok(y)
+    }
+
+    /// Noise on `x`: the numbers of `draw`, drawn again for the gradient, the same for each of `repeats` parts of `x`.
+    pub fn noise(&mut self, x: &Value, noise: Noise, repeats: usize, draw: Draw) -> Result<Value> {
+        let op = move |backward, x, y| Op::Layer(LayerOp::Noise { noise, backward, repeats, draw, x, y });
+        self.pointwise(x, move |x, y| op(false, x, y), move |dy, dx| op(true, dy, dx))
+    }
+
+    /// `a` where the number drawn is below `rate`, else `b`; without a draw the mean, `rate a + (1 - rate) b`.
+    pub fn blend(&mut self, a: &Value, b: &Value, rate: f32, draw: Option<Draw>) -> Result<Value> {
+        let y = self.like(a)?;
+        self.emit(LayerOp::Blend { rate, draw, a: a.data, b: b.data, y: y.data });
+        let (a, b, output) = (a.clone(), b.clone(), y.clone());
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            for (x, of_a) in [(&a, true), (&b, false)] {
+                l.propagate(x, |l, dx| {
+                    if let Some(d) = dx {
+                        l.emit(LayerOp::BlendBackward { rate, draw, of_a, dy, d });
+                    }
+                })?;
+            }
+            Ok(())
+        });
+        Ok(y)
+    }
+
+    /// Rows of `a` where a flag of `flags [batch]` (or `[time, batch]`) has `bit`, else rows of `b`; zeros for what is
+    /// missing. At least one is there.
+    pub fn select(
+        &mut self,
+        flags: IndexSlice,
+        bit: u32,
+        a: Option<&Value>,
+        b: Option<&Value>,
+    ) -> Result<Value> {
+        let shaped = a.or(b).expect("one of the two is given");
+        let y = self.like(shaped)?;
+        let (rows, cols) = (flags.len, shaped.data.len / flags.len);
+        let op = move |a, b, y| Op::from(LayerOp::SelectRows { rows, cols, bit, flags, a, b, y });
+        self.emit(op(a.map(|a| a.data), b.map(|b| b.data), y.data));
+        let (a, b, output) = (a.cloned(), b.cloned(), y.clone());
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            for (x, a, b) in [(&a, Some(dy), None), (&b, None, Some(dy))] {
+                if let Some(x) = x {
+                    l.propagate(x, |l, dx| {
+                        if let Some(dx) = dx {
+                            l.emit(op(a, b, dx));
+                        }
+                    })?;
+                }
+            }
+            Ok(())
         });
         Ok(y)
     }
@@ -184,19 +249,120 @@ impl Lowering<'_> {
         Ok(y)
     }
 
-    /// Step `t` of a sequence `[time, batch, features]`, as `[batch, features]`.
-    pub fn step(&mut self, x: &Value, t: usize) -> Value {
-        let n = x.data.len / x.shape[0];
-        let y = self.value(x.data.part(t * n, n), vec![x.shape[1]]);
-        let (x, output) = (x.clone(), y.clone());
+    /// A vector of weights in every row of a value like `x`, which has rows of this length.
+    pub fn broadcast(&mut self, vector: BiasBlock, x: &Value) -> Result<Value> {
+        let y = self.like(x)?;
+        let cols = vector.weight.len;
+        let rows = x.data.len / cols;
+        self.emit(Op::RepeatVector { time: rows, n: cols, x: vector.weight, y: y.data });
+        let output = y.clone();
         self.backward(move |l| {
-            let Some(dy) = l.gradient(&output) else { return Ok(()) };
-            if let Some(dx) = l.gradient_sum(&x)? {
-                l.emit(Op::AddAssign { x: dy, y: dx.part(t * n, n) });
+            if let (Some(x), Some(out)) = (l.gradient(&output), vector.gradient) {
+                l.emit(Op::SumRows { rows, cols, x, out, accumulate: true });
             }
             Ok(())
         });
-        y
+        Ok(y)
+    }
+
+    /// Each row less its mean, over its deviation, times `gamma`, plus `beta`.
+    pub fn layer_norm(
+        &mut self,
+        x: &Value,
+        gamma: BiasBlock,
+        beta: Option<BiasBlock>,
+        epsilon: f32,
+    ) -> Result<Value> {
+        let kind = Normalization::Layer { epsilon };
+        let cols = gamma.weight.len;
+        let rows = x.data.len / cols;
+        let (y, stats) = (self.like(x)?, self.buffer(2 * rows)?);
+        let (weight, shift) = (Some(gamma.weight), beta.map(|b| b.weight));
+        self.emit(LayerOp::NormalizeForward {
+            kind,
+            rows,
+            cols,
+            x: x.data,
+            gamma: weight,
+            beta: shift,
+            stats,
+            y: y.data,
+        });
+        let (x, output) = (x.clone(), y.clone());
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            if let Some(dgamma) = gamma.gradient {
+                l.emit(LayerOp::NormalizeGamma { kind, rows, cols, x: x.data, stats, dy, dgamma });
+            }
+            if let Some(out) = beta.and_then(|b| b.gradient) {
+                l.emit(Op::SumRows { rows, cols, x: dy, out, accumulate: true });
+            }
+            l.propagate(&x, |l, dx| {
+                if let Some(dx) = dx {
+                    let op = LayerOp::NormalizeBackward {
+                        kind,
+                        rows,
+                        cols,
+                        x: x.data,
+                        gamma: weight,
+                        stats,
+                        dy,
+                        dx,
+                    };
+                    l.emit(op);
+                }
+            })
+        });
+        Ok(y)
+    }
+
+    /// Columns of `x [rows, sum of sizes]`, `sizes` of them each, as values of their own.
+    pub fn split(&mut self, x: &Value, sizes: &[usize]) -> Result<Vec<Value>> {
+        let rows = x.data.len / sizes.iter().sum::<usize>();
+        let part = |&size: &usize| {
+            let mut shape = x.shape.clone();
+            *shape.last_mut().expect("a sample has an axis") = size;
+            (rows * size, shape)
+        };
+        let parts: Vec<(usize, Vec<usize>)> = sizes.iter().map(part).collect();
+        let apart = self.apart(x, sizes)?;
+        Ok(self.views(&apart, &parts))
+    }
+
+    /// The columns of `x [rows, sum of sizes]` as one block `[rows, size]` after the other: one copy where they are of one
+    /// size.
+    pub fn apart(&mut self, x: &Value, sizes: &[usize]) -> Result<Value> {
+        let width: usize = sizes.iter().sum();
+        let rows = x.data.len / width;
+        if rows == 1 || sizes.len() == 1 {
+            return Ok(x.clone());
+        }
+        let data = self.buffer(x.data.len)?;
+        let copies = column_copies(rows, width, sizes);
+        for &(block, at, to, len) in &copies {
+            let from = x.data.part(at, x.data.len - at);
+            self.emit(LayerOp::CopyBlock { block, joint: true, x: from, y: data.part(to, len) });
+        }
+        let y = self.input(data, x.shape.clone(), x.needs_gradient());
+        let (x, output) = (x.clone(), y.clone());
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            l.propagate(&x, |l, dx| {
+                let Some(dx) = dx else { return };
+                for (copy, at, from, len) in copies {
+                    let block = Strided { from: copy.to, to: copy.from, ..copy };
+                    let y = dx.part(at, dx.len - at);
+                    l.emit(LayerOp::CopyBlock { block, joint: true, x: dy.part(from, len), y });
+                }
+            })
+        });
+        Ok(y)
+    }
+
+    /// The steps of a sequence `[time, batch, features]`, each `[batch, features]`.
+    pub fn unstack(&mut self, x: &Value) -> Vec<Value> {
+        let (time, step) = (x.shape[0], x.shape[1..].to_vec());
+        self.views(x, &vec![(x.data.len / time, step); time])
     }
 
     /// Values `[batch, features]`, one per step, as one sequence.
@@ -210,14 +376,7 @@ impl Lowering<'_> {
         let (steps, output) = (steps.to_vec(), y.clone());
         self.backward(move |l| {
             let Some(dy) = l.gradient(&output) else { return Ok(()) };
-            for (t, step) in steps.iter().enumerate() {
-                l.propagate(step, |l, dx| {
-                    if let Some(y) = dx {
-                        l.emit(Op::Copy { x: dy.part(t * n, n), y });
-                    }
-                })?;
-            }
-            Ok(())
+            steps.iter().enumerate().try_for_each(|(t, step)| l.hand_on(step, dy.part(t * n, n)))
         });
         Ok(y)
     }
@@ -227,13 +386,9 @@ impl Lowering<'_> {
         let y = self.like(x)?;
         self.emit(Op::Copy { x: x.data, y: y.data });
         let (x, output) = (x.clone(), y.clone());
-        self.backward(move |l| {
-            let Some(dy) = l.gradient(&output) else { return Ok(()) };
-            l.propagate(&x, |l, dx| {
-                if let Some(y) = dx {
-                    l.emit(Op::Copy { x: dy, y });
-                }
-            })
+        self.backward(move |l| match l.gradient(&output) {
+            Some(dy) => l.hand_on(&x, dy),
+            None => Ok(()),
         });
         Ok(y)
     }
@@ -290,40 +445,16 @@ impl Lowering<'_> {
     /// A sequence with a share of `rate` of the features of each sample dropped, the same ones at every step.
     pub fn dropout_along_time(&mut self, x: &Value, rate: f32) -> Result<Value> {
         let draw = Draw { seed: self.seed(), stream: self.stream(), part: 0 };
-        let (noise, repeats) = (Noise::Dropout { rate }, x.shape[0]);
-        let y = self.like(x)?;
-        let op = move |backward, x, y| Op::Layer(LayerOp::Noise { noise, backward, repeats, draw, x, y });
-        self.emit(op(false, x.data, y.data));
-        let (x, mut y) = (x.clone(), y);
+        let mut y = self.noise(x, Noise::Dropout { rate }, x.shape[0], draw)?;
         y.mask = x.mask;
-        let output = y.clone();
-        self.backward(move |l| {
-            let Some(dy) = l.gradient(&output) else { return Ok(()) };
-            l.propagate(&x, |l, dx| {
-                if let Some(dx) = dx {
-                    l.emit(op(true, dy, dx));
-                }
-            })
-        });
         Ok(y)
     }
 
     /// `x` where its row's flag has VALID, else 0.
     pub fn mask_rows(&mut self, x: &Value, flags: IndexSlice) -> Result<Value> {
         let (rows, cols) = (flags.len, x.data.len / flags.len);
-        let y = self.like(x)?;
         let op = move |x, y| Op::Layer(LayerOp::MaskRows { rows, cols, fill: 0.0, flags, x, y });
-        self.emit(op(x.data, y.data));
-        let (x, output) = (x.clone(), y.clone());
-        self.backward(move |l| {
-            let Some(dy) = l.gradient(&output) else { return Ok(()) };
-            l.propagate(&x, |l, dx| {
-                if let Some(dx) = dx {
-                    l.emit(op(dy, dx));
-                }
-            })
-        });
-        Ok(y)
+        self.pointwise(x, op, op)
     }
 
     /// A new value of the shape of `x`.
@@ -331,4 +462,20 @@ impl Lowering<'_> {
         let data = self.buffer(x.data.len)?;
         Ok(self.value(data, x.shape.clone()))
     }
+}
+
+/// The copies that put columns `[rows, width]` one block after the other: the copy, where it starts among the columns,
+/// where its block starts, and how long that is.
+fn column_copies(rows: usize, width: usize, sizes: &[usize]) -> Vec<(Strided, usize, usize, usize)> {
+    let size = sizes[0];
+    if sizes.iter().all(|&s| s == size) {
+        let n = sizes.len();
+        return vec![(Strided::permute([rows, n, size], [1, 0, 2]), 0, 0, rows * width)];
+    }
+    let mut at = 0;
+    let copy = |&size: &usize| {
+        at += size;
+        (Strided::rows(rows, size, width, size), at - size, rows * (at - size), rows * size)
+    };
+    sizes.iter().map(copy).collect()
 }

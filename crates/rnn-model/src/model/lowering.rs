@@ -1,6 +1,8 @@
 //! From layers to device operations: the forward pass is emitted as the layers are walked, each layer leaves on a tape
 //! how its gradient is computed, and the tape is emitted last to first.
 
+mod views;
+
 use super::graph::{Edge, Graph};
 use super::placement::{Placed, Planned};
 use crate::Result;
@@ -54,6 +56,13 @@ pub(crate) struct Value {
     pub mask: Option<IndexSlice>,
 }
 
+impl Value {
+    /// A gradient by it is wanted.
+    pub fn needs_gradient(&self) -> bool {
+        self.needs_gradient
+    }
+}
+
 /// Where the states of the recurrent parts of a model stand, by part: the states that a run starts from and leaves its
 /// last ones in.
 pub(crate) type StateSlices = HashMap<usize, Vec<Slice>>;
@@ -77,6 +86,10 @@ pub(crate) struct Lowering<'a> {
     index_buffers: Vec<IndexBuffer>,
     tape: Vec<Backward<'a>>,
     gradients: HashMap<usize, Slice>,
+    /// parts of other values, by id
+    views: HashMap<usize, views::View>,
+    /// gradients of values that consist of parts, while the parts' are written there
+    wholes: HashMap<usize, Slice>,
     /// the resident states that a run started from, as values
     starts: HashMap<usize, Vec<Value>>,
     /// recurrent parts that have been run
@@ -121,6 +134,8 @@ impl<'a> Lowering<'a> {
             index_buffers: Vec::new(),
             tape: Vec::new(),
             gradients: HashMap::new(),
+            views: HashMap::new(),
+            wholes: HashMap::new(),
             starts: HashMap::new(),
             used_parts: HashSet::new(),
             values: 0,
@@ -265,7 +280,13 @@ impl<'a> Lowering<'a> {
     /// Where to write the gradient of `x`; `None` where it is not wanted. What is written there counts once
     /// [`arrived`](Self::arrived) is called.
     pub fn wanted(&mut self, x: &Value) -> Result<Option<Slice>> {
-        if x.needs_gradient { Ok(Some(self.scratch(x.data.len)?)) } else { Ok(None) }
+        if !x.needs_gradient {
+            return Ok(None);
+        }
+        match self.place_of_view(x)? {
+            Some(place) => Ok(Some(place)),
+            None => Ok(Some(self.scratch(x.data.len)?)),
+        }
     }
 
     /// The gradient of `x` stands at `at`: it is added to what has come before.
@@ -279,6 +300,21 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// The gradient `dy` of a value, read for the last time, becomes that of `x`, or is added to it.
+    pub fn hand_on(&mut self, x: &Value, dy: Slice) -> Result<()> {
+        if !x.needs_gradient {
+            return Ok(());
+        }
+        let mut at = dy;
+        if self.gradient(x).is_some_and(|sum| sum.buffer == dy.buffer) {
+            // Parts of one sequence's gradient: an operation reads no buffer that it writes.
+            at = self.scratch(dy.len)?;
+            self.emit(Op::Copy { x: dy, y: at });
+        }
+        self.arrived(x, Some(at));
+        Ok(())
+    }
+
     /// Lets `f` write the gradient of `x` into the slice it is given (`None` where it is not wanted), and adds it to
     /// what has come there before.
     pub fn propagate(&mut self, x: &Value, f: impl FnOnce(&mut Self, Option<Slice>)) -> Result<()> {
@@ -286,20 +322,6 @@ impl<'a> Lowering<'a> {
         f(self, to);
         self.arrived(x, to);
         Ok(())
-    }
-
-    /// The gradient of `x` to add to, zero when nothing has reached it; `None` where it is not wanted.
-    pub fn gradient_sum(&mut self, x: &Value) -> Result<Option<Slice>> {
-        if !x.needs_gradient {
-            return Ok(None);
-        }
-        if let Some(sum) = self.gradients.get(&x.id).copied() {
-            return Ok(Some(sum));
-        }
-        let sum = self.scratch(x.data.len)?;
-        self.emit(Op::Fill { value: 0.0, y: sum });
-        self.gradients.insert(x.id, sum);
-        Ok(Some(sum))
     }
 
     /// Walks the layers forward and gives the outputs.

@@ -26,6 +26,9 @@ pub(super) fn of_class(class: &str) -> String {
     match class {
         "LSTM" | "GRU" | "RNN" => class.to_lowercase(),
         "SimpleRNN" => "simple_rnn".to_owned(),
+        "LSTMCell" => "lstm_cell".to_owned(),
+        "GRUCell" => "gru_cell".to_owned(),
+        "SimpleRNNCell" => "simple_rnn_cell".to_owned(),
         _ => snake_case(class),
     }
 }
@@ -59,6 +62,7 @@ mod tests {
     fn classes_become_kerass_names() {
         assert_eq!(of_class("SimpleRNN"), "simple_rnn");
         assert_eq!(of_class("RepeatVector"), "repeat_vector");
+        assert_eq!(of_class("LSTMCell"), "lstm_cell");
         assert_eq!(of_class("GlobalMaxPooling1D"), "global_max_pooling1d");
         assert_eq!(of_class("SpatialDropout1D"), "spatial_dropout1d");
     }

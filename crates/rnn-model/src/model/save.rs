@@ -9,6 +9,7 @@ use super::{Counters, Graph, Model, weights};
 use crate::array::array;
 use crate::device::{Buffer, Slice};
 use crate::files::write_atomically;
+use crate::layer::cell::Cells;
 use crate::series::SeriesTransform;
 use crate::{Device, Error, HostArray, Result};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -119,9 +120,17 @@ impl Model {
     /// When the file can not be read, is cut off, is no model file of this program, or contradicts itself; the message
     /// says where.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Model> {
+        Self::load_with(path, device, &Cells::new())
+    }
+
+    /// As [`load`](Self::load), of a model with cells of one's own.
+    ///
+    /// # Errors
+    /// As `load`, and when the file names a cell that is neither built in nor among `cells`.
+    pub fn load_with(path: impl AsRef<Path>, device: &Device, cells: &Cells) -> Result<Model> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-        Self::from_bytes(&bytes, device).map_err(|error| match error {
+        Self::from_bytes_with(&bytes, device, cells).map_err(|error| match error {
             Error::File { problem, .. } => Error::file(path, problem),
             Error::Invalid { what, problem } => Error::file(path, format!("{what}: {problem}")),
             Error::Shape { what, expected, got } => {
@@ -136,6 +145,14 @@ impl Model {
     /// # Errors
     /// As `load`; the file is called `model`.
     pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Model> {
+        Self::from_bytes_with(bytes, device, &Cells::new())
+    }
+
+    /// As [`load_with`](Self::load_with), from memory.
+    ///
+    /// # Errors
+    /// As `load_with`; the file is called `model`.
+    pub fn from_bytes_with(bytes: &[u8], device: &Device, cells: &Cells) -> Result<Model> {
         let wrong = |problem: String| Error::file(Path::new("model"), problem);
         let file = SafeTensors::deserialize(bytes)
             .map_err(|e| wrong(format!("not a complete .safetensors file ({e})")))?;
@@ -155,7 +172,8 @@ impl Model {
                 format.format
             )));
         }
-        let header: Header = serde_json::from_str(json)
+        let header: Header = cells
+            .reading(|| serde_json::from_str(json))
             .map_err(|e| wrong(format!("damaged description of the model ({e})")))?;
         let shapes = header.graph.check()?;
         let (variables, len) = weights::layout(&header.graph, &shapes)?;

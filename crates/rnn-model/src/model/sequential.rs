@@ -88,6 +88,12 @@ impl Sequential {
         self
     }
 
+    /// Adds several layers at the end, such as those of [`stacked`](crate::layer::stacked).
+    pub fn layers<L: Into<SharedLayer>>(mut self, layers: impl IntoIterator<Item = L>) -> Self {
+        self.layers.extend(layers.into_iter().map(Into::into));
+        self
+    }
+
     /// Decides the initial weights, the shuffling and the dropout; 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;

@@ -139,6 +139,14 @@ impl Symbol {
         }
     }
 
+    /// What a chain of layers of one output each makes of this symbol.
+    ///
+    /// # Errors
+    /// As [`layer`](Self::layer).
+    pub fn layers<L: Into<SharedLayer>>(&self, layers: impl IntoIterator<Item = L>) -> Result<Symbol> {
+        layers.into_iter().try_fold(self.clone(), |symbol, layer| symbol.layer(layer))
+    }
+
     /// Shape of one sample, `None` where it depends on the input.
     pub fn shape(&self) -> &[Option<usize>] {
         &self.shape

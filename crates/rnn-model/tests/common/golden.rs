@@ -1,10 +1,12 @@
 //! Reads the golden files; `scripts/README.md` has their format.
 
+use super::own_cells::Minimal;
 use ndarray::{ArrayD, IxDyn};
+use rnn_model::cell::{AnyCell, LayerNormGruCell, LayerNormLstmCell, ProjectedLstmCell, StackedCells};
 use rnn_model::layer::{
     ActivationLayer, Add, Average, Bidirectional, Concatenate, Dense, Dot, Embedding, Flatten,
     GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization, Lstm, Masking, Maximum,
-    Minimum, Multiply, Permute, RepeatVector, Reshape, SimpleRnn, Subtract, TimeDistributed,
+    Minimum, Multiply, Permute, RepeatVector, Reshape, Rnn, SimpleRnn, Subtract, TimeDistributed,
 };
 use rnn_model::{Input, Sequential};
 use rnn_shaders::vocabulary::Activation;
@@ -97,6 +99,7 @@ pub fn layer(spec: &Value) -> Layer {
         "LSTM" => Lstm::new(size("units")).into(),
         "GRU" => Gru::new(size("units")).into(),
         "SimpleRNN" => SimpleRnn::new(size("units")).into(),
+        "RNN" => return rnn(config).into(),
         "Dense" => Dense::new(size("units")).into(),
         "Activation" => ActivationLayer::new(Activation::Linear).into(),
         "TimeDistributed" => return TimeDistributed::new(layer(&config["layer"])).into(),
@@ -133,6 +136,49 @@ pub fn layer(spec: &Value) -> Layer {
     };
     let mut ours = serde_json::to_value(&start).expect("layers are data");
     let options: &mut Map<String, Value> = ours["config"].as_object_mut().expect("config");
+    for (key, value) in config {
+        *options.get_mut(key).unwrap_or_else(|| panic!("{class} has no option {key}")) = value.clone();
+    }
+    serde_json::from_value(ours).unwrap_or_else(|e| panic!("{spec}: {e}"))
+}
+
+/// A cell over a sequence.
+fn rnn(config: &Map<String, Value>) -> Rnn {
+    let mut rnn = Rnn::new(cell(&config["cell"]));
+    for (key, value) in config.iter().filter(|(key, _)| *key != "cell") {
+        let on = value.as_bool().expect("on or off");
+        rnn = match key.as_str() {
+            "return_sequences" => rnn.return_sequences(on),
+            "return_state" => rnn.return_state(on),
+            "go_backwards" => rnn.go_backwards(on),
+            "stateful" => rnn.stateful(on),
+            "unroll" => rnn.unroll(on),
+            "zero_output_for_mask" => rnn.zero_output_for_mask(on),
+            other => panic!("RNN has no option {other}"),
+        };
+    }
+    rnn
+}
+
+/// A cell by its class name and options, as [`layer`].
+fn cell(spec: &Value) -> AnyCell {
+    let class = spec["class_name"].as_str().expect("class_name");
+    let config = spec["config"].as_object().expect("config");
+    let size = |key: &str| config[key].as_u64().expect("a whole number") as usize;
+    let start: AnyCell = match class {
+        "MinimalGatedUnit" => return Minimal::new(size("units")).into(),
+        "StackedRNNCells" => {
+            let cells = config["cells"].as_array().expect("cells").iter().map(cell);
+            return cells.fold(StackedCells::new(), StackedCells::cell).into();
+        }
+        "LayerNormLSTMCell" => LayerNormLstmCell::new(size("units")).into(),
+        "LayerNormGRUCell" => LayerNormGruCell::new(size("units")).into(),
+        "ProjectedLSTMCell" => ProjectedLstmCell::new(size("units"), size("projection")).into(),
+        // Options that are not given are what they are by default.
+        _ => return serde_json::from_value(spec.clone()).unwrap_or_else(|e| panic!("{spec}: {e}")),
+    };
+    let mut ours = serde_json::to_value(&start).expect("cells are data");
+    let options = ours["config"].as_object_mut().expect("config");
     for (key, value) in config {
         *options.get_mut(key).unwrap_or_else(|| panic!("{class} has no option {key}")) = value.clone();
     }

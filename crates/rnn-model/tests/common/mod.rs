@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod golden;
+pub mod own_cells;
 
 use ndarray::ArrayD;
 use rnn_model::Device;

@@ -105,6 +105,9 @@ fn floats_out<'a, T: Real>(
         LayerOp::MaskRows { rows, cols, fill, flags, x, y } => {
             floats.output(y, |f, y| cpu_core::mask_rows(rows, cols, real(fill), index(flags), f.get(x), y))
         }
+        LayerOp::SelectRows { rows, cols, bit, flags, a, b, y } => floats.output(y, |f, y| {
+            cpu_core::select_rows(rows, cols, bit, index(flags), f.maybe(a), f.maybe(b), y)
+        }),
         LayerOp::NormalizeForward { kind, rows, cols, x, gamma, beta, stats, y } => {
             two_out(floats, stats, y, |f, stats, y| {
                 let (gamma, beta) = (f.maybe(gamma), f.maybe(beta));

@@ -44,6 +44,10 @@ impl GpuEngine {
                 let (flags, x, y) = (self.index(flags)?, self.get(x)?, self.get(y)?);
                 kernels::mask_rows(rec, rows, cols, fill, &flags, &x, &y)?;
             }
+            LayerOp::SelectRows { rows, cols, bit, flags, a, b, y } => {
+                let (flags, a, b, y) = (self.index(flags)?, self.maybe(a)?, self.maybe(b)?, self.get(y)?);
+                kernels::select_rows(rec, rows, cols, bit, &flags, a.as_ref(), b.as_ref(), &y)?;
+            }
             LayerOp::NormalizeForward { kind, rows, cols, x, gamma, beta, stats, y } => {
                 let (gamma, beta) = (self.maybe(gamma)?, self.maybe(beta)?);
                 let (gamma, beta) = (gamma.as_ref(), beta.as_ref());
