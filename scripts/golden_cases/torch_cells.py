@@ -20,6 +20,8 @@ CASES = [
     ("rnn_relu", "RNN", {"nonlinearity": "relu"}, 1, 5, (3, 4, 2)),
     ("rnn_two_layers", "RNN", {}, 2, 4, (2, 5, 3)),
     ("rnn_relu_three_layers", "RNN", {"nonlinearity": "relu"}, 3, 4, (2, 5, 3)),
+    ("gru_both_ways_two_layers", "GRU", {"bidirectional": True}, 2, 4, (3, 4, 2)),
+    ("lstm_both_ways_two_layers", "LSTM", {"bidirectional": True}, 2, 3, (3, 4, 2)),
     ("lstm_projected", "LSTM", {"proj_size": 3}, 1, 5, (3, 4, 2)),
     ("lstm_projected_no_bias", "LSTM", {"proj_size": 2, "bias": False}, 1, 4, (2, 3, 2)),
     ("lstm_projected_two_layers", "LSTM", {"proj_size": 3}, 2, 5, (3, 4, 2)),
@@ -55,15 +57,19 @@ def fill(family):
             cell = dict(units=units, projection=shown, use_bias=config["use_bias"])
             cell = dict(class_name="ProjectedLSTMCell", config=cell)
             layer = dict(class_name="RNN", config=dict(cell=cell, return_sequences=True, return_state=True))
+        runs = depth
+        if options.get("bidirectional"):
+            runs = 2 * depth
+            layer = dict(class_name="Bidirectional", config=dict(layer=layer, merge_mode="concat"))
         put = family.case(
-            name, source="torch", layers=[layer] * depth, calls=1, initial_state=True, states=[sizes] * depth
+            name, source="torch", layers=[layer] * depth, calls=1, initial_state=True, states=[sizes] * runs
         )
 
         net = getattr(torch.nn, kind)(shape[2], units, depth, batch_first=True, dtype=torch.float64, **options)
         for p in net.parameters():
             p.data = torch.from_numpy(normal(rng, tuple(p.shape), 0.8 / np.sqrt(p.shape[-1]) if p.dim() == 2 else 0.3))
         x = torch.from_numpy(normal(rng, shape)).requires_grad_()
-        start = [torch.from_numpy(normal(rng, (depth, shape[0], n), 0.5)).requires_grad_() for n in sizes]
+        start = [torch.from_numpy(normal(rng, (runs, shape[0], n), 0.5)).requires_grad_() for n in sizes]
         y, finals = net(x, tuple(start) if kind == "LSTM" else start[0])
         finals = finals if kind == "LSTM" else (finals,)
         dy = torch.from_numpy(normal(rng, tuple(y.shape)))
@@ -73,16 +79,16 @@ def fill(family):
         put("0/y", y.detach())
         put("0/dy", dy)
         put("0/dx", x.grad)
-        for k in range(depth):
+        for k in range(runs):
             for i, (s, last) in enumerate(zip(start, finals)):
                 at = k * len(sizes) + i
                 put(f"0/s0.{at}", s.detach()[k])
                 put(f"0/s.{at}", last.detach()[k])
                 put(f"0/ds0.{at}", s.grad[k])
         index = 0
-        per_layer = len(list(net.parameters())) // depth
+        per_layer = len(list(net.parameters())) // runs
         parameters = list(net.parameters())
-        for k in range(depth):
+        for k in range(runs):
             mine = parameters[k * per_layer : (k + 1) * per_layer]
             projection = [mine.pop()] if "proj_size" in options else []
             values = keras_weights(kind, [p.detach().numpy() for p in mine])
