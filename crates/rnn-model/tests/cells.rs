@@ -521,9 +521,8 @@ fn a_model_with_own_cells_trains_and_comes_back_from_its_file() {
 
         let error = Model::from_bytes(&bytes, device).unwrap_err().to_string();
         assert!(error.contains("MinimalGatedUnit") && error.contains("load_with"), "{error}");
-        let refusing = Cells::new().with::<Minimal>("MinimalGatedUnit", |_| {
-            Minimal::from_config(&serde_json::Value::Null)
-        });
+        let refusing = Cells::new()
+            .with::<Minimal>("MinimalGatedUnit", |_| Minimal::from_config(&serde_json::Value::Null));
         let error = Model::from_bytes_with(&bytes, device, &refusing).unwrap_err().to_string();
         assert!(error.contains("units"), "{error}");
     });

@@ -18,6 +18,7 @@ mod names;
 pub(crate) mod placement;
 mod plan;
 mod predict;
+mod rearrange;
 mod save;
 mod scores;
 mod sequential;
