@@ -103,7 +103,7 @@ fn example(device: &Device) -> Outcome {
         .layer(Dense::new(1).activation(Activation::Sigmoid))
         .build(device)?;
     println!("{}", model.summary());
-    let loss = Loss::BinaryCrossentropy { from_logits: false };
+    let loss = Loss::binary_crossentropy();
     model.compile(Adam::new().learning_rate(0.01), loss, &[Metric::Accuracy])?;
     model.fit(&x, &y, FitOptions::new().epochs(20))?;
     let scores = model.evaluate(&unseen_x, &unseen_y)?;
