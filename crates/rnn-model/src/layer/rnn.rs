@@ -137,8 +137,9 @@ impl LayerKind for CellLayer {
             let expected = "[batch, features], one step (Rnn runs a cell over a sequence)";
             return Err(Error::shape(format!("input of {}", cell.class()), expected, x.as_slice()));
         };
-        if given.is_empty() {
-            return Err(arity(cell.class(), &format!("an input and {} states", sizes.len()), 1));
+        if given.len() != sizes.len() {
+            let expected = format!("an input and {} states", sizes.len());
+            return Err(arity(cell.class(), &expected, inputs.len()));
         }
         let as_sequence = [&[vec![Some(1), Some(features)]][..], given].concat();
         ONE_STEP.output_shapes(cell.class(), &as_sequence, cell.output_size(), &sizes)
