@@ -24,6 +24,25 @@ fn memory_bound(c: &mut Criterion) {
     time(&ctx, &mut group, "dropout", 8 * n, |rec| kernels::dropout(rec, 0.5, 1, 2, &a, &y));
     let transposed = |rec: &mut _| kernels::transpose01(rec, 1 << 10, 1 << 8, 4, &a, &y);
     time(&ctx, &mut group, "transpose01 [1024, 256, 4]", 8 * n, transposed);
+    time(&ctx, &mut group, "fill", 4 * n, |rec| kernels::fill(rec, 1.0, &y));
+    let part = b.slice(0, n / 64).unwrap();
+    time(&ctx, &mut group, "repeat_vector [64, 16384]", 4 * n, |rec| {
+        kernels::repeat_vector(rec, 64, n / 64, &part, &y)
+    });
+    time(&ctx, &mut group, "reverse_time [64, 16384]", 8 * n, |rec| {
+        kernels::reverse_time(rec, 64, n / 64, &a, &y)
+    });
+    time(&ctx, &mut group, "shift_append [64, 16384]", 8 * n, |rec| {
+        kernels::shift_append(rec, 64, n / 64, &a, &part, &y)
+    });
+    time(&ctx, &mut group, "store_step [16384]", 8 * n / 64, |rec| {
+        kernels::store_step(rec, n / 64, &part, &y)
+    });
+    for cols in [8, 128, 8192] {
+        time(&ctx, &mut group, &format!("softmax_backward [{}, {cols}]", n / cols), 12 * n, |rec| {
+            kernels::softmax_backward(rec, n / cols, cols, &a, &b, &y)
+        });
+    }
     let indices = ctx.alloc(64).unwrap().all();
     ctx.write(&indices, bytemuck::cast_slice(&(0..64u32).rev().collect::<Vec<_>>())).unwrap();
     time(&ctx, &mut group, "gather_batch [256, 64, 64]", 8 * n, |rec| {
