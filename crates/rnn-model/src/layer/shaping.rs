@@ -118,7 +118,7 @@ impl Reshape {
             product.checked_mul(usize::try_from(n).ok().filter(|&n| n > 0)?)
         })?;
         let open = self.target.iter().filter(|&&n| n == -1).count();
-        let fits = if open == 0 { known == size } else { open == 1 && size % known == 0 };
+        let fits = if open == 0 { known == size } else { open == 1 && size.is_multiple_of(known) };
         let axis = |&n: &i64| if n == -1 { size / known } else { n as usize };
         (fits && !self.target.is_empty()).then(|| self.target.iter().map(axis).collect())
     }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 pub(super) fn unique(wanted: impl Iterator<Item = (Option<String>, String)> + Clone) -> Vec<String> {
     let given: HashSet<String> = wanted.clone().filter_map(|(given, _)| given).collect();
     let mut counts: HashMap<String, usize> = HashMap::new();
-    let mut name = |(own, base): (Option<String>, String)| {
+    let name = |(own, base): (Option<String>, String)| {
         own.unwrap_or_else(|| {
             let count = counts.entry(base.clone()).or_default();
             loop {
@@ -18,7 +18,7 @@ pub(super) fn unique(wanted: impl Iterator<Item = (Option<String>, String)> + Cl
             }
         })
     };
-    wanted.map(|w| name(w)).collect()
+    wanted.map(name).collect()
 }
 
 /// `simple_rnn` of `SimpleRNN`.

@@ -106,7 +106,7 @@ impl Rule {
                     .or_else(|| at_least_0("epsilon_1", epsilon_1))
                     .or_else(|| at_least_0("epsilon_2", epsilon_2))
                     .or_else(|| {
-                        (!(clip_threshold > 0.0))
+                        (clip_threshold.is_nan() || clip_threshold <= 0.0)
                             .then(|| format!("clip_threshold must be positive, got {clip_threshold}"))
                     })
             }
