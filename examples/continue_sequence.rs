@@ -55,5 +55,5 @@ fn example(device: &Device) -> Outcome {
 
 /// A tide of the moon and the sun: two waves of nearly the same length.
 fn tides(steps: usize) -> Array1<f32> {
-    Array1::from_shape_fn(steps, |t| (t as f32 * 0.5059).sin() * 0.7 + (t as f32 * 0.5236).sin() * 0.3)
+    Array1::from_shape_fn(steps, |t| (t as f32 * 0.506).sin() * 0.7 + (t as f32 * 0.53).sin() * 0.3)
 }

@@ -1,6 +1,6 @@
 //! Embedding.
 
-use super::{Initializer, LayerKind, SampleShape, VariableSpec, arity};
+use super::{Constraint, Held, Initializer, LayerKind, Regularizer, SampleShape, VariableSpec, arity};
 use crate::device::LayerOp;
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
@@ -28,6 +28,8 @@ pub struct Embedding {
     input_dim: usize,
     output_dim: usize,
     embeddings_initializer: Initializer,
+    #[serde(default, skip_serializing_if = "Held::is_free")]
+    embeddings_held: Held,
     mask_zero: bool,
 }
 
@@ -38,6 +40,7 @@ impl Embedding {
             input_dim,
             output_dim,
             embeddings_initializer: Initializer::RandomUniform { min: -0.05, max: 0.05 },
+            embeddings_held: Held::default(),
             mask_zero: false,
         }
     }
@@ -45,6 +48,18 @@ impl Embedding {
     /// Start of the table; uniform between -0.05 and 0.05.
     pub fn embeddings_initializer(mut self, initializer: Initializer) -> Self {
         self.embeddings_initializer = initializer;
+        self
+    }
+
+    /// A penalty on the table; none.
+    pub fn embeddings_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.embeddings_held.regularizer = Some(regularizer);
+        self
+    }
+
+    /// What the table is held to after each update; nothing.
+    pub fn embeddings_constraint(mut self, constraint: Constraint) -> Self {
+        self.embeddings_held.constraint = Some(constraint);
         self
     }
 
@@ -75,7 +90,8 @@ impl LayerKind for Embedding {
 
     fn variables(&self, _: &[SampleShape]) -> Vec<VariableSpec> {
         let shape = vec![self.input_dim, self.output_dim];
-        vec![VariableSpec::new("embeddings", shape, self.embeddings_initializer)]
+        let table = VariableSpec::new("embeddings", shape, self.embeddings_initializer);
+        vec![table.held(self.embeddings_held)]
     }
 
     fn kernels(&self) -> &'static str {

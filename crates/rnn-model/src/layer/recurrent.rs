@@ -3,7 +3,10 @@
 use super::cell::{RecurrentCell, schedule};
 use super::composite::Composite;
 use super::sequence::{Run, SequenceOptions, Walk, one_part, sequence_options};
-use super::{Activate, Initializer, LayerKind, RecurrentTraits, SampleShape, VariableSpec};
+use super::{
+    Activate, Constraint, Held, Initializer, LayerKind, RecurrentTraits, Regularizer, SampleShape,
+    VariableSpec,
+};
 use crate::device::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Slice};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
@@ -45,6 +48,12 @@ pub struct Recurrent<C> {
     kernel_initializer: Initializer,
     recurrent_initializer: Initializer,
     bias_initializer: Initializer,
+    #[serde(default, skip_serializing_if = "Held::is_free")]
+    kernel_held: Held,
+    #[serde(default, skip_serializing_if = "Held::is_free")]
+    recurrent_held: Held,
+    #[serde(default, skip_serializing_if = "Held::is_free")]
+    bias_held: Held,
     dropout: f32,
     recurrent_dropout: f32,
     #[serde(flatten)]
@@ -228,6 +237,9 @@ impl<C> Recurrent<C> {
             kernel_initializer: Initializer::GlorotUniform,
             recurrent_initializer: Initializer::Orthogonal,
             bias_initializer: Initializer::Zeros,
+            kernel_held: Held::default(),
+            recurrent_held: Held::default(),
+            bias_held: Held::default(),
             dropout: 0.0,
             recurrent_dropout: 0.0,
             sequence: SequenceOptions::default(),
@@ -255,6 +267,42 @@ impl<C> Recurrent<C> {
     /// Start of the bias; zeros.
     pub fn bias_initializer(mut self, initializer: Initializer) -> Self {
         self.bias_initializer = initializer;
+        self
+    }
+
+    /// A penalty on the kernel; none.
+    pub fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.kernel_held.regularizer = Some(regularizer);
+        self
+    }
+
+    /// A penalty on the recurrent kernel; none.
+    pub fn recurrent_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.recurrent_held.regularizer = Some(regularizer);
+        self
+    }
+
+    /// A penalty on the bias; none.
+    pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.bias_held.regularizer = Some(regularizer);
+        self
+    }
+
+    /// What the kernel is held to after each update; nothing.
+    pub fn kernel_constraint(mut self, constraint: Constraint) -> Self {
+        self.kernel_held.constraint = Some(constraint);
+        self
+    }
+
+    /// What the recurrent kernel is held to after each update; nothing.
+    pub fn recurrent_constraint(mut self, constraint: Constraint) -> Self {
+        self.recurrent_held.constraint = Some(constraint);
+        self
+    }
+
+    /// What the bias is held to after each update; nothing.
+    pub fn bias_constraint(mut self, constraint: Constraint) -> Self {
+        self.bias_held.constraint = Some(constraint);
         self
     }
 
@@ -336,11 +384,12 @@ impl<C: CellOptions> LayerKind for Recurrent<C> {
         let features = inputs[0][1].unwrap_or(0);
         let cols = self.gates() * self.units;
         let mut variables = vec![
-            VariableSpec::new("kernel", vec![features, cols], self.kernel_initializer),
-            VariableSpec::new("recurrent_kernel", vec![self.units, cols], self.recurrent_initializer),
+            VariableSpec::new("kernel", vec![features, cols], self.kernel_initializer).held(self.kernel_held),
+            VariableSpec::new("recurrent_kernel", vec![self.units, cols], self.recurrent_initializer)
+                .held(self.recurrent_held),
         ];
         if self.use_bias {
-            variables.push(self.bias());
+            variables.push(self.bias().held(self.bias_held));
         }
         variables
     }
