@@ -75,7 +75,8 @@ def fill(family):
         run(family, f"rnn_{name}", [spec("SimpleRNN", units=3, activation=activation)], [(2, 3, 2)])
         run(family, f"lstm_{name}", [spec("LSTM", units=3, activation=activation)], [(2, 3, 2)])
         run(family, f"gru_{name}", [spec("GRU", units=3, activation=activation)], [(2, 3, 2)])
-    for name in ("log_softmax", "sparsemax"):
+    # Not sparsemax: Keras 3 adds up all partial sums of the support in its threshold, so that its shares do not add up to 1.
+    for name in ("log_softmax",):
         run(family, f"activation_{name}", [spec("Activation", activation=name)], [(5, 4)], scale=1.5)
         run(family, f"activation_wide_{name}", [spec("Activation", activation=name)], [(2, 37)])
         run(family, f"dense_{name}", [spec("Dense", units=4, activation=name)], [(3, 3)], scale=1.5)

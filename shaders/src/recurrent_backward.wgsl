@@ -73,7 +73,10 @@ fn depth(t: u32) -> u32 {
 }
 
 // Whether an output is that of a limited input, which another kernel's compiler may have met with another rounding.
-fn at_limit(y: f32, low: f32, high: f32) -> bool {
+// An activation may fall.
+fn at_limit(y: f32, a: f32, b: f32) -> bool {
+    let low = min(a, b);
+    let high = max(a, b);
     return y <= low + 1e-6 * abs(low) || y >= high - 1e-6 * abs(high);
 }
 

@@ -31,7 +31,7 @@ struct Range {
 fn threshold(lane: u32, at: Range, largest: f32) -> f32 {
     var low = -1.0;
     var step = 0.5;
-    for (var pass = 0u; pass < 26u; pass++) {
+    for (var halving = 0u; halving < 26u; halving++) {
         let middle = low + step;
         var part = 0.0;
         for (var i = at.first; i < at.end; i += LANES) {

@@ -20,7 +20,7 @@ pub(super) fn through_time<T: Real>(
     let RecurrentInputs { recurrent, flags, h_mask, peepholes, extras, .. } = inputs;
     // A limit that holds is met exactly: by the same function of the same number.
     let slope = |kind, y| match extras.clip.map(T::from_f32) {
-        Some(clip) if y <= activation::value(kind, -clip) || y >= activation::value(kind, clip) => T::ZERO,
+        Some(clip) if beyond(y, activation::value(kind, -clip), activation::value(kind, clip)) => T::ZERO,
         _ => activation::slope(kind, y),
     };
     let RecurrentTrace { h, c, saved } = trace;
@@ -150,4 +150,10 @@ fn transposed<T: Real>(
             *out *= mask[u];
         }
     }
+}
+
+/// Whether `y` is not between the outputs `a` and `b` at the limits, in whichever order they come.
+fn beyond<T: Real>(y: T, a: T, b: T) -> bool {
+    let (low, high) = if a < b { (a, b) } else { (b, a) };
+    y <= low || y >= high
 }

@@ -7,7 +7,7 @@ use super::{Pass, Place};
 use crate::math::{Lanes, Level};
 use crate::{Activation, Cell, activation_backward};
 
-/// Outputs of the candidate's activation and of the gates' at the lower and upper limit of what goes into them.
+/// Smallest and largest output of the candidate's activation and of the gates' within the limits of what goes into them.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     candidate: [f32; 2],
@@ -17,11 +17,13 @@ pub(super) struct Limits {
 /// By the functions that the forward pass applies, so that a limit that held is met exactly.
 pub(super) fn limits(level: Level, cell: Cell, clip: f32) -> Limits {
     let outputs = |kind| {
-        [-clip, clip].map(|x| {
+        let [a, b] = [-clip, clip].map(|x| {
             let mut x = [x; 16];
             activate(level, kind, &mut x);
             x[0]
-        })
+        });
+        // An activation may fall.
+        [a.min(b), a.max(b)]
     };
     let (candidate, gate) = activations(cell);
     Limits { candidate: outputs(candidate), gate: outputs(gate) }
