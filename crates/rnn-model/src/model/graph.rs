@@ -43,6 +43,9 @@ pub(crate) struct GraphInput {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct GraphLayer {
     pub name: String,
+    /// The name was given, and so is kept where the layer comes into another graph.
+    #[serde(default)]
+    pub named: bool,
     #[serde(flatten)]
     pub layer: Layer,
     #[serde(default = "yes")]

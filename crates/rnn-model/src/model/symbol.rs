@@ -266,7 +266,7 @@ impl GraphLayer {
         SharedLayer {
             id: self.id,
             layer: Arc::new(self.layer.clone()),
-            name: Some(self.name.clone()),
+            name: self.named.then(|| self.name.clone()),
             trainable: self.trainable,
         }
     }
@@ -285,6 +285,7 @@ pub(super) fn named_layers(layers: Vec<SharedLayer>) -> Vec<GraphLayer> {
     let names = names::unique(names);
     let layer = |(l, name): (SharedLayer, String)| GraphLayer {
         name,
+        named: l.name.is_some(),
         layer: l.layer.as_ref().clone(),
         trainable: l.trainable,
         id: l.id,
