@@ -71,14 +71,14 @@ const ENOUGH_GROUPS: usize = 256;
 /// Positions of a chunk at most: what is added one by one, and well below the loop limit of software adapters.
 const LONGEST: usize = 4096;
 
-/// `dtable[id, :] += sum of dy[t, b, :]` over the places of `id` in `ids` ([`embedding`]), in an order that depends on the
+/// `dtable[id, :] += sum of dy[t, b, :]` over the places of `id` in `ids` ([`embedding()`]), in an order that depends on the
 /// shape alone.
 ///
 /// A workgroup owns a tile of the table and looks at all ids of a chunk. Tables of few tiles take several chunks at a time,
 /// whose sums are then added; large tables take them one after the other, into the gradient itself.
 ///
 /// # Errors
-/// As [`embedding`].
+/// As [`embedding()`].
 pub fn embedding_backward(
     rec: &mut Recorder,
     steps: Steps,

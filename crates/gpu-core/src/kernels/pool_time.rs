@@ -78,7 +78,7 @@ pub fn pool_time(
     Ok(())
 }
 
-/// The gradient of [`pool_time`]: `dx[t, b, :] = dy[b, :] / count[b, :]` at the steps that took part in the mean, or have the
+/// The gradient of [`pool_time()`]: `dx[t, b, :] = dy[b, :] / count[b, :]` at the steps that took part in the mean, or have the
 /// maximum; 0 elsewhere. `x`, `y` and `count` are those of the forward pass.
 ///
 /// # Errors

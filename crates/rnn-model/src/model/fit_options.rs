@@ -6,7 +6,7 @@ use crate::array::Arrays;
 use crate::data::BatchSource;
 use crate::train::{BackupAndRestore, Callback};
 
-/// Options of [`Model::fit`], with Keras's names and defaults.
+/// Options of [`Model::fit`](crate::Model::fit), with Keras's names and defaults.
 #[derive(Default)]
 pub struct FitOptions<'a> {
     pub(super) epochs: Option<u64>,

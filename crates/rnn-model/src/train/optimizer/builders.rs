@@ -26,7 +26,7 @@ macro_rules! optimizer {
                 Self::default()
             }
 
-            /// Step size: a number, or a [`Schedule`].
+            /// Step size: a number, or a [`Schedule`](crate::Schedule).
             pub fn learning_rate(mut self, learning_rate: impl Into<LearningRate>) -> Self {
                 self.0.set_learning_rate(learning_rate.into());
                 self
