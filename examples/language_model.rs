@@ -39,11 +39,11 @@ fn example(device: &Device) -> Outcome {
         .seed(1)
         .build(device)?;
     println!("{}", model.summary());
-    let adam = Adam::new().learning_rate(0.002).beta_1(0.9).beta_2(0.99).decay(1e-3).amsgrad(true);
+    let adam = Adam::new().learning_rate(0.003).beta_1(0.9).beta_2(0.99).decay(1e-3).amsgrad(true);
     model.compile(adam, Loss::sparse_categorical_crossentropy(), &[Metric::Accuracy])?;
 
     let (x, y) = sentences(128, 1);
-    model.fit(&x, &y, FitOptions::new().epochs(4).batch_size(32).verbose(true))?;
+    model.fit(&x, &y, FitOptions::new().epochs(24).batch_size(32).verbose(true))?;
     let (x, y) = sentences(64, 2);
     let unseen = model.evaluate(&x, &y)?.loss();
 

@@ -39,7 +39,7 @@ struct Settings {
 
 fn arguments() -> Outcome<Settings> {
     let mut settings =
-        Settings { device: "auto".into(), text: TEXT.into(), temperature: 0.6, epochs: 6, length: 300 };
+        Settings { device: "auto".into(), text: TEXT.into(), temperature: 0.6, epochs: 24, length: 300 };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{argument} needs a value"))?;
