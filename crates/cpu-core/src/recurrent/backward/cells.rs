@@ -104,24 +104,44 @@ impl Pass<'_> {
         s.mul(product, unsafe { load(s, mask.as_ptr(), place.n) })
     }
 
+    /// Whether there is more to the cell than Keras's: limits, peepholes, a coupled gate. Code for cells with and without
+    /// is apart (`MORE`), so that what is rare costs the others nothing.
+    #[inline(always)]
+    fn more(&self) -> bool {
+        self.limits.is_some() || self.peepholes.is_some() || self.coupled
+    }
+
     /// The candidate's slope in terms of its output.
     #[inline(always)]
-    fn candidate_slope<S: Lanes<T = f32>>(&self, s: S, y: S::V) -> S::V {
+    fn candidate_slope<S: Lanes<T = f32>, const MORE: bool>(&self, s: S, y: S::V) -> S::V {
         let slope = slope(s, activations(self.cell).0, y);
-        self.limits.map_or(slope, |limits| within(s, limits.candidate, y, slope))
+        match self.limits {
+            Some(limits) if MORE => within(s, limits.candidate, y, slope),
+            _ => slope,
+        }
     }
 
     /// A gate's slope in terms of its output.
     #[inline(always)]
-    fn gate_slope<S: Lanes<T = f32>>(&self, s: S, y: S::V) -> S::V {
+    fn gate_slope<S: Lanes<T = f32>, const MORE: bool>(&self, s: S, y: S::V) -> S::V {
         let slope = slope(s, activations(self.cell).1, y);
-        self.limits.map_or(slope, |limits| within(s, limits.gate, y, slope))
+        match self.limits {
+            Some(limits) if MORE => within(s, limits.gate, y, slope),
+            _ => slope,
+        }
     }
 
     /// `sum` plus a gate's gradient times its peephole, if it has one.
     #[inline(always)]
-    unsafe fn peep<S: Lanes<T = f32>>(&self, s: S, place: Place, gate: usize, da: S::V, sum: S::V) -> S::V {
-        let Some(weights) = self.peepholes else { return sum };
+    unsafe fn peep<S: Lanes<T = f32>, const MORE: bool>(
+        &self,
+        s: S,
+        place: Place,
+        gate: usize,
+        da: S::V,
+        sum: S::V,
+    ) -> S::V {
+        let Some(weights) = self.peepholes.filter(|_| MORE) else { return sum };
         let weights = &weights[gate * self.shape.units + place.unit..][..place.n];
         // SAFETY: the slice is long enough.
         s.fma(unsafe { load(s, weights.as_ptr(), place.n) }, da, sum)
@@ -193,12 +213,30 @@ impl Pass<'_> {
     pub(super) unsafe fn cell_step<S: Lanes<T = f32>>(&self, s: S, place: Place, dh: S::V, output: S::V) {
         // SAFETY: the impl's.
         unsafe {
+            if self.more() {
+                self.step_of::<S, true>(s, place, dh, output);
+            } else {
+                self.step_of::<S, false>(s, place, dh, output);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn step_of<S: Lanes<T = f32>, const MORE: bool>(
+        &self,
+        s: S,
+        place: Place,
+        dh: S::V,
+        output: S::V,
+    ) {
+        // SAFETY: the impl's.
+        unsafe {
             match self.cell {
-                Cell::Lstm { .. } => self.lstm(s, place, dh, output),
-                Cell::Gru { reset_after, .. } => self.gru(s, place, dh, reset_after),
+                Cell::Lstm { .. } => self.lstm::<S, MORE>(s, place, dh, output),
+                Cell::Gru { reset_after, .. } => self.gru::<S, MORE>(s, place, dh, reset_after),
                 Cell::SimpleRnn { .. } => {
                     let y = self.after(s, self.h, place);
-                    let slope = self.candidate_slope(s, y);
+                    let slope = self.candidate_slope::<S, MORE>(s, y);
                     self.put(s, place, 0, s.mul(dh, slope));
                     self.put_direct(s, place, s.splat(0.0));
                 }
@@ -207,7 +245,7 @@ impl Pass<'_> {
     }
 
     #[inline(always)]
-    unsafe fn lstm<S: Lanes<T = f32>>(&self, s: S, place: Place, dh: S::V, tc: S::V) {
+    unsafe fn lstm<S: Lanes<T = f32>, const MORE: bool>(&self, s: S, place: Place, dh: S::V, tc: S::V) {
         let (kind, _) = activations(self.cell);
         // SAFETY: the impl's.
         unsafe {
@@ -217,37 +255,38 @@ impl Pass<'_> {
             let o = self.saved(s, place, 3);
             let dc_at = self.dc.at(place.b * self.shape.units + place.unit, place.n);
             let through_h = s.mul(s.mul(dh, o), slope(s, kind, tc));
-            let d_o = s.mul(s.mul(dh, tc), self.gate_slope(s, o));
-            let dc = self.peep(s, place, 1, d_o, s.add(load(s, dc_at, place.n), through_h));
+            let d_o = s.mul(s.mul(dh, tc), self.gate_slope::<S, MORE>(s, o));
+            let dc = self.peep::<S, MORE>(s, place, 1, d_o, s.add(load(s, dc_at, place.n), through_h));
             let cp = self.before(s, self.c, place);
             // A coupled forget gate is 1 - i.
-            let (to_i, to_f) = if self.coupled { (s.sub(g, cp), s.splat(0.0)) } else { (g, cp) };
-            let d_i = s.mul(s.mul(dc, to_i), self.gate_slope(s, i));
-            let d_f = s.mul(s.mul(dc, to_f), self.gate_slope(s, f));
+            let (to_i, to_f) = if MORE && self.coupled { (s.sub(g, cp), s.splat(0.0)) } else { (g, cp) };
+            let d_i = s.mul(s.mul(dc, to_i), self.gate_slope::<S, MORE>(s, i));
+            let d_f = s.mul(s.mul(dc, to_f), self.gate_slope::<S, MORE>(s, f));
             self.put(s, place, 0, d_i);
             self.put(s, place, 1, d_f);
-            self.put(s, place, 2, s.mul(s.mul(dc, i), self.candidate_slope(s, g)));
+            self.put(s, place, 2, s.mul(s.mul(dc, i), self.candidate_slope::<S, MORE>(s, g)));
             self.put(s, place, 3, d_o);
-            let dcp = self.peep(s, place, 2, d_f, self.peep(s, place, 0, d_i, s.mul(dc, f)));
+            let dcp =
+                self.peep::<S, MORE>(s, place, 2, d_f, self.peep::<S, MORE>(s, place, 0, d_i, s.mul(dc, f)));
             store(s, dc_at, place.n, if place.reset { s.splat(0.0) } else { dcp });
             self.put_direct(s, place, s.splat(0.0));
         }
     }
 
     #[inline(always)]
-    unsafe fn gru<S: Lanes<T = f32>>(&self, s: S, place: Place, dh: S::V, after: bool) {
+    unsafe fn gru<S: Lanes<T = f32>, const MORE: bool>(&self, s: S, place: Place, dh: S::V, after: bool) {
         // SAFETY: the impl's.
         unsafe {
             let z = self.saved(s, place, 0);
             let n = self.saved(s, place, 2);
             let hp = self.before(s, self.h, place);
-            let dn = s.mul(s.mul(dh, s.sub(s.c(1.0), z)), self.candidate_slope(s, n));
-            let dz = s.mul(s.mul(dh, s.sub(hp, n)), self.gate_slope(s, z));
+            let dn = s.mul(s.mul(dh, s.sub(s.c(1.0), z)), self.candidate_slope::<S, MORE>(s, n));
+            let dz = s.mul(s.mul(dh, s.sub(hp, n)), self.gate_slope::<S, MORE>(s, z));
             self.put(s, place, 0, dz);
             if after {
                 let r = self.saved(s, place, 1);
                 let q = self.saved(s, place, 3);
-                self.put(s, place, 1, s.mul(s.mul(dn, q), self.gate_slope(s, r)));
+                self.put(s, place, 1, s.mul(s.mul(dn, q), self.gate_slope::<S, MORE>(s, r)));
                 self.put(s, place, 2, s.mul(dn, r));
                 self.put(s, place, 3, dn);
             } else {
@@ -264,7 +303,7 @@ impl Pass<'_> {
         unsafe {
             let r = self.saved(s, place, 1);
             let hp = self.before(s, self.h, place);
-            let slope = self.gate_slope(s, r);
+            let slope = self.gate_slope::<S, true>(s, r);
             self.put(s, place, 1, s.mul(s.mul(product, hp), slope));
             let direct = load(s, self.direct.at(place.b * self.shape.units + place.unit, place.n), place.n);
             self.put_direct(s, place, s.fma(product, r, direct));
