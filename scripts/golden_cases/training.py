@@ -169,8 +169,42 @@ def fill(family):
     cce = ("CategoricalCrossentropy", {"from_logits": False})
     run(family, "model_steps", steps, (3, 4, 2), (4, 3), cce, one_hot, *adam)
     run(family, "model_weighted", [spec("LSTM", units=4), dense(2)], (4, 5, 2), (2,), MSE, normal, *adam, weighted=True)
+    small = ((4, 5, 2), (2,), MSE, normal, *adam)
+    for cell in RECURRENT:
+        held = spec(
+            cell,
+            units=4,
+            kernel_regularizer=l1_l2(0.02, 0.0),
+            recurrent_regularizer=l1_l2(0.0, 0.05),
+            bias_regularizer=l1_l2(0.01, 0.03),
+        )
+        last = spec("Dense", units=2, kernel_regularizer=l1_l2(0.03, 0.04), bias_regularizer=l1_l2(0.0, 0.1))
+        run(family, f"model_regularized_{cell.lower()}", [held, last], *small)
+        bound = spec(
+            cell,
+            units=4,
+            kernel_constraint=constraint("MaxNorm", max_value=0.5),
+            recurrent_constraint=constraint("UnitNorm"),
+            bias_constraint=constraint("NonNeg"),
+        )
+        last = spec("Dense", units=2, kernel_constraint=constraint("MinMaxNorm", min_value=0.3, max_value=0.6, rate=0.7))
+        run(family, f"model_constrained_{cell.lower()}", [bound, last], *small)
+        active = [spec(cell, units=4), spec("ActivityRegularization", l1=0.05, l2=0.1), dense(2)]
+        run(family, f"model_activity_{cell.lower()}", active, *small)
+        masked = [spec("Masking", mask_value=0.0), spec(cell, units=4, return_sequences=True), dense(2)]
+        for weighted in [False, True]:
+            label = f"model_masked_{'weighted_' if weighted else ''}{cell.lower()}"
+            run(family, label, masked, (4, 5, 2), (5, 2), MSE, normal, *adam, weighted=weighted, masked=True)
     carried = [spec("LSTM", units=4, stateful=True), dense(1)]
     run(family, "model_stateful", carried, (1, 3, 1), (1,), MSE, normal, *adam)
+
+
+def l1_l2(l1, l2):
+    return {"class_name": "L1L2", "config": {"l1": l1, "l2": l2}}
+
+
+def constraint(class_name, **config):
+    return {"class_name": class_name, "config": config}
 
 
 def make_optimizer(class_name, config):
@@ -185,7 +219,7 @@ def make_optimizer(class_name, config):
     return getattr(keras.optimizers, class_name)(**config)
 
 
-def run(family, name, layers, batch, row, loss, aim, optimizer, config, weighted=False):
+def run(family, name, layers, batch, row, loss, aim, optimizer, config, weighted=False, masked=False):
     """Stores a case: batches of `[BATCHES, batch, time, features]` in order, again and again; a stateful model is
     reset after each pass over them."""
     rng = random(name)
@@ -201,6 +235,10 @@ def run(family, name, layers, batch, row, loss, aim, optimizer, config, weighted
     )
     x = normal(rng, (BATCHES, *batch))
     y = aim(rng, (BATCHES, batch[0], *row))
+    if masked:
+        # steps that are not there, and a row without any
+        x[rng.random(x.shape[:3]) < 0.3] = 0.0
+        x[1, 2] = 0.0
     sample_weight = np.float64(np.float32(rng.uniform(0.1, 2.0, (BATCHES, batch[0])))) if weighted else None
     model = keras.Sequential([make(layer) for layer in layers])
     model(ops.zeros(batch, dtype="float64"))
@@ -220,7 +258,15 @@ def run(family, name, layers, batch, row, loss, aim, optimizer, config, weighted
                 layer.reset_state()
         inputs = ops.convert_to_tensor(x[at])
         weight = None if sample_weight is None else sample_weight[at]
-        value, grads = gradients(lambda: loss_fn(y[at], model(inputs), sample_weight=weight), variables)
+        if masked and weighted:
+            # beside a mask [batch, time] Keras takes no [batch]
+            weight = weight[:, None]
+
+        def total():
+            own = loss_fn(y[at], model(inputs), sample_weight=weight)
+            return sum(model.losses, own)
+
+        value, grads = gradients(total, variables)
         rule.apply([ops.convert_to_tensor(g) for g in grads], variables)
         losses.append(float(ops.convert_to_numpy(value)))
     put("x", x)

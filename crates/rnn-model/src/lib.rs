@@ -34,8 +34,9 @@ pub use files::write_atomically;
 pub use gpu_core::adapters;
 pub use layer::cell;
 pub use model::{
-    EvaluateOptions, FitOptions, Goal, Gradients, Graph, Input, LayerState, LayerStrategy, MemoryNeed, Model,
-    PredictOptions, Resets, Sequential, StateUse, Symbol, apply,
+    Call, Edge, EvaluateOptions, FitOptions, Goal, Gradients, Graph, GraphInput, GraphLayer, GraphWeight,
+    Input, LayerState, LayerStrategy, MemoryNeed, Model, OptimizerState, PredictOptions, Resets, Sequential,
+    Slot, StateUse, Symbol, apply,
 };
 /// The arrays this crate takes and gives; from here, they have the version that fits.
 pub use ndarray;

@@ -323,7 +323,6 @@ pub(crate) enum Op {
         y: Slice,
     },
     /// An operation of a layer without a recurrence.
-    #[allow(dead_code, reason = "its layers come after it")]
     Layer(LayerOp),
 }
 

@@ -57,7 +57,7 @@ pub use regularizer::Regularizer;
 pub use rnn::{CellLayer, Rnn};
 pub use sequence::SequenceOptions;
 pub use shaping::{Flatten, RepeatVector, Reshape};
-pub use simple::{ActivationLayer, Dropout};
+pub use simple::{ActivationLayer, ActivityRegularization, Dropout};
 pub use stacked::stacked;
 pub use time_distributed::TimeDistributed;
 
@@ -240,6 +240,7 @@ layers! {
     ReLU(Relu) "Rectifier with a slope, a largest value and a threshold.",
     PReLU(PRelu) "Rectifier whose slope below 0 is learned.",
     Softmax(SoftmaxLayer) "Softmax over the last axis.",
+    ActivityRegularization(ActivityRegularization) "A penalty on what passes through.",
     Dropout(Dropout) "Random zeros while training.",
     Flatten(Flatten) "Steps and features in one vector.",
     Reshape(Reshape) "The same values in another shape.",

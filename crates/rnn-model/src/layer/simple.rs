@@ -1,7 +1,7 @@
-//! Activation and Dropout.
+//! Activation, Dropout and ActivityRegularization.
 
-use super::{Activate, OneToOne, SampleShape};
-use crate::device::Op;
+use super::{Activate, OneToOne, Regularizer, SampleShape};
+use crate::device::{LayerOp, Op};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
 use rnn_shaders::vocabulary::Noise;
@@ -186,5 +186,54 @@ impl OneToOne for Dropout {
             })
         });
         Ok(y)
+    }
+}
+
+/// Hands its input on, and adds a penalty on it to the loss: `l1 sum |x| + l2 sum x^2` over the batch, divided by the number
+/// of samples. Behind a layer it is that layer's activity regularizer in Keras.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActivityRegularization {
+    l1: f32,
+    l2: f32,
+}
+
+impl ActivityRegularization {
+    /// With this penalty.
+    pub fn new(regularizer: Regularizer) -> Self {
+        ActivityRegularization { l1: regularizer.l1, l2: regularizer.l2 }
+    }
+}
+
+impl OneToOne for ActivityRegularization {
+    fn class(&self) -> &'static str {
+        "ActivityRegularization"
+    }
+
+    fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
+        match (Regularizer { l1: self.l1, l2: self.l2 }).problem() {
+            Some(problem) => Err(Error::invalid("ActivityRegularization", problem)),
+            None => Ok(input.to_vec()),
+        }
+    }
+
+    fn kernels(&self) -> &'static str {
+        "one pass for the penalty, one for its gradient while training; nothing in predictions"
+    }
+
+    fn lower(&self, l: &mut Lowering<'_>, _: &Node, x: Value) -> Result<Value> {
+        // Only where a loss is made of the outputs.
+        let Some(out) = l.penalties() else { return Ok(x) };
+        let ActivityRegularization { l1, l2 } = *self;
+        l.emit(LayerOp::Penalty { l1, l2, x: x.data, out });
+        let (input, scale) = (x.clone(), 1.0 / l.batch() as f32);
+        l.backward(move |l| {
+            l.propagate(&input, |l, dx| {
+                if let Some(dx) = dx {
+                    l.emit(Op::Fill { value: 0.0, y: dx });
+                    l.emit(LayerOp::PenaltyBackward { l1, l2, scale, x: input.data, dx });
+                }
+            })
+        });
+        Ok(x)
     }
 }

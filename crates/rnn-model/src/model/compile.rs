@@ -2,7 +2,7 @@
 
 use super::scores::{PLACES, metric_places};
 use super::{Model, weights};
-use crate::device::{Buffer, Op, Segments};
+use crate::device::{Buffer, Op, Segments, Slice};
 use crate::train::{Clip, Loss, Metric, Optimizer};
 use crate::{Error, Result};
 use rnn_shaders::vocabulary::{Bound, Factored, Matrix, OptimizerSpec, Penalty, StepParams, UpdateRule};
@@ -91,7 +91,7 @@ impl TrainingConfig {
     }
 }
 
-/// Places of the running sum of penalties on weights, after those of all goals.
+/// Places of the running sum of penalties on weights and outputs, after those of all goals.
 pub(super) const PENALTY_PLACES: usize = 2;
 
 /// Names of what the update keeps: the slots of its rule, the weights' moving average, gradients gathered.
@@ -262,11 +262,16 @@ impl Model {
         if penalties.is_empty() {
             return Ok(None);
         }
-        let sums = self.compiled("training")?.sums.all();
-        let acc = sums.part(sums.len - PENALTY_PLACES, PENALTY_PLACES);
+        let acc = self.penalty_sum()?;
         let grads = self.grads.as_ref().filter(|_| training).map(Buffer::all);
         let params = self.params.all();
         Ok(Some(Op::WeightPenalty { penalties, params, grads, scale: batch as f32, acc }))
+    }
+
+    /// Where penalties of batches add up, each times the samples of its batch.
+    pub(super) fn penalty_sum(&self) -> Result<Slice> {
+        let sums = self.compiled("training")?.sums.all();
+        Ok(sums.part(sums.len - PENALTY_PLACES, PENALTY_PLACES))
     }
 
     /// The weights that training changes.

@@ -146,7 +146,7 @@ impl Model {
                 metrics.push((name, metric.finish(&sums, count)));
             }
         }
-        // Penalties on weights are part of the loss, each batch's by its samples.
+        // Penalties on weights and outputs are part of the loss, each batch's by its samples.
         total += (penalty[0] + penalty[1]) / samples;
         let mut logs = vec![("loss".to_owned(), total)];
         logs.extend(losses.into_iter().filter(|_| goals.len() > 1).chain(metrics));

@@ -1,7 +1,7 @@
 //! The architecture of a model: inputs, layers, and which layer is applied to what. Data only, written into the model file.
 
-use super::Model;
 use super::sequential::Input;
+use super::{Model, weights};
 use crate::layer::{Layer, SampleShape, VariableSpec};
 use crate::{Device, Error, Result};
 use serde::{Deserialize, Serialize};
@@ -33,26 +33,31 @@ pub struct Graph {
 
 /// An input of a graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct GraphInput {
+pub struct GraphInput {
+    /// that arrays are given by
     pub name: String,
+    /// shape of its samples
     #[serde(flatten)]
     pub input: Input,
 }
 
 /// A layer of a graph; every call of it uses the same weights.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct GraphLayer {
+pub struct GraphLayer {
+    /// of weights, states, summaries and errors
     pub name: String,
     /// The name was given, and so is kept where the layer comes into another graph.
     #[serde(default)]
-    pub named: bool,
+    pub(crate) named: bool,
+    /// class and options; as data they have Keras's names
     #[serde(flatten)]
     pub layer: Layer,
+    /// Training changes its weights.
     #[serde(default = "yes")]
     pub trainable: bool,
     /// tells layers of this process apart; a layer read from a file is a new one
     #[serde(skip, default = "next_id")]
-    pub id: u64,
+    pub(crate) id: u64,
 }
 
 impl PartialEq for GraphLayer {
@@ -63,17 +68,37 @@ impl PartialEq for GraphLayer {
 
 /// A layer applied to something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Call {
+pub struct Call {
+    /// index among the layers
     pub layer: usize,
+    /// what it is applied to, in the layer's order
     pub inputs: Vec<Edge>,
 }
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Edge {
+pub enum Edge {
+    /// an input of the graph
     Input(usize),
-    Output { call: usize, output: usize },
+    /// an output of an earlier call
+    Output {
+        /// index among the calls
+        call: usize,
+        /// which of its outputs
+        output: usize,
+    },
+}
+
+/// A weight of a graph, before there is a model that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphWeight {
+    /// layer and weight, `lstm/kernel`
+    pub name: String,
+    /// index of its layer
+    pub layer: usize,
+    /// in Keras's layout
+    pub shape: Vec<usize>,
 }
 
 fn yes() -> bool {
@@ -122,6 +147,53 @@ impl Graph {
     /// When a layer with weights is not one of `model`'s, or the device lacks memory.
     pub fn build_sharing(&self, model: &Model) -> Result<Model> {
         Model::build_sharing(self.clone(), model)
+    }
+
+    /// The inputs, in order.
+    pub fn inputs(&self) -> &[GraphInput] {
+        &self.inputs
+    }
+
+    /// The layers, in the order of their weights.
+    pub fn layers(&self) -> &[GraphLayer] {
+        &self.layers
+    }
+
+    /// The uses of the layers, each behind those whose outputs it needs.
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// Where the outputs come from, in order.
+    pub fn outputs(&self) -> &[Edge] {
+        &self.outputs
+    }
+
+    /// Shapes of one sample of each output of each call, `None` where a size depends on the input.
+    ///
+    /// # Errors
+    /// When a layer does not fit what it is applied to.
+    pub fn call_shapes(&self) -> Result<Vec<Vec<SampleShape>>> {
+        self.shapes(&self.input_shapes())
+    }
+
+    /// Names and shapes of the weights, in the order of [`Model::get_weights`](crate::Model::get_weights). Nothing is
+    /// allocated for them.
+    ///
+    /// ```
+    /// # use rnn_model::{Graph, Input, layer::Dense};
+    /// let x = Input::vector(8).symbol();
+    /// let weights = Graph::new(&[&x], &[&x.layer(Dense::new(2))?])?.weights()?;
+    /// assert_eq!((weights[0].name.as_str(), weights[0].shape.as_slice()), ("dense/kernel", [8, 2].as_slice()));
+    /// # Ok::<(), rnn_model::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a layer does not fit what it is applied to, or there are more weights than a buffer can hold.
+    pub fn weights(&self) -> Result<Vec<GraphWeight>> {
+        let (variables, _) = weights::layout(self, &self.check()?)?;
+        let weight = |v: weights::Variable| GraphWeight { name: v.name, layer: v.layer, shape: v.spec.shape };
+        Ok(variables.into_iter().map(weight).collect())
     }
 
     /// Names of the layers, in the order of their weights.
@@ -238,7 +310,7 @@ impl Graph {
     }
 
     /// Name of an output: that of the layer that gives it, with a number where it gives several.
-    pub(crate) fn output_names(&self) -> Vec<String> {
+    pub fn output_names(&self) -> Vec<String> {
         let name = |edge: &Edge| match *edge {
             Edge::Input(i) => self.inputs[i].name.clone(),
             Edge::Output { call, output: 0 } => self.layers[self.calls[call].layer].name.clone(),

@@ -79,6 +79,8 @@ pub(crate) struct Lowering<'a> {
     recording: bool,
     seed: u64,
     states: StateSlices,
+    /// the running sum that layers' penalties go into
+    penalties: Option<Slice>,
     /// gradients of the start states are wanted
     state_gradients: bool,
     ops: Vec<Op>,
@@ -164,6 +166,7 @@ impl<'a> Lowering<'a> {
             recording: training,
             seed,
             states: states.clone(),
+            penalties: None,
             state_gradients: false,
             ops: Vec::new(),
             buffers: Planned::default(),
@@ -184,6 +187,17 @@ impl<'a> Lowering<'a> {
     pub fn with_state_gradients(mut self) -> Self {
         self.state_gradients = true;
         self
+    }
+
+    /// With a place where layers add their penalties on a batch.
+    pub fn with_penalties(mut self, at: Slice) -> Self {
+        self.penalties = Some(at);
+        self
+    }
+
+    /// Where layers add their penalties on a batch, where a loss is made.
+    pub fn penalties(&self) -> Option<Slice> {
+        self.penalties
     }
 
     pub fn batch(&self) -> usize {

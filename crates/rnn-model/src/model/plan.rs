@@ -169,6 +169,9 @@ impl Model {
     ) -> Result<(LaidOut<'_>, Ports)> {
         let training = key.purpose == Purpose::Train;
         let mut l = Lowering::new(&self.device, key.batch, training, self.graph.seed, states);
+        if key.purpose != Purpose::Predict {
+            l = l.with_penalties(self.penalty_sum()?.part(0, 1));
+        }
         if let (true, Some(grads)) = (training, &self.grads) {
             l.emit(Op::Fill { value: 0.0, y: grads.all() });
         }

@@ -50,6 +50,16 @@ impl Input {
         self
     }
 
+    /// Shape of one sample, `None` where any size does.
+    pub fn sample_shape(&self) -> &[Option<usize>] {
+        &self.sample
+    }
+
+    /// The batch size, where only one does.
+    pub fn batch_size(&self) -> Option<usize> {
+        self.batch
+    }
+
     /// Only batches of `batch` samples.
     pub fn batch(mut self, batch: usize) -> Self {
         self.batch = Some(batch);

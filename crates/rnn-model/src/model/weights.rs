@@ -91,8 +91,8 @@ impl Model {
         Ok(self.variables.iter().map(part).collect())
     }
 
-    /// The other way.
-    pub(super) fn write_like_weights(&self, whole: Slice, arrays: &[HostArray<'_>]) -> Result<()> {
+    /// Refuses arrays that are not one of each weight's shape.
+    pub(super) fn check_like_weights(&self, arrays: &[HostArray<'_>]) -> Result<()> {
         if arrays.len() != self.variables.len() {
             return Err(Error::Shape {
                 what: "weights".into(),
@@ -100,12 +100,20 @@ impl Model {
                 got: format!("{} arrays", arrays.len()),
             });
         }
+        match self.variables.iter().zip(arrays).find(|(v, a)| a.shape != v.spec.shape) {
+            Some((variable, array)) => {
+                let expected = format!("{:?}", variable.spec.shape);
+                Err(Error::shape(variable.name.clone(), expected, array.shape.as_slice()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The other way.
+    pub(super) fn write_like_weights(&self, whole: Slice, arrays: &[HostArray<'_>]) -> Result<()> {
+        self.check_like_weights(arrays)?;
         let mut all = vec![0.0; whole.len];
         for (variable, array) in self.variables.iter().zip(arrays) {
-            if array.shape != variable.spec.shape {
-                let expected = format!("{:?}", variable.spec.shape);
-                return Err(Error::shape(variable.name.clone(), expected, array.shape.as_slice()));
-            }
             all[variable.offset..variable.offset + variable.len].copy_from_slice(&array.data);
         }
         self.device.engine().write(whole, &all)

@@ -4,10 +4,10 @@ use super::own_cells::Minimal;
 use ndarray::{ArrayD, IxDyn};
 use rnn_model::cell::{AnyCell, LayerNormGruCell, LayerNormLstmCell, ProjectedLstmCell, StackedCells};
 use rnn_model::layer::{
-    ActivationLayer, Add, Average, Bidirectional, Concatenate, Dense, Dot, Elu, Embedding, Flatten,
-    GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization, LeakyRelu, Lstm, Masking,
-    Maximum, Minimum, Multiply, PRelu, Permute, Relu, RepeatVector, Reshape, Rnn, SimpleRnn, SoftmaxLayer,
-    Subtract, TimeDistributed,
+    ActivationLayer, ActivityRegularization, Add, Average, Bidirectional, Concatenate, Dense, Dot, Elu,
+    Embedding, Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization,
+    LeakyRelu, Lstm, Masking, Maximum, Minimum, Multiply, PRelu, Permute, Regularizer, Relu, RepeatVector,
+    Reshape, Rnn, SimpleRnn, SoftmaxLayer, Subtract, TimeDistributed,
 };
 use rnn_model::{Input, Sequential};
 use rnn_shaders::vocabulary::Activation;
@@ -124,6 +124,7 @@ pub fn layer(spec: &Value) -> Layer {
                 None => both.into(),
             };
         }
+        "ActivityRegularization" => ActivityRegularization::new(Regularizer::default()).into(),
         "Embedding" => Embedding::new(size("input_dim"), size("output_dim")).into(),
         "Masking" => Masking::new(0.0).into(),
         "LayerNormalization" => LayerNormalization::new().into(),
@@ -143,9 +144,26 @@ pub fn layer(spec: &Value) -> Layer {
     let mut ours = serde_json::to_value(&start).expect("layers are data");
     let options: &mut Map<String, Value> = ours["config"].as_object_mut().expect("config");
     for (key, value) in config {
+        if let Some((weight, kind @ ("regularizer" | "constraint"))) = key.rsplit_once('_') {
+            let held = options.entry(format!("{weight}_held")).or_insert_with(|| serde_json::json!({}));
+            held[kind] = held_by(value, kind);
+            continue;
+        }
         *options.get_mut(key).unwrap_or_else(|| panic!("{class} has no option {key}")) = value.clone();
     }
     serde_json::from_value(ours).unwrap_or_else(|e| panic!("{spec}: {e}"))
+}
+
+/// Keras's form of a regularizer or constraint, in ours.
+fn held_by(value: &Value, kind: &str) -> Value {
+    let config = &value["config"];
+    match kind {
+        "regularizer" => config.clone(),
+        _ if config.as_object().is_some_and(Map::is_empty) => {
+            serde_json::json!({ "class_name": value["class_name"] })
+        }
+        _ => value.clone(),
+    }
 }
 
 /// A cell over a sequence.
