@@ -154,6 +154,18 @@ def chains(family):
         DENSE,
     )
     chain("permute", values(3, 5, 4), spec("Permute", dims=[2, 1]))
+    for order in [[1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]]:
+        # and back into a sequence, so that what follows depends on the order
+        shown = [(4, 2, 3)[d - 1] for d in order]
+        chain(
+            "permute_" + "".join(map(str, order)),
+            values(3, 4, 6),
+            spec("Reshape", target_shape=[4, 2, 3]),
+            spec("Permute", dims=order),
+            spec("Reshape", target_shape=[shown[0], shown[1] * shown[2]]),
+            recurrent("SimpleRNN", 3),
+        )
+    chain("rescaling", values(3, 5, 4), spec("Rescaling", scale=-0.5, offset=0.25), recurrent("GRU", 3))
     chain("permute_gru", values(3, 5, 4), spec("Permute", dims=[2, 1]), recurrent("GRU", 3), spec("Permute", dims=[1, 2]))
 
 

@@ -239,7 +239,11 @@ def run(family, name, layers, batch, row, loss, aim, optimizer, config, weighted
         # steps that are not there, and a row without any
         x[rng.random(x.shape[:3]) < 0.3] = 0.0
         x[1, 2] = 0.0
-    sample_weight = np.float64(np.float32(rng.uniform(0.1, 2.0, (BATCHES, batch[0])))) if weighted else None
+    sample_weight = None
+    if weighted:
+        # beside a mask [batch, time] Keras takes weights of that shape only
+        shape = (BATCHES, *batch[:2]) if masked else (BATCHES, batch[0])
+        sample_weight = np.float64(np.float32(rng.uniform(0.1, 2.0, shape)))
     model = keras.Sequential([make(layer) for layer in layers])
     model(ops.zeros(batch, dtype="float64"))
     variables = model.trainable_variables
@@ -258,9 +262,6 @@ def run(family, name, layers, batch, row, loss, aim, optimizer, config, weighted
                 layer.reset_state()
         inputs = ops.convert_to_tensor(x[at])
         weight = None if sample_weight is None else sample_weight[at]
-        if masked and weighted:
-            # beside a mask [batch, time] Keras takes no [batch]
-            weight = weight[:, None]
 
         def total():
             own = loss_fn(y[at], model(inputs), sample_weight=weight)

@@ -151,11 +151,8 @@ fn optimizer(class: &str, config: &Map<String, Value>) -> Optimizer {
 fn train(device: &Device, tolerance: Tolerance) {
     let mut report = Report::new();
     for case in family("training") {
-        // Sample weights are compared in the scores.
-        if !case.flag("weighted") {
-            train_case(&case, device, tolerance, &mut report);
-            fit_case(&case, device, tolerance, &mut report);
-        }
+        train_case(&case, device, tolerance, &mut report);
+        fit_case(&case, device, tolerance, &mut report);
     }
     report.finish(1200);
 }
@@ -183,7 +180,11 @@ fn train_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut R
         if at == 0 {
             model.reset_states().expect("a reset");
         }
-        let logs = model.train_on_batch(&x.index_axis(Axis(0), at), &y.index_axis(Axis(0), at));
+        let batch = |array: &ArrayD<f32>| array.index_axis(Axis(0), at).to_owned();
+        let logs = match case.flag("weighted") {
+            true => model.train_on_weighted_batch(&batch(x), &batch(y), &batch(case.tensor("sample_weight"))),
+            false => model.train_on_batch(&batch(x), &batch(y)),
+        };
         losses.push(logs.expect("a step").loss() as f32);
     }
     // Each loss against its own size: late ones are small.
@@ -205,11 +206,15 @@ fn fit_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut Rep
         array.to_shape(shape).expect("whole batches").into_owned()
     };
     let epochs = case.count("steps") / batches;
-    let options = FitOptions::new()
+    let weights = case.flag("weighted").then(|| joined("sample_weight"));
+    let mut options = FitOptions::new()
         .epochs(epochs as u64)
         .batch_size(batch)
         .shuffle(false)
         .reset_states_after_epoch(true);
+    if let Some(weights) = &weights {
+        options = options.sample_weight(weights);
+    }
     let history = model.fit(&joined("x"), &joined("y"), options).expect("a fit");
     let got = Array1::from_iter(history.get("loss").into_iter().map(|loss| loss as f32)).into_dyn();
     let losses = case.tensor("losses").to_shape((epochs, batches)).expect("whole epochs");

@@ -26,6 +26,7 @@ mod rnn;
 mod sequence;
 mod shaping;
 mod simple;
+mod slice;
 mod stacked;
 mod time_distributed;
 
@@ -57,7 +58,8 @@ pub use regularizer::Regularizer;
 pub use rnn::{CellLayer, Rnn};
 pub use sequence::SequenceOptions;
 pub use shaping::{Flatten, RepeatVector, Reshape};
-pub use simple::{ActivationLayer, ActivityRegularization, Dropout};
+pub use simple::{ActivationLayer, ActivityRegularization, Dropout, Rescaling};
+pub use slice::Slice;
 pub use stacked::stacked;
 pub use time_distributed::TimeDistributed;
 
@@ -253,6 +255,8 @@ layers! {
     Concatenate(Concatenate) "Several inputs one after the other.",
     Dot(Dot) "Products of two inputs, summed over an axis.",
     Permute(Permute) "Axes in another order.",
+    Slice(Slice) "A part of an axis.",
+    Rescaling(Rescaling) "A factor and a shift.",
     Embedding(Embedding) "Rows of a table by their numbers.",
     Masking(Masking) "Steps of a certain value are not there.",
     Lengths(Lengths) "Series of different lengths.",

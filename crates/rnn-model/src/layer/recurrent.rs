@@ -21,6 +21,10 @@ pub struct LstmOptions {
     activation: Activate,
     recurrent_activation: Activate,
     unit_forget_bias: bool,
+    #[serde(default)]
+    peepholes: bool,
+    #[serde(default)]
+    input_forget: bool,
 }
 
 /// Options that only a GRU has.
@@ -56,6 +60,8 @@ pub struct Recurrent<C> {
     bias_held: Held,
     dropout: f32,
     recurrent_dropout: f32,
+    #[serde(default)]
+    clip: Option<f32>,
     #[serde(flatten)]
     pub(super) sequence: SequenceOptions,
 }
@@ -63,7 +69,8 @@ pub struct Recurrent<C> {
 /// Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 ///
 /// With gates `i, f, c, o` from `z = x W + h U + b`: `c' = f * c + i * act(z_c)`, `h' = o * act(c')`.
-/// Weights: kernel `[features, 4 units]`, recurrent kernel `[units, 4 units]`, bias `[4 units]`.
+/// Weights: kernel `[features, 4 units]`, recurrent kernel `[units, 4 units]`, bias `[4 units]`, and with
+/// [`peepholes`](Lstm::peepholes) their three vectors `[3, units]`.
 ///
 /// ```
 /// use rnn_model::layer::Lstm;
@@ -92,6 +99,14 @@ pub trait CellOptions:
     fn layer(units: usize) -> Recurrent<Self>;
     fn composite(&self) -> Composite;
     fn unit_forget_bias(&self) -> bool {
+        false
+    }
+    /// The gates see the cell state.
+    fn peepholes(&self) -> bool {
+        false
+    }
+    /// The forget gate is what the input gate leaves.
+    fn input_forget(&self) -> bool {
         false
     }
     /// The cell that a fused kernel runs, unless an activation needs more than its own output.
@@ -130,6 +145,12 @@ impl CellOptions for LstmOptions {
     fn unit_forget_bias(&self) -> bool {
         self.unit_forget_bias
     }
+    fn peepholes(&self) -> bool {
+        self.peepholes
+    }
+    fn input_forget(&self) -> bool {
+        self.input_forget
+    }
 }
 
 impl CellOptions for GruOptions {
@@ -162,6 +183,8 @@ impl Lstm {
             activation: Activation::Tanh.into(),
             recurrent_activation: Activation::Sigmoid.into(),
             unit_forget_bias: true,
+            peepholes: false,
+            input_forget: false,
         };
         Self::with_cell(units, cell)
     }
@@ -181,6 +204,20 @@ impl Lstm {
     /// Start the forget gate's bias at 1 (Jozefowicz et al. 2015); true.
     pub fn unit_forget_bias(mut self, on: bool) -> Self {
         self.cell.unit_forget_bias = on;
+        self
+    }
+
+    /// Let the gates see the cell state, by a weight for each unit (Gers and Schmidhuber 2000): `p_i c` and `p_f c` of the
+    /// step before in the input and the forget gate, `p_o c'` in the output gate. The weights are one more array
+    /// `[3, units]` behind the others, in the order i, o, f (ONNX's `P`), zero at the start; false.
+    pub fn peepholes(mut self, on: bool) -> Self {
+        self.cell.peepholes = on;
+        self
+    }
+
+    /// Let the forget gate be `1 - i`; its own weights have no part then (ONNX's `input_forget`); false.
+    pub fn input_forget(mut self, on: bool) -> Self {
+        self.cell.input_forget = on;
         self
     }
 }
@@ -242,6 +279,7 @@ impl<C> Recurrent<C> {
             bias_held: Held::default(),
             dropout: 0.0,
             recurrent_dropout: 0.0,
+            clip: None,
             sequence: SequenceOptions::default(),
         }
     }
@@ -319,10 +357,36 @@ impl<C> Recurrent<C> {
         self
     }
 
+    /// Keep what goes into the activations of the gates and of the candidate within `[-clip, clip]` (ONNX's `clip`); no
+    /// limit.
+    pub fn clip(mut self, clip: impl Into<Option<f32>>) -> Self {
+        self.clip = clip.into();
+        self
+    }
+
     sequence_options!();
 }
 
 impl<C: CellOptions> Recurrent<C> {
+    /// What the cell has beyond Keras's.
+    fn extras(&self) -> CellExtras {
+        CellExtras { clip: self.clip, coupled: self.cell.input_forget() }
+    }
+
+    /// Refuses what ONNX's cells have where no fused kernel runs the cell.
+    pub(super) fn check_extras(&self, class: &str, fused: bool) -> Result<()> {
+        if let Some(clip) = self.clip.filter(|clip| !(*clip > 0.0 && clip.is_finite())) {
+            let problem = format!("clip must be positive and finite, got {clip}");
+            return Err(Error::invalid(class, problem));
+        }
+        if !fused && (self.cell.peepholes() || self.extras() != CellExtras::default()) {
+            let problem = "peepholes, input_forget and clip are options of a whole layer whose activations have a \
+                           derivative in terms of their output, such as tanh, sigmoid, relu or hard_sigmoid";
+            return Err(Error::invalid(class, problem));
+        }
+        Ok(())
+    }
+
     /// Rates of dropout: of the inputs, of the state.
     pub(super) fn dropouts(&self) -> (f32, f32) {
         (self.dropout, self.recurrent_dropout)
@@ -371,6 +435,7 @@ impl<C: CellOptions> LayerKind for Recurrent<C> {
             return Err(Error::invalid(C::CLASS, "units must be at least 1"));
         }
         self.cell.composite().check(C::CLASS)?;
+        self.check_extras(C::CLASS, self.cell.fused().is_some())?;
         for (name, rate) in [("dropout", self.dropout), ("recurrent_dropout", self.recurrent_dropout)] {
             if !(0.0..1.0).contains(&rate) {
                 let problem = format!("{name} must be at least 0 and below 1, got {rate}");
@@ -390,6 +455,9 @@ impl<C: CellOptions> LayerKind for Recurrent<C> {
         ];
         if self.use_bias {
             variables.push(self.bias().held(self.bias_held));
+        }
+        if self.cell.peepholes() {
+            variables.push(VariableSpec::new("peepholes", vec![3, self.units], Initializer::Zeros));
         }
         variables
     }
@@ -420,9 +488,19 @@ impl<C: CellOptions> LayerKind for Recurrent<C> {
                 true => Some(l.dropout_mask(self.recurrent_dropout, l.batch() * self.units)?),
                 false => None,
             };
-            fused(l, node, cell, self.units, walk, h_mask)
+            let mut rest = 2..;
+            let mut next = |there: bool| there.then(|| rest.next()).flatten();
+            let weights = Optional { bias: next(self.use_bias), peepholes: next(self.cell.peepholes()) };
+            fused(l, node, cell, self.units, walk, h_mask, weights, self.extras())
         })
     }
+}
+
+/// Places, among the weights of a layer, of those that it may be without.
+#[derive(Clone, Copy)]
+struct Optional {
+    bias: Option<usize>,
+    peepholes: Option<usize>,
 }
 
 /// All steps in one operation of the device.
@@ -433,6 +511,8 @@ fn fused(
     units: usize,
     walk: Walk,
     h_mask: Option<Slice>,
+    optional: Optional,
+    extras: CellExtras,
 ) -> Result<Run> {
     let Walk { x, start, resident, return_sequences } = walk;
     let time = x.shape[0];
@@ -454,11 +534,11 @@ fn fused(
         x: x.data,
         kernel: node.weights[0],
         recurrent: node.weights[1],
-        bias: node.weights.get(2).copied(),
+        bias: optional.bias.map(|at| node.weights[at]),
         flags: x.mask,
         h_mask,
-        peepholes: None,
-        extras: CellExtras::default(),
+        peepholes: optional.peepholes.map(|at| node.weights[at]),
+        extras,
         h,
         h_state: resident.map(|kept| kept[0]),
         c,
@@ -492,8 +572,8 @@ fn fused(
         let out = RecurrentGradients {
             kernel: weights[0],
             recurrent: weights[1],
-            bias: weights.get(2).copied(),
-            peepholes: None,
+            bias: optional.bias.map(|at| weights[at]),
+            peepholes: optional.peepholes.map(|at| weights[at]),
             x: dx,
             h0: starts.first().copied().flatten(),
             c0: starts.get(1).copied().flatten(),
@@ -508,5 +588,9 @@ fn fused(
 
 /// Lengths of the weights, for the gradients of a layer that is not trained: the operation makes them all the same.
 fn node_lens(io: &RecurrentInputs) -> Vec<usize> {
-    [Some(io.kernel), Some(io.recurrent), io.bias].into_iter().flatten().map(|s| s.len).collect()
+    [Some(io.kernel), Some(io.recurrent), io.bias, io.peepholes]
+        .into_iter()
+        .flatten()
+        .map(|s| s.len)
+        .collect()
 }

@@ -1,10 +1,10 @@
-//! Activation, Dropout and ActivityRegularization.
+//! Activation, Rescaling, Dropout and ActivityRegularization.
 
 use super::{Activate, OneToOne, Regularizer, SampleShape};
 use crate::device::{LayerOp, Op};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
-use rnn_shaders::vocabulary::Noise;
+use rnn_shaders::vocabulary::{Noise, Parametric};
 use serde::{Deserialize, Serialize};
 
 /// An activation as a layer of its own.
@@ -40,6 +40,47 @@ impl OneToOne for ActivationLayer {
 
     fn lower(&self, l: &mut Lowering<'_>, _: &Node, x: Value) -> Result<Value> {
         activate(l, self.activation, x)
+    }
+}
+
+/// `scale x + offset`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rescaling {
+    scale: f32,
+    offset: f32,
+}
+
+impl Rescaling {
+    /// With these numbers.
+    pub fn new(scale: f32, offset: f32) -> Self {
+        Rescaling { scale, offset }
+    }
+
+    fn activate(&self) -> Activate {
+        Parametric::Affine { alpha: self.scale, beta: self.offset }.into()
+    }
+}
+
+impl OneToOne for Rescaling {
+    fn class(&self) -> &'static str {
+        "Rescaling"
+    }
+
+    fn is_stepwise(&self) -> bool {
+        true
+    }
+
+    fn kernels(&self) -> &'static str {
+        "one element-wise pass"
+    }
+
+    fn output_shape(&self, input: &[Option<usize>]) -> Result<SampleShape> {
+        self.activate().check("Rescaling")?;
+        Ok(input.to_vec())
+    }
+
+    fn lower(&self, l: &mut Lowering<'_>, _: &Node, x: Value) -> Result<Value> {
+        activate(l, self.activate(), x)
     }
 }
 

@@ -7,7 +7,7 @@ use rnn_model::layer::{
     ActivationLayer, ActivityRegularization, Add, Average, Bidirectional, Concatenate, Dense, Dot, Elu,
     Embedding, Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization,
     LeakyRelu, Lstm, Masking, Maximum, Minimum, Multiply, PRelu, Permute, Regularizer, Relu, RepeatVector,
-    Reshape, Rnn, SimpleRnn, SoftmaxLayer, Subtract, TimeDistributed,
+    Rescaling, Reshape, Rnn, SimpleRnn, SoftmaxLayer, Subtract, TimeDistributed,
 };
 use rnn_model::{Input, Sequential};
 use rnn_shaders::vocabulary::Activation;
@@ -102,6 +102,7 @@ pub fn layer(spec: &Value) -> Layer {
         "SimpleRNN" => SimpleRnn::new(size("units")).into(),
         "RNN" => return rnn(config).into(),
         "Dense" => Dense::new(size("units")).into(),
+        "Rescaling" => Rescaling::new(1.0, 0.0).into(),
         "Activation" => ActivationLayer::new(Activation::Linear).into(),
         "LeakyReLU" => LeakyRelu::new(0.3).into(),
         "ELU" => Elu::new(1.0).into(),

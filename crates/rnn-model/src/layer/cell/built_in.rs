@@ -178,7 +178,8 @@ impl<C: CellOptions> CellDefinition for RecurrentCell<C> {
     }
 
     fn check(&self) -> Result<()> {
-        // What the layer refuses.
+        // What the layer refuses, and what only a layer can do.
+        self.layer.check_extras(C::CELL_CLASS, false)?;
         self.layer.output_shapes(&[vec![None, Some(1)]]).map(|_| ())
     }
 
