@@ -4,6 +4,8 @@
 //! held against [`Limits`] and against what its own architecture implies before memory is taken for it.
 
 mod error;
+#[allow(dead_code, unused_imports, reason = "the readers that use all of it are in the making")]
+mod hdf5;
 mod limits;
 mod portable;
 

@@ -24,6 +24,8 @@ pub struct Limits {
     pub elements: u64,
     /// bytes of a name
     pub name_bytes: u64,
+    /// whether weights may be NaN or infinite, as those of a training that diverged are
+    pub not_finite: bool,
 }
 
 impl Default for Limits {
@@ -38,6 +40,7 @@ impl Default for Limits {
             rank: 8,
             elements: 1 << 30,
             name_bytes: 1024,
+            not_finite: false,
         }
     }
 }
@@ -66,6 +69,20 @@ impl Limits {
         let bytes = elements.checked_mul(size).ok_or_else(overflow)?;
         Self::at_most(place, "the number of bytes", bytes as u64, self.inflated_bytes)?;
         Ok(bytes)
+    }
+
+    /// Refuses NaN and infinity, unless they are allowed.
+    pub(crate) fn finite<'v>(&self, place: &str, values: impl IntoIterator<Item = &'v f32>) -> Result<()> {
+        let bad = values.into_iter().enumerate().find(|(_, value)| !value.is_finite());
+        match bad {
+            Some((index, value)) if !self.not_finite => {
+                let problem = format!(
+                    "value {index} is {value}: the training that wrote it has diverged, or it is damaged"
+                );
+                Err(Error::damaged(place, problem))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
