@@ -17,6 +17,7 @@ use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
 use super::{
     RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentUpstream, flag, forward, gradient_blocks,
+    is_usual,
 };
 use crate::Cell;
 use crate::math::{Kernel, Lanes, run_f32};
@@ -82,6 +83,7 @@ pub(super) fn through_time(
         h_mask,
         peepholes,
         coupled: extras.coupled,
+        usual: is_usual(cell, inputs),
         limits: extras.clip.map(|clip| cells::limits(plan.level, cell, clip)),
         h,
         c: c.unwrap_or(&[]),
@@ -118,6 +120,8 @@ struct Pass<'a> {
     h_mask: Option<&'a [f32]>,
     peepholes: Option<&'a [f32]>,
     coupled: bool,
+    /// see [`is_usual`]
+    usual: bool,
     /// what activations give at the limits of what goes into them
     limits: Option<Limits>,
     h: &'a [f32],
@@ -330,17 +334,42 @@ impl Pass<'_> {
                             }
                             activate(self.plan.level, activation, outputs);
                         }
-                        for (r, row) in rows.iter().enumerate() {
-                            let dh = self.unmasked(s, place(row), sums.get(s, rows.len(), v, r));
-                            let dh = self.incoming(s, span.t, place(row), dh);
-                            if row.valid {
-                                let output = s.load(&outputs[r * S::N..]);
-                                self.cell_step(s, place(row), dh, output);
-                            } else {
-                                self.carried(s, place(row), dh);
-                            }
+                        let sum = |s: S, r| sums.get(s, rows.len(), v, r);
+                        if self.usual {
+                            self.cell_steps::<S, true>(s, span.t, rows, place, sum, outputs);
+                        } else {
+                            self.cell_steps::<S, false>(s, span.t, rows, place, sum, outputs);
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// The cell's derivatives on one vector of units of each row, whose products are `sum`.
+    ///
+    /// # Safety
+    /// Rows and units are this member's.
+    #[inline(always)]
+    unsafe fn cell_steps<S: Lanes<T = f32>, const USUAL: bool>(
+        &self,
+        s: S,
+        t: usize,
+        rows: &[Row],
+        place: impl Fn(&Row) -> Place,
+        sum: impl Fn(S, usize) -> S::V,
+        outputs: &[f32],
+    ) {
+        for (r, row) in rows.iter().enumerate() {
+            // SAFETY: the caller's.
+            unsafe {
+                let dh = self.unmasked(s, place(row), sum(s, r));
+                let dh = self.incoming(s, t, place(row), dh);
+                if row.valid {
+                    let output = s.load(&outputs[r * S::N..]);
+                    self.cell_step::<S, USUAL>(s, place(row), dh, output);
+                } else {
+                    self.carried(s, place(row), dh);
                 }
             }
         }

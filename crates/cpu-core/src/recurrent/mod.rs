@@ -34,7 +34,7 @@ mod tile;
 mod view;
 mod workspace;
 
-use crate::{Activation, Cell, RESET, Real, Result, VALID};
+use crate::{Activation, Cell, CellExtras, RESET, Real, Result, VALID};
 pub use arguments::{RecurrentGrads, RecurrentInputs, RecurrentStates, RecurrentTrace, RecurrentUpstream};
 use arguments::{check_backward, check_forward};
 use plan::Plan;
@@ -203,6 +203,17 @@ pub(crate) fn activations(cell: Cell) -> (Activation, Activation) {
         | Cell::Gru { activation, recurrent_activation, .. } => (activation, recurrent_activation),
         Cell::SimpleRnn { activation } => (activation, activation),
     }
+}
+
+/// Whether a cell is Keras's by default: tanh and sigmoid, without limits, peepholes and a coupled gate. The backward pass
+/// has code of its own for it, which asks for nothing at each vector.
+fn is_usual<T>(cell: Cell, inputs: RecurrentInputs<'_, T>) -> bool {
+    let (candidate, gate) = activations(cell);
+    let gates = matches!(cell, Cell::SimpleRnn { .. }) || gate == Activation::Sigmoid;
+    candidate == Activation::Tanh
+        && gates
+        && inputs.peepholes.is_none()
+        && inputs.extras == CellExtras::default()
 }
 
 #[cfg(test)]

@@ -104,36 +104,35 @@ impl Pass<'_> {
         s.mul(product, unsafe { load(s, mask.as_ptr(), place.n) })
     }
 
-    /// Whether there is more to the cell than Keras's: limits, peepholes, a coupled gate. Code for cells with and without
-    /// is apart (`MORE`), so that what is rare costs the others nothing.
+    /// The slope of the candidate's activation in terms of its output, without limits.
     #[inline(always)]
-    fn more(&self) -> bool {
-        self.limits.is_some() || self.peepholes.is_some() || self.coupled
+    fn own_slope<S: Lanes<T = f32>, const USUAL: bool>(&self, s: S, y: S::V) -> S::V {
+        slope(s, if USUAL { Activation::Tanh } else { activations(self.cell).0 }, y)
     }
 
     /// The candidate's slope in terms of its output.
     #[inline(always)]
-    fn candidate_slope<S: Lanes<T = f32>, const MORE: bool>(&self, s: S, y: S::V) -> S::V {
-        let slope = slope(s, activations(self.cell).0, y);
+    fn candidate_slope<S: Lanes<T = f32>, const USUAL: bool>(&self, s: S, y: S::V) -> S::V {
+        let slope = self.own_slope::<S, USUAL>(s, y);
         match self.limits {
-            Some(limits) if MORE => within(s, limits.candidate, y, slope),
+            Some(limits) if !USUAL => within(s, limits.candidate, y, slope),
             _ => slope,
         }
     }
 
     /// A gate's slope in terms of its output.
     #[inline(always)]
-    fn gate_slope<S: Lanes<T = f32>, const MORE: bool>(&self, s: S, y: S::V) -> S::V {
-        let slope = slope(s, activations(self.cell).1, y);
+    fn gate_slope<S: Lanes<T = f32>, const USUAL: bool>(&self, s: S, y: S::V) -> S::V {
+        let slope = slope(s, if USUAL { Activation::Sigmoid } else { activations(self.cell).1 }, y);
         match self.limits {
-            Some(limits) if MORE => within(s, limits.gate, y, slope),
+            Some(limits) if !USUAL => within(s, limits.gate, y, slope),
             _ => slope,
         }
     }
 
     /// `sum` plus a gate's gradient times its peephole, if it has one.
     #[inline(always)]
-    unsafe fn peep<S: Lanes<T = f32>, const MORE: bool>(
+    unsafe fn peep<S: Lanes<T = f32>, const USUAL: bool>(
         &self,
         s: S,
         place: Place,
@@ -141,7 +140,7 @@ impl Pass<'_> {
         da: S::V,
         sum: S::V,
     ) -> S::V {
-        let Some(weights) = self.peepholes.filter(|_| MORE) else { return sum };
+        let Some(weights) = self.peepholes.filter(|_| !USUAL) else { return sum };
         let weights = &weights[gate * self.shape.units + place.unit..][..place.n];
         // SAFETY: the slice is long enough.
         s.fma(unsafe { load(s, weights.as_ptr(), place.n) }, da, sum)
@@ -210,19 +209,7 @@ impl Pass<'_> {
 
     /// `output` is `act(c)` of LSTM.
     #[inline(always)]
-    pub(super) unsafe fn cell_step<S: Lanes<T = f32>>(&self, s: S, place: Place, dh: S::V, output: S::V) {
-        // SAFETY: the impl's.
-        unsafe {
-            if self.more() {
-                self.step_of::<S, true>(s, place, dh, output);
-            } else {
-                self.step_of::<S, false>(s, place, dh, output);
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn step_of<S: Lanes<T = f32>, const MORE: bool>(
+    pub(super) unsafe fn cell_step<S: Lanes<T = f32>, const USUAL: bool>(
         &self,
         s: S,
         place: Place,
@@ -232,11 +219,11 @@ impl Pass<'_> {
         // SAFETY: the impl's.
         unsafe {
             match self.cell {
-                Cell::Lstm { .. } => self.lstm::<S, MORE>(s, place, dh, output),
-                Cell::Gru { reset_after, .. } => self.gru::<S, MORE>(s, place, dh, reset_after),
+                Cell::Lstm { .. } => self.lstm::<S, USUAL>(s, place, dh, output),
+                Cell::Gru { reset_after, .. } => self.gru::<S, USUAL>(s, place, dh, reset_after),
                 Cell::SimpleRnn { .. } => {
                     let y = self.after(s, self.h, place);
-                    let slope = self.candidate_slope::<S, MORE>(s, y);
+                    let slope = self.candidate_slope::<S, USUAL>(s, y);
                     self.put(s, place, 0, s.mul(dh, slope));
                     self.put_direct(s, place, s.splat(0.0));
                 }
@@ -245,8 +232,7 @@ impl Pass<'_> {
     }
 
     #[inline(always)]
-    unsafe fn lstm<S: Lanes<T = f32>, const MORE: bool>(&self, s: S, place: Place, dh: S::V, tc: S::V) {
-        let (kind, _) = activations(self.cell);
+    unsafe fn lstm<S: Lanes<T = f32>, const USUAL: bool>(&self, s: S, place: Place, dh: S::V, tc: S::V) {
         // SAFETY: the impl's.
         unsafe {
             let i = self.saved(s, place, 0);
@@ -254,39 +240,44 @@ impl Pass<'_> {
             let g = self.saved(s, place, 2);
             let o = self.saved(s, place, 3);
             let dc_at = self.dc.at(place.b * self.shape.units + place.unit, place.n);
-            let through_h = s.mul(s.mul(dh, o), slope(s, kind, tc));
-            let d_o = s.mul(s.mul(dh, tc), self.gate_slope::<S, MORE>(s, o));
-            let dc = self.peep::<S, MORE>(s, place, 1, d_o, s.add(load(s, dc_at, place.n), through_h));
+            let through_h = s.mul(s.mul(dh, o), self.own_slope::<S, USUAL>(s, tc));
+            let d_o = s.mul(s.mul(dh, tc), self.gate_slope::<S, USUAL>(s, o));
+            let dc = self.peep::<S, USUAL>(s, place, 1, d_o, s.add(load(s, dc_at, place.n), through_h));
             let cp = self.before(s, self.c, place);
             // A coupled forget gate is 1 - i.
-            let (to_i, to_f) = if MORE && self.coupled { (s.sub(g, cp), s.splat(0.0)) } else { (g, cp) };
-            let d_i = s.mul(s.mul(dc, to_i), self.gate_slope::<S, MORE>(s, i));
-            let d_f = s.mul(s.mul(dc, to_f), self.gate_slope::<S, MORE>(s, f));
+            let (to_i, to_f) = if !USUAL && self.coupled { (s.sub(g, cp), s.splat(0.0)) } else { (g, cp) };
+            let d_i = s.mul(s.mul(dc, to_i), self.gate_slope::<S, USUAL>(s, i));
+            let d_f = s.mul(s.mul(dc, to_f), self.gate_slope::<S, USUAL>(s, f));
             self.put(s, place, 0, d_i);
             self.put(s, place, 1, d_f);
-            self.put(s, place, 2, s.mul(s.mul(dc, i), self.candidate_slope::<S, MORE>(s, g)));
+            self.put(s, place, 2, s.mul(s.mul(dc, i), self.candidate_slope::<S, USUAL>(s, g)));
             self.put(s, place, 3, d_o);
-            let dcp =
-                self.peep::<S, MORE>(s, place, 2, d_f, self.peep::<S, MORE>(s, place, 0, d_i, s.mul(dc, f)));
+            let dcp = self.peep::<S, USUAL>(
+                s,
+                place,
+                2,
+                d_f,
+                self.peep::<S, USUAL>(s, place, 0, d_i, s.mul(dc, f)),
+            );
             store(s, dc_at, place.n, if place.reset { s.splat(0.0) } else { dcp });
             self.put_direct(s, place, s.splat(0.0));
         }
     }
 
     #[inline(always)]
-    unsafe fn gru<S: Lanes<T = f32>, const MORE: bool>(&self, s: S, place: Place, dh: S::V, after: bool) {
+    unsafe fn gru<S: Lanes<T = f32>, const USUAL: bool>(&self, s: S, place: Place, dh: S::V, after: bool) {
         // SAFETY: the impl's.
         unsafe {
             let z = self.saved(s, place, 0);
             let n = self.saved(s, place, 2);
             let hp = self.before(s, self.h, place);
-            let dn = s.mul(s.mul(dh, s.sub(s.c(1.0), z)), self.candidate_slope::<S, MORE>(s, n));
-            let dz = s.mul(s.mul(dh, s.sub(hp, n)), self.gate_slope::<S, MORE>(s, z));
+            let dn = s.mul(s.mul(dh, s.sub(s.c(1.0), z)), self.candidate_slope::<S, USUAL>(s, n));
+            let dz = s.mul(s.mul(dh, s.sub(hp, n)), self.gate_slope::<S, USUAL>(s, z));
             self.put(s, place, 0, dz);
             if after {
                 let r = self.saved(s, place, 1);
                 let q = self.saved(s, place, 3);
-                self.put(s, place, 1, s.mul(s.mul(dn, q), self.gate_slope::<S, MORE>(s, r)));
+                self.put(s, place, 1, s.mul(s.mul(dn, q), self.gate_slope::<S, USUAL>(s, r)));
                 self.put(s, place, 2, s.mul(dn, r));
                 self.put(s, place, 3, dn);
             } else {
@@ -303,7 +294,7 @@ impl Pass<'_> {
         unsafe {
             let r = self.saved(s, place, 1);
             let hp = self.before(s, self.h, place);
-            let slope = self.gate_slope::<S, true>(s, r);
+            let slope = self.gate_slope::<S, false>(s, r);
             self.put(s, place, 1, s.mul(s.mul(product, hp), slope));
             let direct = load(s, self.direct.at(place.b * self.shape.units + place.unit, place.n), place.n);
             self.put_direct(s, place, s.fma(product, r, direct));
