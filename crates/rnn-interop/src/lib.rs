@@ -8,6 +8,8 @@ mod error;
 mod hdf5;
 mod limits;
 mod portable;
+mod safetensors;
+pub mod torch;
 
 pub use error::{Error, Result};
 pub use limits::Limits;
