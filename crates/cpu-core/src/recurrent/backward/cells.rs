@@ -42,6 +42,8 @@ fn slope<S: Lanes<T = f32>>(s: S, kind: Activation, y: S::V) -> S::V {
     match kind {
         Activation::Tanh => s.sub(s.c(1.0), s.mul(y, y)),
         Activation::Sigmoid => s.mul(y, s.sub(s.c(1.0), y)),
+        Activation::Relu => s.select_gt(y, s.splat(0.0), s.splat(1.0), s.splat(0.0)),
+        Activation::Linear => s.splat(1.0),
         _ => {
             // Through memory, so that the rare formulas are not part of this code.
             let (mut slopes, ones, mut ys) = ([0.0; 16], [1.0; 16], [0.0; 16]);
