@@ -1,17 +1,12 @@
-"""Files of h5py, NumPy and Keras that the readers of crates/rnn-interop are tested on.
+"""Files of h5py and NumPy that the readers of crates/rnn-interop are tested on.
 
     python scripts/interop_files.py
 
 writes crates/rnn-interop/tests/files/ (what has to be read) and parts of crates/rnn-interop/tests/hostile/ (what has to be
-refused). Needs h5py, NumPy and Keras 3. Values are small integers and halves, so that every type holds them exactly.
+refused). Needs h5py and NumPy. Values are small integers and halves, so that every type holds them exactly.
 """
 
-import os
 import pathlib
-import tempfile
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import h5py
 import numpy as np
@@ -72,6 +67,20 @@ def values_of_all_types():
         f.create_group("ordered", track_order=True)
         f["ordered/z"] = ramp(1)
         f["ordered/a"] = ramp(2)
+
+
+def arrays_of_numpy():
+    arrays = {"type_" + name.replace(">", "big_"): np.array([[0, 1, 2], [3, 4, 100]], dtype=name)
+              for name in ["f2", "f4", "f8", ">f4", ">f8", "i1", "i2", "i4", "i8", ">i2", "u1", "u2", "u4", "u8"]}
+    arrays |= {
+        "bool": np.array([True, False]),
+        "scalar": np.float32(2.5),
+        "empty": np.zeros((0, 3)),
+        "cube": np.arange(24).reshape(2, 3, 4).astype("f4"),
+    }
+    np.savez(FILES / "arrays.npz", **arrays)
+    np.savez_compressed(FILES / "compressed.npz", **arrays)
+    np.save(FILES / "fortran.npy", np.asfortranarray(arrays["cube"]))
 
 
 def h5_that_are_refused():
@@ -135,4 +144,5 @@ if __name__ == "__main__":
     FILES.mkdir(exist_ok=True)
     HOSTILE.mkdir(exist_ok=True)
     values_of_all_types()
+    arrays_of_numpy()
     h5_that_are_refused()

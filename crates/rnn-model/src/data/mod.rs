@@ -28,7 +28,7 @@
 mod batch;
 mod csv;
 mod npy;
-mod npy_header;
+pub mod npy_header;
 mod order;
 mod pad;
 mod prefetch;

@@ -1,13 +1,13 @@
 //! Arrays in `.npy` files, read some rows at a time.
 
-use super::npy_header::{Element, Kind, NpyHeader, PREFIX, header_end, parse};
+use super::npy_header::{NpyHeader, PREFIX, header_end, parse};
 use super::rows::{Rows, check_read};
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// An array in a `.npy` file, as NumPy's `np.save` writes it: `f4`, `f8`, `i1` to `i8`, `u1` to `u8` or `b1` of either byte
+/// An array in a `.npy` file, as NumPy's `np.save` writes it: `f2`, `f4`, `f8`, `i1` to `i8`, `u1` to `u8` or `b1` of either byte
 /// order, in C order. Values become `f32`.
 ///
 /// Only the rows that are asked for are read, at their place in the file; the operating system keeps what is used often
@@ -52,6 +52,14 @@ impl NpyFile {
         file.seek(SeekFrom::Start(read as u64)).map_err(failed)?;
         file.read_exact(&mut start[read..]).map_err(failed)?;
         let header = parse(&start, len).map_err(wrong)?;
+        if header.fortran && header.shape.len() > 1 {
+            let problem =
+                "the array is in Fortran order, its rows do not lie together; save np.ascontiguousarray(a)";
+            return Err(wrong(problem.into()));
+        }
+        if header.shape.is_empty() {
+            return Err(wrong("a single number; an array with rows is needed".into()));
+        }
         Ok(NpyFile { path, file, header, bytes: Vec::new() })
     }
 
@@ -77,34 +85,7 @@ impl Rows for NpyFile {
         self.bytes.resize(out.len() * size, 0);
         let read = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.read_exact(&mut self.bytes));
         read.map_err(|source| Error::io(&self.path, source))?;
-        convert(self.header.element, &self.bytes, out);
+        self.header.element.decode(&self.bytes, out);
         Ok(())
-    }
-}
-
-fn convert(element: Element, bytes: &[u8], out: &mut [f32]) {
-    /// Values of `N` bytes, by `value` from those in little-endian order.
-    fn each<const N: usize>(big: bool, bytes: &[u8], out: &mut [f32], value: impl Fn([u8; N]) -> f32) {
-        let (values, _) = bytes.as_chunks::<N>();
-        for (out, bytes) in out.iter_mut().zip(values) {
-            let mut bytes = *bytes;
-            if big {
-                bytes.reverse();
-            }
-            *out = value(bytes);
-        }
-    }
-    let big = element.big_endian;
-    match (element.kind, element.bytes) {
-        (Kind::Float, 4) => each(big, bytes, out, f32::from_le_bytes),
-        (Kind::Float, _) => each(big, bytes, out, |b| f64::from_le_bytes(b) as f32),
-        (Kind::Signed, 1) => each(big, bytes, out, |b| f32::from(i8::from_le_bytes(b))),
-        (Kind::Signed, 2) => each(big, bytes, out, |b| f32::from(i16::from_le_bytes(b))),
-        (Kind::Signed, 4) => each(big, bytes, out, |b| i32::from_le_bytes(b) as f32),
-        (Kind::Signed, _) => each(big, bytes, out, |b| i64::from_le_bytes(b) as f32),
-        (Kind::Unsigned, 1) => each(big, bytes, out, |b| f32::from(u8::from_le_bytes(b))),
-        (Kind::Unsigned, 2) => each(big, bytes, out, |b| f32::from(u16::from_le_bytes(b))),
-        (Kind::Unsigned, 4) => each(big, bytes, out, |b| u32::from_le_bytes(b) as f32),
-        (Kind::Unsigned, _) => each(big, bytes, out, |b| u64::from_le_bytes(b) as f32),
     }
 }

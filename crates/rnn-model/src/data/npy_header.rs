@@ -10,35 +10,47 @@ const LONGEST: usize = 64 * 1024;
 
 /// What a value looks like on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Element {
+pub struct Element {
+    /// of which kind it is
     pub kind: Kind,
+    /// its size in bytes: 2, 4 or 8 of a float, 1, 2, 4 or 8 of an integer
     pub bytes: usize,
+    /// whether the most significant byte comes first
     pub big_endian: bool,
 }
 
+/// Kinds of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// IEEE 754
     Float,
+    /// an integer in two's complement
     Signed,
+    /// an integer without a sign, or a truth value
     Unsigned,
 }
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NpyHeader {
+pub struct NpyHeader {
+    /// what each value is
     pub element: Element,
+    /// length of each axis; none for a single number
     pub shape: Vec<usize>,
-    /// values in one row
-    pub row: usize,
+    /// whether the first axis runs fastest
+    pub fortran: bool,
     /// where the first value stands
     pub data: u64,
 }
 
 /// Length of the fixed part with the longest length field.
-pub(super) const PREFIX: usize = 12;
+pub const PREFIX: usize = 12;
 
 /// The whole header's length from the file's first bytes.
-pub(super) fn header_end(prefix: &[u8]) -> Result<usize, String> {
+///
+/// # Errors
+/// When this is the beginning of no `.npy` file, as a sentence.
+pub fn header_end(prefix: &[u8]) -> Result<usize, String> {
     if prefix.len() < 10 || !prefix.starts_with(b"\x93NUMPY") {
         return Err("not a .npy file (it does not begin with \\x93NUMPY)".into());
     }
@@ -57,7 +69,10 @@ pub(super) fn header_end(prefix: &[u8]) -> Result<usize, String> {
 }
 
 /// Parses the file's first bytes, up to [`header_end`]; `file` is the whole file's length in bytes.
-pub(super) fn parse(header: &[u8], file: u64) -> Result<NpyHeader, String> {
+///
+/// # Errors
+/// When the header is damaged, or promises more than the file holds, as a sentence.
+pub fn parse(header: &[u8], file: u64) -> Result<NpyHeader, String> {
     let at = if header.get(6) == Some(&1) { 10 } else { 12 };
     let text = header.get(at..).and_then(|text| std::str::from_utf8(text).ok());
     let text = text.ok_or("the header is no text")?;
@@ -84,34 +99,25 @@ pub(super) fn parse(header: &[u8], file: u64) -> Result<NpyHeader, String> {
     let (Some(descr), Some(fortran), Some(shape)) = (descr, fortran, shape) else {
         return Err("the header lacks descr, fortran_order or shape".into());
     };
-    if fortran && shape.len() > 1 {
-        return Err(
-            "the array is in Fortran order, its rows do not lie together; save np.ascontiguousarray(a)"
-                .into(),
-        );
-    }
     let element = element(descr)?;
-    if shape.is_empty() {
-        return Err("a single number; an array with rows is needed".into());
-    }
-    let row = shape[1..].iter().try_fold(1usize, |a, &b| a.checked_mul(b));
-    let bytes = row.and_then(|row| row.checked_mul(shape[0])?.checked_mul(element.bytes));
+    let count = shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
+    let bytes = count.and_then(|count| count.checked_mul(element.bytes));
     let end = bytes.and_then(|bytes| (header.len() as u64).checked_add(bytes as u64));
-    match (row, end) {
-        (Some(row), Some(end)) if end <= file => {
-            Ok(NpyHeader { element, shape, row, data: header.len() as u64 })
-        }
-        (_, Some(end)) => Err(format!(
+    match end {
+        Some(end) if end <= file => Ok(NpyHeader { element, shape, fortran, data: header.len() as u64 }),
+        Some(end) => Err(format!(
             "an array of shape {shape:?} ends at byte {end}, but the file has {file} bytes: it is cut off"
         )),
-        _ => Err(format!("no file can hold an array of shape {shape:?}")),
+        None => Err(format!("no file can hold an array of shape {shape:?}")),
     }
 }
 
 fn element(descr: &str) -> Result<Element, String> {
-    let unknown = || format!("values of type {descr:?} are not read; f4, f8, i1 to i8, u1 to u8 and b1 are");
+    let unknown =
+        || format!("values of type {descr:?} are not read; f2, f4, f8, i1 to i8, u1 to u8 and b1 are");
     let (order, kind) = descr.split_at_checked(1).ok_or_else(unknown)?;
     let (kind, bytes) = match kind {
+        "f2" => (Kind::Float, 2),
         "f4" => (Kind::Float, 4),
         "f8" => (Kind::Float, 8),
         "i1" | "i2" | "i4" | "i8" => (Kind::Signed, usize::from(kind.as_bytes()[1] - b'0')),
@@ -126,6 +132,37 @@ fn element(descr: &str) -> Result<Element, String> {
         _ => return Err(unknown()),
     };
     Ok(Element { kind, bytes, big_endian })
+}
+
+impl Element {
+    /// Values as `f32`, out of at least as many bytes as they take.
+    pub fn decode(self, bytes: &[u8], out: &mut [f32]) {
+        /// Values of `N` bytes, by `value` from those in little-endian order.
+        fn each<const N: usize>(big: bool, bytes: &[u8], out: &mut [f32], value: impl Fn([u8; N]) -> f32) {
+            let (values, _) = bytes.as_chunks::<N>();
+            for (out, bytes) in out.iter_mut().zip(values) {
+                let mut bytes = *bytes;
+                if big {
+                    bytes.reverse();
+                }
+                *out = value(bytes);
+            }
+        }
+        let big = self.big_endian;
+        match (self.kind, self.bytes) {
+            (Kind::Float, 2) => each(big, bytes, out, |b| half::f16::from_le_bytes(b).to_f32()),
+            (Kind::Float, 4) => each(big, bytes, out, f32::from_le_bytes),
+            (Kind::Float, _) => each(big, bytes, out, |b| f64::from_le_bytes(b) as f32),
+            (Kind::Signed, 1) => each(big, bytes, out, |b| f32::from(i8::from_le_bytes(b))),
+            (Kind::Signed, 2) => each(big, bytes, out, |b| f32::from(i16::from_le_bytes(b))),
+            (Kind::Signed, 4) => each(big, bytes, out, |b| i32::from_le_bytes(b) as f32),
+            (Kind::Signed, _) => each(big, bytes, out, |b| i64::from_le_bytes(b) as f32),
+            (Kind::Unsigned, 1) => each(big, bytes, out, |b| f32::from(u8::from_le_bytes(b))),
+            (Kind::Unsigned, 2) => each(big, bytes, out, |b| f32::from(u16::from_le_bytes(b))),
+            (Kind::Unsigned, 4) => each(big, bytes, out, |b| u32::from_le_bytes(b) as f32),
+            (Kind::Unsigned, _) => each(big, bytes, out, |b| u64::from_le_bytes(b) as f32),
+        }
+    }
 }
 
 struct Parser<'a> {
@@ -208,10 +245,12 @@ mod tests {
     #[test]
     fn headers_as_numpy_writes_them() {
         let header = read("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }      \n").unwrap();
-        assert_eq!((header.shape.as_slice(), header.row, header.element.bytes), (&[3, 4][..], 4, 4));
+        assert_eq!((header.shape.as_slice(), header.fortran, header.element.bytes), (&[3, 4][..], false, 4));
         let header = read("{'descr': '>i8', 'fortran_order': True, 'shape': (7,), }\n").unwrap();
         assert_eq!(header.element, Element { kind: Kind::Signed, bytes: 8, big_endian: true });
-        assert_eq!((header.shape.as_slice(), header.row), (&[7][..], 1));
+        assert_eq!((header.shape.as_slice(), header.fortran), (&[7][..], true));
+        let header = read("{'descr': '<f2', 'fortran_order': False, 'shape': (), }\n").unwrap();
+        assert_eq!((header.shape.len(), header.element.bytes), (0, 2));
         assert!(read("{'descr': '|b1', 'fortran_order': False, 'shape': (0, 5)}").is_ok());
     }
 
@@ -226,13 +265,11 @@ mod tests {
             (plain("<f4", "(1000000, 1000000)"), "cut off"),
             (plain("<f4", "(99999999999999999999,)"), "no size of an axis"),
             (plain("<f4", "(-1,)"), "no size of an axis"),
-            (plain("<f4", "()"), "single number"),
             (plain("|O", "(2,)"), "not read"),
             (plain("<U4", "(2,)"), "not read"),
             (plain("|f4", "(2,)"), "not read"),
             (plain("", "(2,)"), "not read"),
             (plain("<f4", "((((((((((2,)"), "no size of an axis"),
-            (plain("<f4", "(2,)").replace("False", "True").replace("(2,)", "(2, 2)"), "Fortran"),
             (plain("<f4", "(2,)").replace("'shape'", "'shapes'"), "unknown key"),
             (plain("<f4", "(2,)").replace("}\n", ""), "expected"),
             ("{}".into(), "lacks"),
