@@ -140,9 +140,58 @@ def h5_that_are_refused():
         f.create_dataset("values", (1 << 40, 1 << 20), "f4", chunks=(1 << 10, 1 << 10))
 
 
+def weights_that_are_refused():
+    """Files of the weights of one Dense layer [2, 1], each with something wrong in it."""
+
+    def file(name, kernel=None, bias=np.array([0.5], "f4"), **more):
+        with h5py.File(HOSTILE / f"weights_{name}.weights.h5", "w") as f:
+            f.create_group("vars")
+            layer = f.create_group("layers/dense/vars")
+            if callable(kernel):
+                kernel(layer)
+            else:
+                layer["0"] = np.array([[1], [2]], "f4") if kernel is None else kernel
+            if bias is not None:
+                layer["1"] = bias
+            for path, value in more.items():
+                f[path.replace("__", "/")] = value
+
+    def virtual(layer):
+        layout = h5py.VirtualLayout((2, 1), "f4")
+        layout[:] = h5py.VirtualSource("/etc/passwd", "x", (2, 1))
+        layer.create_virtual_dataset("0", layout)
+
+    def cycle(layer):
+        layer["0"] = np.array([[1], [2]], "f4")
+        layer["again"] = layer.parent
+
+    file("good")
+    file("nan", np.array([[1], [np.nan]], "f4"))
+    file("infinite", np.array([[1], [1e300]], "f8"))
+    file("text", np.array([[b"a"], [b"b"]]))
+    file("compound", np.zeros((2, 1), [("a", "f4")]))
+    file("complex", np.zeros((2, 1), "c8"))
+    file("turned", np.array([[1, 2]], "f4"))
+    file("larger", np.zeros((3, 1), "f4"))
+    file("missing", bias=None)
+    file("more", layers__dense_1__vars__0=np.zeros(2, "f4"))
+    file("group", lambda layer: layer.create_group("0"))
+    file("unwritten", lambda layer: layer.create_dataset("0", (2, 1), "f4"))
+    file("huge", lambda layer: layer.create_dataset("0", (1 << 40, 1 << 30), "f4", chunks=(1 << 10, 1 << 10)))
+    file("bomb", lambda layer: layer.create_dataset("0", data=np.zeros((1 << 20, 1), "f4"), compression="gzip"))
+    file("external_link", lambda layer: layer.__setitem__("0", h5py.ExternalLink("/etc/passwd", "x")))
+    file("soft_link", lambda layer: layer.__setitem__("0", h5py.SoftLink("/layers/dense/vars/1")))
+    file("external", lambda layer: layer.create_dataset("0", (2, 1), "f4", external=[("/etc/passwd", 0, 8)]))
+    file("virtual", virtual)
+    file("cycle", cycle)
+    with h5py.File(HOSTILE / "weights_none.weights.h5", "w") as f:
+        f["other"] = np.zeros(2)
+
+
 if __name__ == "__main__":
     FILES.mkdir(exist_ok=True)
     HOSTILE.mkdir(exist_ok=True)
     values_of_all_types()
     arrays_of_numpy()
     h5_that_are_refused()
+    weights_that_are_refused()

@@ -41,6 +41,7 @@ impl Raw {
     }
 
     /// As it should be, deflated.
+    #[allow(dead_code, reason = "of the tests that share this file, one needs it")]
     pub fn deflated(name: &str, contents: &[u8]) -> Self {
         let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(contents).unwrap();

@@ -1,0 +1,192 @@
+//! Damaged files: whatever is done to a file, reading it gives a model or an error, without a panic, within a second, and
+//! with at most 256 MiB of memory.
+//!
+//! The damage is random and the same on every machine; `TIDEGATE_MUTATIONS` sets how many files of each format are made
+//! (5,000 by default). An error names the number of the file, and `TIDEGATE_MUTATION=format:number` reads this one alone.
+
+#[path = "common/counting.rs"]
+mod counting;
+#[path = "common/mutate.rs"]
+mod mutate;
+#[path = "common/random.rs"]
+mod random;
+#[path = "common/raw_zip.rs"]
+mod raw_zip;
+
+use ndarray::{Array2, Array3};
+use random::Random;
+use rnn_interop::{Limits, Result, read_npy, read_npz, torch};
+use rnn_model::layer::{Dense, Gru, Lstm};
+use rnn_model::{Adam, Device, Graph, Input, Loss, Model, Sequential};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static MEMORY: counting::Counting = counting::Counting;
+
+const LONGEST: Duration = Duration::from_secs(1);
+const MOST_BYTES: usize = 256 << 20;
+
+const TORCH: &[u8] = include_bytes!("files/tiny.torch.safetensors");
+const NPZ: &[u8] = include_bytes!("files/compressed.npz");
+const NPY: &[u8] = include_bytes!("files/fortran.npy");
+
+/// A format: how its files are damaged, and how they are read.
+struct Format {
+    name: &'static str,
+    damage: fn(&mut Random) -> Vec<u8>,
+    read: fn(&[u8]) -> Result<()>,
+    /// what is read when nothing is damaged
+    whole: fn() -> &'static [u8],
+}
+
+const FORMATS: [Format; 4] = [
+    Format {
+        name: "safetensors",
+        damage: |random| match random.below(3) {
+            0 => mutate::bytes(random, TORCH.into(), NPY),
+            _ => safetensors(random, TORCH, mutate::json),
+        },
+        read: |bytes| {
+            let output = Some(torch::Steps::Last);
+            torch::read(bytes, &Limits::default(), &torch::TorchOptions { output, ..Default::default() })
+                .map(drop)
+        },
+        whole: || TORCH,
+    },
+    Format {
+        name: "tidegate",
+        damage: |random| match random.below(4) {
+            0 => mutate::bytes(random, OWN.clone(), TORCH),
+            1 => safetensors(random, &OWN, mutate::json),
+            _ => safetensors(random, &OWN, |random, header| {
+                let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+                let model = &mut header["__metadata__"]["tidegate"];
+                let damaged = mutate::json(random, model.as_str().unwrap().as_bytes());
+                *model = String::from_utf8_lossy(&damaged).into();
+                header.to_string().into_bytes()
+            }),
+        },
+        read: |bytes| Ok(Model::from_bytes(bytes, &DEVICE).map(drop)?),
+        whole: || &OWN,
+    },
+    Format {
+        name: "npz",
+        damage: |random| match random.below(3) {
+            0 => mutate::bytes(random, NPZ.into(), NPY),
+            _ => {
+                mutate::archive(random, NPZ, NPY, |random, _, contents| mutate::bytes(random, contents, NPY))
+            }
+        },
+        read: |bytes| read_npz(bytes, &Limits::default()).map(drop),
+        whole: || NPZ,
+    },
+    Format {
+        name: "npy",
+        damage: |random| mutate::bytes(random, NPY.into(), NPZ),
+        read: |bytes| read_npy(bytes, &Limits::default()).map(drop),
+        whole: || NPY,
+    },
+];
+
+static DEVICE: LazyLock<Device> = LazyLock::new(|| Device::cpu_with_threads(1));
+
+/// A model file of this engine, of a model that has been trained for a step.
+static OWN: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut model = graph().build(&DEVICE).unwrap();
+    model.compile(Adam::new(), Loss::MeanSquaredError, &[]).unwrap();
+    model.train_on_batch(&Array3::ones((4, 3, 2)), &Array2::ones((4, 1))).unwrap();
+    model.to_bytes(false).unwrap()
+});
+
+/// The model of `scripts/interop_tiny.py`.
+fn graph() -> Graph {
+    let layers = Sequential::new(Input::sequence(3, 2));
+    layers.layer(Gru::new(2).return_sequences(true)).layer(Lstm::new(2)).layer(Dense::new(1)).graph().unwrap()
+}
+
+/// Damages the header of a `.safetensors` file, its length being made right.
+fn safetensors(random: &mut Random, file: &[u8], damage: fn(&mut Random, &[u8]) -> Vec<u8>) -> Vec<u8> {
+    let length = u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
+    let header = damage(random, &file[8..8 + length]);
+    [&(header.len() as u64).to_le_bytes()[..], &header, &file[8 + length..]].concat()
+}
+
+thread_local! {
+    /// Whether panics are to be written down rather than printed.
+    static READING: Cell<bool> = const { Cell::new(false) };
+}
+
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// What is being read, and since when.
+static CURRENT: Mutex<Option<(String, Instant)>> = Mutex::new(None);
+
+/// Reads one file, and says what was wrong with that.
+fn check(format: &Format, number: usize, file: &[u8]) -> Vec<String> {
+    let name = format!("{}:{number}", format.name);
+    *CURRENT.lock().unwrap() = Some((name.clone(), Instant::now()));
+    READING.set(true);
+    let start = Instant::now();
+    let (_, bytes) = counting::most_bytes(|| catch_unwind(AssertUnwindSafe(|| drop((format.read)(file)))));
+    let time = start.elapsed();
+    READING.set(false);
+    *CURRENT.lock().unwrap() = None;
+    let mut wrong = Vec::new();
+    wrong.extend(PANICS.lock().unwrap().drain(..).map(|panic| format!("{name}: {panic}")));
+    if time > LONGEST {
+        wrong.push(format!("{name}: took {time:?}"));
+    }
+    if bytes > MOST_BYTES {
+        wrong.push(format!("{name}: took {} MiB", bytes >> 20));
+    }
+    wrong
+}
+
+/// Ends the program where a file holds it up, since nothing else would say which.
+#[allow(clippy::print_stderr, reason = "the test can not fail in any other way")]
+fn watch() {
+    std::thread::spawn(|| {
+        loop {
+            std::thread::sleep(Duration::from_millis(500));
+            let current = CURRENT.lock().unwrap().clone();
+            if let Some((name, since)) = current.filter(|(_, since)| since.elapsed() > 30 * LONGEST) {
+                eprintln!("{name} has been read for {:?}", since.elapsed());
+                std::process::exit(101);
+            }
+        }
+    });
+}
+
+#[test]
+fn damaged_files_are_read_or_refused() {
+    let default = std::panic::take_hook();
+    // A panic that a fence around a dependency catches is one, too.
+    std::panic::set_hook(Box::new(move |panic| match READING.get() {
+        true => PANICS.lock().unwrap().push(panic.to_string()),
+        false => default(panic),
+    }));
+    watch();
+    let count = std::env::var("TIDEGATE_MUTATIONS").ok().map_or(5_000, |count| count.parse().unwrap());
+    let one = std::env::var("TIDEGATE_MUTATION").ok();
+    let mut wrong = Vec::new();
+    for format in &FORMATS {
+        (format.read)((format.whole)()).unwrap_or_else(|error| panic!("{}: {error}", format.name));
+        for number in 0..count {
+            if one.as_ref().is_some_and(|one| *one != format!("{}:{number}", format.name)) {
+                continue;
+            }
+            let seed =
+                format.name.bytes().fold(number as u64, |seed, byte| seed.rotate_left(8) ^ u64::from(byte));
+            let file = (format.damage)(&mut Random::new(seed));
+            wrong.extend(check(format, number, &file));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {count} each:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(40)].join("\n")
+    );
+}
