@@ -5,6 +5,7 @@
 //! end.
 
 use crate::{Error, Limits, Result};
+use std::collections::HashMap;
 use std::io::{Cursor, Read, Write};
 use zip::read::{ArchiveOffset, Config, ZipArchive};
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -17,6 +18,8 @@ const MOST: u64 = 1032;
 pub(crate) struct Archive<'a> {
     zip: ZipArchive<Cursor<&'a [u8]>>,
     members: Vec<Member>,
+    /// places in the directory by name
+    index: HashMap<String, usize>,
 }
 
 struct Member {
@@ -78,7 +81,8 @@ impl<'a> Archive<'a> {
             members.push(Member { name: name.to_owned(), bytes: size });
         }
         zip.validate_header_consistency().map_err(|error| wrong("archive", error))?;
-        Ok(Archive { zip, members })
+        let index = members.iter().enumerate().map(|(index, member)| (member.name.clone(), index)).collect();
+        Ok(Archive { zip, members, index })
     }
 
     /// The members' names in the order of the directory, folders left out.
@@ -88,7 +92,7 @@ impl<'a> Archive<'a> {
 
     /// Whether there is a member of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.names().any(|member| member == name)
+        self.index.contains_key(name)
     }
 
     /// A member's contents.
@@ -96,8 +100,7 @@ impl<'a> Archive<'a> {
     /// # Errors
     /// When there is none of this name, and when what it inflates to has another size or check sum than it claims.
     pub(crate) fn read(&mut self, name: &str) -> Result<Vec<u8>> {
-        let index = self.members.iter().position(|member| member.name == name);
-        let Some(index) = index else {
+        let Some(&index) = self.index.get(name) else {
             let names: Vec<&str> = self.names().take(20).collect();
             return Err(Error::damaged(
                 format!("member {name:?}"),

@@ -15,6 +15,7 @@ pub(crate) use write::Writer;
 use crate::{Error, Limits, Result};
 use hdf5_pure::{AttrValue, FormatError, Source};
 use ndarray::{ArrayD, IxDyn};
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -119,27 +120,24 @@ impl File {
     /// # Errors
     /// A path that is not there, and an attribute whose value can not be decoded.
     pub(crate) fn attribute(&self, path: &str, name: &str) -> Result<Option<Attribute>> {
-        let (mut values, types) = self.renew(|| {
-            if self.object(path)?.is_group() {
-                fenced(show(path), || {
-                    let group = if path.is_empty() { self.file.root() } else { self.file.group(path)? };
-                    Ok((group.attrs()?, group.attr_datatypes()?))
-                })
-            } else {
-                fenced(show(path), || {
+        self.attributes(path)?.take(path, name)
+    }
+
+    /// All attributes of a group or a data set.
+    fn attributes(&self, path: &str) -> Result<Attributes> {
+        self.renew(|| {
+            let is_group = self.object(path)?.is_group();
+            fenced(show(path), || {
+                let (values, types) = if !is_group {
                     let dataset = self.file.dataset(path)?;
-                    Ok((dataset.attrs()?, dataset.attr_datatypes()?))
-                })
-            }
-        })?;
-        match values.remove(name) {
-            Some(value) => Ok(Some(convert(value))),
-            None if types.contains_key(name) => Err(Error::damaged(
-                format!("{}: attribute {name:?}", show(path)),
-                "its value can not be read",
-            )),
-            None => Ok(None),
-        }
+                    (dataset.attrs()?, dataset.attr_datatypes()?)
+                } else {
+                    let group = if path.is_empty() { self.file.root() } else { self.file.group(path)? };
+                    (group.attrs()?, group.attr_datatypes()?)
+                };
+                Ok(Attributes { values, names: types.into_keys().collect() })
+            })
+        })
     }
 
     /// An attribute that has to be text.
@@ -163,13 +161,14 @@ impl File {
     /// # Errors
     /// As [`File::attribute`], and one of numbers.
     pub(crate) fn texts(&self, path: &str, name: &str) -> Result<Option<Vec<String>>> {
-        if let Some(value) = self.attribute(path, name)? {
+        let mut attributes = self.attributes(path)?;
+        if let Some(value) = attributes.take(path, name)? {
             return value.texts(path, name).map(Some);
         }
         let mut all = None;
         for part in 0.. {
             let name = format!("{name}{part}");
-            match self.attribute(path, &name)? {
+            match attributes.take(path, &name)? {
                 Some(value) => all.get_or_insert_with(Vec::new).extend(value.texts(path, &name)?),
                 None => break,
             }
@@ -223,6 +222,25 @@ impl File {
 impl Object {
     fn is_group(&self) -> bool {
         matches!(self, Object::Group(_))
+    }
+}
+
+/// The attributes of one object: the values that `hdf5-pure` decoded, and the names of all.
+struct Attributes {
+    values: HashMap<String, AttrValue>,
+    names: HashSet<String>,
+}
+
+impl Attributes {
+    fn take(&mut self, path: &str, name: &str) -> Result<Option<Attribute>> {
+        match self.values.remove(name) {
+            Some(value) => Ok(Some(convert(value))),
+            None if self.names.contains(name) => Err(Error::damaged(
+                format!("{}: attribute {name:?}", show(path)),
+                "its value can not be read",
+            )),
+            None => Ok(None),
+        }
     }
 }
 

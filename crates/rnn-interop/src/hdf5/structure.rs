@@ -61,6 +61,7 @@ pub(super) fn walk(bytes: &[u8], limits: &Limits) -> Result<Tree> {
     };
     let mut open = vec![(String::new(), root, 0)];
     while let Some((path, address, depth)) = open.pop() {
+        Limits::at_most(show(&path), "the number of bytes of a path", path.len() as u64, limits.name_bytes)?;
         Limits::at_most(show(&path), "the depth of groups", depth, limits.depth)?;
         Limits::at_most(
             show(&path),
