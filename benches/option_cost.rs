@@ -31,9 +31,11 @@ fn cases(cell: &str, units: usize) -> Vec<Case> {
                 .activation(kind)
                 .recurrent_dropout(recurrent_dropout)
                 .into(),
-            "GRU" => {
-                Gru::new(units).return_sequences(true).activation(kind).recurrent_dropout(recurrent_dropout).into()
-            }
+            "GRU" => Gru::new(units)
+                .return_sequences(true)
+                .activation(kind)
+                .recurrent_dropout(recurrent_dropout)
+                .into(),
             _ => SimpleRnn::new(units)
                 .return_sequences(true)
                 .activation(kind)
@@ -98,7 +100,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn run(device: &Device, size: Size) {
     let [batch, time, features, units] = size;
     println!("{}: batch {batch}, {time} steps, {features} features, {units} units", device.name());
-    println!("{:10} {:20} {:>12} {:>7} {:>12} {:>7}", "cell", "option", "predict ms", "ratio", "train ms", "ratio");
+    println!(
+        "{:10} {:20} {:>12} {:>7} {:>12} {:>7}",
+        "cell", "option", "predict ms", "ratio", "train ms", "ratio"
+    );
     let y = Array3::<f32>::zeros((batch, time, units));
     for cell in ["LSTM", "GRU", "SimpleRNN"] {
         let mut models: Vec<_> =

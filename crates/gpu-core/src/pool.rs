@@ -47,9 +47,13 @@ impl Drop for PooledBuffer {
 }
 
 /// Smallest size class that holds `bytes`: multiples of 256 bytes up to 4 KiB, then quarter steps between powers of two,
-/// so that at most a quarter is wasted.
+/// so that at most a quarter is wasted, and above 1 MiB, where waste counts more than finding a free buffer, steps of a thirty-second.
 pub(crate) fn size_class(bytes: u64) -> u64 {
-    let step = if bytes <= 4096 { 256 } else { bytes.next_power_of_two() / 8 };
+    let step = match bytes {
+        ..=4096 => 256,
+        ..=0x10_0000 => bytes.next_power_of_two() / 8,
+        _ => bytes.next_power_of_two() / 64,
+    };
     bytes.max(1).div_ceil(step) * step
 }
 
@@ -164,7 +168,8 @@ mod tests {
         for bytes in [0, 1, 255, 256, 257, 4096, 4097, 5000, 70_000, 1 << 20, (1 << 20) + 1, 3_000_000_001] {
             let class = size_class(bytes);
             assert!(class >= bytes && class.is_multiple_of(256), "{bytes} -> {class}");
-            assert!(bytes < 4096 || class <= bytes + bytes / 4 + 256, "{bytes} -> {class}");
+            let waste = if bytes > 1 << 20 { bytes / 32 } else { bytes / 4 };
+            assert!(class <= bytes + waste + 256, "{bytes} -> {class}");
             assert_eq!(size_class(class), class);
         }
     }

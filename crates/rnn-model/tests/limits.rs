@@ -132,3 +132,37 @@ fn files_that_are_something_else_say_so() {
     std::fs::write(&path, [&2u64.to_le_bytes()[..], b"{}"].concat()).unwrap();
     assert!(message(&path).contains("not a model that tidegate saved"), "{}", message(&path));
 }
+
+/// What the way back needs of the way forth is the input, the states of each step and the gates; beside it a training step
+/// holds the weights, gradients and slots, and no more than a fifth of all that in addition (of a GRU a quarter): gradients of gates for a part of the
+/// steps, those of one layer's outputs, and what the pool rounds up. Scratch of kernels on the GPU is counted; the CPU's
+/// kernels keep a small part of the gates' gradients to themselves.
+///
+/// A SimpleRNN saves nothing but its outputs, whose gradients alone are as large; it is not held to this.
+#[test]
+fn a_training_step_needs_little_more_than_what_it_saves() {
+    let (batch, time, features, units) = (32, 512, 16, 64);
+    // h, c and four gates; h and four gates, which the gradients of outputs are a larger part of.
+    let layers: [(&str, fn(usize) -> rnn_model::layer::Layer, usize, f64); 2] = [
+        ("LSTM", |u| Lstm::new(u).return_sequences(true).into(), 6, 1.2),
+        ("GRU", |u| Gru::new(u).return_sequences(true).into(), 5, 1.25),
+    ];
+    on_each(|device| {
+        for (name, layer, blocks, most) in layers {
+            let before = device.memory().live;
+            let mut model = Sequential::new(Input::sequence(time, features));
+            for _ in 0..3 {
+                model = model.layer(layer(units));
+            }
+            let mut model = model.layer(Dense::new(1)).build(device).unwrap();
+            model.compile(Adam::new(), Loss::MeanSquaredError, &[]).unwrap();
+            let (x, y) =
+                (Array3::<f32>::ones((batch, time, features)), Array3::<f32>::ones((batch, time, 1)));
+            model.train_on_batch(&x, &y).unwrap();
+            let saved = batch * time * (features + 3 * blocks * units + 1) * 4;
+            let kept = model.count_params() * 4 * 4;
+            let ratio = (device.memory().live - before) as f64 / (saved + kept) as f64;
+            assert!(ratio <= most, "{name} on {}: {ratio}", device.name());
+        }
+    });
+}

@@ -22,6 +22,7 @@
 
 mod arguments;
 mod backward;
+mod chunks;
 mod forward;
 mod gradients;
 mod pack;
@@ -106,30 +107,60 @@ pub fn recurrent_backward<T: Real>(
     inputs: RecurrentInputs<'_, T>,
     trace: RecurrentTrace<'_, T>,
     up: RecurrentUpstream<'_, T>,
-    mut grads: RecurrentGrads<'_, T>,
+    grads: RecurrentGrads<'_, T>,
     workspace: &mut RecurrentWorkspace<T>,
     weights_version: u64,
     threads: usize,
 ) -> Result<()> {
     check_backward(cell, shape, &inputs, &trace, &up, &grads)?;
-    let len = shape.time * shape.batch * gradient_blocks(cell) * shape.units;
-    if !nothing_to_do(shape) && is_f32::<T>() {
-        backward::through_time(
-            Plan::new(cell, shape, threads),
-            cell,
-            shape,
-            inputs.f32s(),
-            trace.f32s(),
-            up.f32s(),
-            [grads.h0.as_deref_mut().map(f32s_mut), grads.c0.as_deref_mut().map(f32s_mut)],
-            f32s_mut(aligned(&mut workspace.gate_grads, len, T::ZERO)),
-            &mut workspace.backward,
-            weights_version,
-        );
-    } else {
-        plain_backward::through_time(cell, shape, inputs, trace, up, &mut grads, workspace);
-    }
-    gradients::weights_and_input(cell, shape, inputs, trace, &mut grads, workspace, threads)
+    let steps = chunks::steps::<T>(cell, shape);
+    backward_in(steps, cell, shape, inputs, trace, up, grads, workspace, weights_version, threads)
+}
+
+/// [`recurrent_backward`] of checked arguments, `steps` steps at a time.
+fn backward_in<T: Real>(
+    steps: usize,
+    cell: Cell,
+    shape: RecurrentShape,
+    inputs: RecurrentInputs<'_, T>,
+    trace: RecurrentTrace<'_, T>,
+    up: RecurrentUpstream<'_, T>,
+    grads: RecurrentGrads<'_, T>,
+    workspace: &mut RecurrentWorkspace<T>,
+    weights_version: u64,
+    threads: usize,
+) -> Result<()> {
+    let plan = Plan::new(cell, shape, threads);
+    chunks::each(
+        steps,
+        cell,
+        shape,
+        inputs,
+        trace,
+        up,
+        grads,
+        workspace,
+        |shape, inputs, trace, up, mut grads, workspace| {
+            let len = shape.time * shape.batch * gradient_blocks(cell) * shape.units;
+            if !nothing_to_do(shape) && is_f32::<T>() {
+                backward::through_time(
+                    plan,
+                    cell,
+                    shape,
+                    inputs.f32s(),
+                    trace.f32s(),
+                    up.f32s(),
+                    [grads.h0.as_deref_mut().map(f32s_mut), grads.c0.as_deref_mut().map(f32s_mut)],
+                    f32s_mut(aligned(&mut workspace.gate_grads, len, T::ZERO)),
+                    &mut workspace.backward,
+                    weights_version,
+                );
+            } else {
+                plain_backward::through_time(cell, shape, inputs, trace, up, &mut grads, workspace);
+            }
+            gradients::weights_and_input(cell, shape, inputs, trace, &mut grads, workspace, threads)
+        },
+    )
 }
 
 fn nothing_to_do(shape: RecurrentShape) -> bool {

@@ -6,8 +6,10 @@ use std::sync::Mutex;
 /// beyond their arguments. One per layer: it grows to the largest call seen and is then reused without allocation.
 #[derive(Debug, Default)]
 pub struct RecurrentWorkspace<T> {
-    /// gradients of the gates before their activations, `[T, B, gradient_blocks * U]`
+    /// gradients of the gates before their activations, `[T, B, gradient_blocks * U]` of a part of the sequence
     pub(super) gate_grads: Vec<T>,
+    /// gradients of the states between two parts, `[2, 2, B, U]`
+    pub(super) handed: Vec<T>,
     /// rows of intermediate values
     pub(super) rows: Vec<T>,
     /// states before each step with resets applied, `[T, B, U]`, where a flag resets
@@ -23,6 +25,7 @@ impl<T> RecurrentWorkspace<T> {
     pub fn new() -> Self {
         Self {
             gate_grads: Vec::new(),
+            handed: Vec::new(),
             rows: Vec::new(),
             states: Vec::new(),
             forward: Packed::default(),

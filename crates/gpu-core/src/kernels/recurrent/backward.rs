@@ -74,13 +74,20 @@ pub fn recurrent_backward(
     let padded = units.next_multiple_of(4);
     let row = layer.gradient_blocks() * units;
     let extra_rows = if inputs.peepholes.is_some() { 3 } else { 0 };
+    let steps = steps_at_a_time(&layer, rec);
+    let samples = steps * batch;
+    let changes = inputs.flags.is_some() || inputs.h_mask.is_some();
     let work = Work {
         saved,
         weights: rec.scratch((columns + extra_rows) * padded)?,
-        dgates: rec.scratch(elements(&[time, batch, row]))?,
+        dgates: rec.scratch(elements(&[samples, row]))?,
         row,
         of_state: if matches!(cell, Cell::Gru { reset_after: true, .. }) { columns } else { 0 },
         carry,
+        product: rec.scratch(slot)?,
+        handed: rec.scratch(slot)?,
+        changed: if changes { Some(rec.scratch(samples * units)?) } else { None },
+        sums: if inputs.peepholes.is_some() { Some(rec.scratch(row)?) } else { None },
     };
     let transposed = work.weights.slice(0, columns * padded)?;
     pack_rows(rec, inputs.recurrent, (1, columns), (columns, units, padded), &transposed)?;
@@ -88,9 +95,37 @@ pub fn recurrent_backward(
         let rows = work.weights.slice(columns * padded, 3 * padded)?;
         pack_rows(rec, peepholes, (units, 1), (3, units, padded), &rows)?;
     }
-    recurrence(rec, &layer, up.dy, &work)?;
-    weight_gradients(rec, &layer, &work, grads)?;
-    state_gradients(rec, &layer, &work, grads)
+    for start in (0..time).step_by(steps).rev() {
+        let part = Part { start, count: steps.min(time - start), time };
+        if !part.is_last() {
+            // What reached the state before the part behind this one, whose gradients are still there.
+            state_gradient(rec, &layer, &work, start + part.count, &work.handed)?;
+            copy(rec, &work.handed, &work.carry.slice(0, slot)?)?;
+        }
+        recurrence(rec, &layer, up.dy, &work, part)?;
+        weight_gradients(rec, &layer, &work, grads, part)?;
+    }
+    if let Some(sums) = &work.sums {
+        let (of_bias, of_peepholes) = (sums.slice(0, columns)?, sums.slice(columns, 3 * units)?);
+        grads.bias.map_or(Ok(()), |bias| add_assign(rec, &of_bias, bias))?;
+        grads.peepholes.map_or(Ok(()), |peepholes| add_assign(rec, &of_peepholes, peepholes))?;
+    }
+    grads.h0.map_or(Ok(()), |dh0| state_gradient(rec, &layer, &work, 0, dh0))?;
+    grads.c0.map_or(Ok(()), |dc0| copy(rec, &work.carry.slice(slot, slot)?, dc0))
+}
+
+/// Gate gradients of this many bytes are not taken apart.
+const WHOLE: usize = 1 << 20;
+/// Beyond that a sequence goes back in so many parts: gate gradients are as large as what the forward pass saved, and all at
+/// once would double what a training step needs.
+const PARTS: usize = 24;
+
+/// Steps whose gate gradients are in memory at a time.
+fn steps_at_a_time(layer: &Layer<'_>, rec: &Recorder) -> usize {
+    let RecurrentShape { time, batch, units, .. } = layer.shape;
+    let step = elements(&[batch, layer.gradient_blocks(), units, size_of::<f32>()]);
+    let wanted = (WHOLE / step.max(1)).max(time.div_ceil(PARTS));
+    wanted.clamp(1, layer.steps_per_chunk(rec))
 }
 
 /// Says what was saved.
@@ -128,18 +163,53 @@ struct Work<'a> {
     saved: &'a Slice,
     /// the recurrent weights transposed, `[G*U, units padded to 4]`, and the peepholes behind them
     weights: Slice,
-    /// gradients of the pre-activations, `[T, B, row]`
+    /// gradients of the pre-activations, `[steps at a time, B, row]`
     dgates: Slice,
     row: usize,
     /// where those of the recurrent product begin in a row
     of_state: usize,
     /// what is handed to the step before, `[2, B, U]`: of h beside the product, and of c
     carry: Slice,
+    /// the gradient of a state by way of the product, `[B, U]`
+    product: Slice,
+    /// the gradient of a state between two parts, `[B, U]`
+    handed: Slice,
+    /// states before the steps as the product saw them, `[steps at a time, B, U]`, where they differ from what is kept
+    changed: Option<Slice>,
+    /// of peepholes, whose gradients stand behind those of the gates: their sums and the bias's, `[row]`
+    sums: Option<Slice>,
 }
 
-fn recurrence(rec: &mut Recorder, layer: &Layer<'_>, dy: Option<&Slice>, work: &Work<'_>) -> Result<()> {
+/// Steps that go back together.
+#[derive(Clone, Copy)]
+struct Part {
+    start: usize,
+    count: usize,
+    /// of the whole sequence
+    time: usize,
+}
+
+impl Part {
+    /// Whether no other is behind it; that one goes back first.
+    fn is_last(self) -> bool {
+        self.start + self.count == self.time
+    }
+
+    /// The part's steps of an array whose steps are `row` long, and `more` behind them.
+    fn of(self, slice: &Slice, row: usize, more: usize) -> Result<Slice> {
+        slice.slice(self.start * row, (self.count + more) * row)
+    }
+}
+
+fn recurrence(
+    rec: &mut Recorder,
+    layer: &Layer<'_>,
+    dy: Option<&Slice>,
+    work: &Work<'_>,
+    of: Part,
+) -> Result<()> {
     let Layer { cell, shape, inputs, states, .. } = *layer;
-    let RecurrentShape { time, batch, units, .. } = shape;
+    let RecurrentShape { batch, units, .. } = shape;
     let columns = cell.gates() * units;
     let padded = units.next_multiple_of(4);
     let depth = if matches!(cell, Cell::Gru { reset_after: false, .. }) { 2 * units } else { columns };
@@ -148,58 +218,48 @@ fn recurrence(rec: &mut Recorder, layer: &Layer<'_>, dy: Option<&Slice>, work: &
     let extras = inputs.extras;
     let calls = Calls { operation: OP, geometry, acts, batch, units, masked, extras, start: false };
     let nothing = rec.nothing()?;
-    let chunk = layer.steps_per_chunk(rec);
-    for start in (0..time).step_by(chunk).rev() {
-        let count = chunk.min(time - start);
-        // The product of a step needs the gradients and flags of the step after it, also across chunks.
-        let ahead = usize::from(start + count < time);
-        let part = |slice: &Slice, width: usize, more: usize| {
-            slice.slice(start * batch * width, (count + more) * batch * width)
+    let flags = inputs.flags.map_or(Ok(nothing.clone()), |flags| of.of(flags, batch, 0))?;
+    let dgates = work.dgates.slice(0, of.count * batch * work.row)?;
+    let states = of.of(states.c.unwrap_or(states.h), batch * units, 1)?;
+    let saved_row = gate_blocks(cell) * units;
+    let saved =
+        if work.saved.is_empty() { nothing.clone() } else { of.of(work.saved, batch * saved_row, 0)? };
+    let has_dy = dy.is_some();
+    let dy = dy.map_or(Ok(nothing.clone()), |dy| of.of(dy, batch * units, 0))?;
+    let mask = inputs.h_mask.unwrap_or(&nothing);
+    let size = |value| calls.size(value);
+    let params = shader::BackwardParams {
+        time: size(of.count)?,
+        batch: size(batch)?,
+        units: size(units)?,
+        ldw: size(padded / 4)?,
+        saved_row: size(saved_row)?,
+        grad_row: size(work.row)?,
+        has_flags: u32::from(inputs.flags.is_some()),
+        has_dy: u32::from(has_dy),
+        has_peepholes: u32::from(inputs.peepholes.is_some()),
+        clip: extras.clip.unwrap_or(0.0),
+        ..Default::default()
+    };
+    each_dispatch(of.count, steps_at_once, true, |first, count| {
+        let params = shader::BackwardParams { first: size(first)?, steps: size(count)?, ..params };
+        let mut call = |kernel, w: &Slice, left_at: usize, depth: usize| {
+            let params = shader::BackwardParams { left_at: size(left_at)?, depth: size(depth)?, ..params };
+            let buffers = [&flags, w, &saved, &states, &dy, mask, &dgates, &work.carry];
+            calls.record(rec, kernel, &buffers, bytemuck::bytes_of(&params), count, depth)
         };
-        let flags = inputs.flags.map_or(Ok(nothing.clone()), |flags| part(flags, 1, ahead))?;
-        let dgates = part(&work.dgates, work.row, ahead)?;
-        let states = part(states.c.unwrap_or(states.h), units, 1)?;
-        let saved_row = gate_blocks(cell) * units;
-        let saved = if work.saved.is_empty() { nothing.clone() } else { part(work.saved, saved_row, 0)? };
-        let has_dy = dy.is_some();
-        let dy = dy.map_or(Ok(nothing.clone()), |dy| part(dy, units, 0))?;
-        let mask = inputs.h_mask.unwrap_or(&nothing);
-        let size = |value| calls.size(value);
-        let params = shader::BackwardParams {
-            time: size(count + ahead)?,
-            batch: size(batch)?,
-            units: size(units)?,
-            ldw: size(padded / 4)?,
-            saved_row: size(saved_row)?,
-            grad_row: size(work.row)?,
-            has_flags: u32::from(inputs.flags.is_some()),
-            has_dy: u32::from(has_dy),
-            has_peepholes: u32::from(inputs.peepholes.is_some()),
-            clip: extras.clip.unwrap_or(0.0),
-            ..Default::default()
-        };
-        each_dispatch(count, steps_at_once, true, |first, count| {
-            let params = shader::BackwardParams { first: size(first)?, steps: size(count)?, ..params };
-            let mut call = |kernel, w: &Slice, left_at: usize, depth: usize| {
-                let params =
-                    shader::BackwardParams { left_at: size(left_at)?, depth: size(depth)?, ..params };
-                let buffers = [&flags, w, &saved, &states, &dy, mask, &dgates, &work.carry];
-                calls.record(rec, kernel, &buffers, bytemuck::bytes_of(&params), count, depth)
-            };
-            let w = &work.weights;
-            match cell {
-                Cell::Lstm { .. } => call(&shader::LSTM_BACKWARD, w, work.of_state, depth),
-                Cell::Gru { reset_after: true, .. } => call(&shader::GRU_BACKWARD, w, work.of_state, depth),
-                Cell::Gru { reset_after: false, .. } => {
-                    call(&shader::GRU_CANDIDATE_BACKWARD, w, 0, depth)?;
-                    let of_candidate = w.slice(2 * units * padded, units * padded)?;
-                    call(&shader::GRU_RESET_BACKWARD, &of_candidate, 2 * units, units)
-                }
-                Cell::SimpleRnn { .. } => call(&shader::SIMPLE_RNN_BACKWARD, w, work.of_state, depth),
+        let w = &work.weights;
+        match cell {
+            Cell::Lstm { .. } => call(&shader::LSTM_BACKWARD, w, work.of_state, depth),
+            Cell::Gru { reset_after: true, .. } => call(&shader::GRU_BACKWARD, w, work.of_state, depth),
+            Cell::Gru { reset_after: false, .. } => {
+                call(&shader::GRU_CANDIDATE_BACKWARD, w, 0, depth)?;
+                let of_candidate = w.slice(2 * units * padded, units * padded)?;
+                call(&shader::GRU_RESET_BACKWARD, &of_candidate, 2 * units, units)
             }
-        })?;
-    }
-    Ok(())
+            Cell::SimpleRnn { .. } => call(&shader::SIMPLE_RNN_BACKWARD, w, work.of_state, depth),
+        }
+    })
 }
 
 fn weight_gradients(
@@ -207,91 +267,76 @@ fn weight_gradients(
     layer: &Layer<'_>,
     work: &Work<'_>,
     grads: &RecurrentGrads<'_>,
+    of: Part,
 ) -> Result<()> {
     let Layer { cell, shape, inputs, states, .. } = *layer;
     let RecurrentInputs { x, kernel, flags, h_mask, .. } = inputs;
-    let RecurrentShape { time, batch, input, units } = shape;
+    let RecurrentShape { batch, input, units, .. } = shape;
     let (columns, row) = (cell.gates() * units, work.row);
-    let chunk = layer.steps_per_chunk(rec);
-    let changed = match flags.is_some() || h_mask.is_some() {
-        true => Some(rec.scratch(chunk * batch * units)?),
-        false => None,
-    };
-    // With peepholes, whose gradients stand behind those of the gates.
-    let sums = match inputs.peepholes {
-        Some(_) => Some(rec.scratch(row)?),
-        None => None,
-    };
+    let samples = of.count * batch;
     let after = |slice: &Slice, at: usize| slice.slice(at, slice.len() - at);
-    for start in (0..time).step_by(chunk) {
-        let samples = chunk.min(time - start) * batch;
-        let part = |slice: &Slice, width: usize| slice.slice(start * batch * width, samples * width);
-        let dgates = part(&work.dgates, row)?;
-        let of_state = after(&dgates, work.of_state)?;
+    let dgates = work.dgates.slice(0, samples * row)?;
+    let of_state = after(&dgates, work.of_state)?;
 
-        let spec = Matmul { ldb: row, ..Matmul::new(input, columns, samples).trans_a().accumulate() };
-        matmul(rec, spec, &part(x, input)?, &dgates, None, grads.kernel)?;
+    let spec = Matmul { ldb: row, ..Matmul::new(input, columns, samples).trans_a().accumulate() };
+    matmul(rec, spec, &of.of(x, batch * input, 0)?, &dgates, None, grads.kernel)?;
 
-        // The state before each step as the product saw it: zero after a reset, and masked.
-        let mut before = part(states.h, units)?;
-        if let Some(changed) = &changed {
-            let changed = changed.slice(0, samples * units)?;
-            let flags = flags.map(|flags| part(flags, 1)).transpose()?;
-            reset(rec, flags.as_ref(), &before, h_mask, None, units, &changed)?;
-            before = changed;
-        }
-        let spec = Matmul { ldb: row, ..Matmul::new(units, columns, samples).trans_a().accumulate() };
-        if let Cell::Gru { reset_after: false, .. } = cell {
-            // z and r saw the state, the candidate saw r times the state, block 3 of what is saved.
-            let spec = Matmul { n: 2 * units, ..spec };
-            matmul(rec, spec, &before, &of_state, None, grads.recurrent)?;
-            let spec = Matmul { n: units, lda: 4 * units, ..spec };
-            let (q, dn) = (after(&part(work.saved, 4 * units)?, 3 * units)?, after(&of_state, 2 * units)?);
-            matmul(rec, spec, &q, &dn, None, &after(grads.recurrent, 2 * units)?)?;
-        } else {
-            matmul(rec, spec, &before, &of_state, None, grads.recurrent)?;
-        }
-        match (grads.bias, &sums) {
-            // A row of gradients is laid out as the bias is.
-            (Some(bias), None) => sum_rows(rec, samples, row, &dgates, bias, true)?,
-            (_, Some(sums)) => sum_rows(rec, samples, row, &dgates, sums, start > 0)?,
-            (None, None) => {}
-        }
-        if let Some(dx) = grads.x {
+    // The state before each step as the product saw it: zero after a reset, and masked.
+    let mut before = of.of(states.h, batch * units, 0)?;
+    if let Some(changed) = &work.changed {
+        let changed = changed.slice(0, samples * units)?;
+        let flags = flags.map(|flags| of.of(flags, batch, 0)).transpose()?;
+        reset(rec, flags.as_ref(), &before, h_mask, None, units, &changed)?;
+        before = changed;
+    }
+    let spec = Matmul { ldb: row, ..Matmul::new(units, columns, samples).trans_a().accumulate() };
+    if let Cell::Gru { reset_after: false, .. } = cell {
+        // z and r saw the state, the candidate saw r times the state, block 3 of what is saved.
+        let spec = Matmul { n: 2 * units, ..spec };
+        matmul(rec, spec, &before, &of_state, None, grads.recurrent)?;
+        let spec = Matmul { n: units, lda: 4 * units, ..spec };
+        let q = after(&of.of(work.saved, batch * 4 * units, 0)?, 3 * units)?;
+        let dn = after(&of_state, 2 * units)?;
+        matmul(rec, spec, &q, &dn, None, &after(grads.recurrent, 2 * units)?)?;
+    } else {
+        matmul(rec, spec, &before, &of_state, None, grads.recurrent)?;
+    }
+    match (grads.bias, &work.sums) {
+        // A row of gradients is laid out as the bias is.
+        (Some(bias), None) => sum_rows(rec, samples, row, &dgates, bias, true)?,
+        (_, Some(sums)) => sum_rows(rec, samples, row, &dgates, sums, !of.is_last())?,
+        (None, None) => {}
+    }
+    match grads.x {
+        Some(dx) => {
             let spec = Matmul { lda: row, ..Matmul::new(samples, input, columns).trans_b() };
-            matmul(rec, spec, &dgates, kernel, None, &part(dx, input)?)?;
+            matmul(rec, spec, &dgates, kernel, None, &of.of(dx, batch * input, 0)?)
         }
+        None => Ok(()),
     }
-    if let Some(sums) = sums {
-        let (of_bias, of_peepholes) = (sums.slice(0, columns)?, sums.slice(columns, 3 * units)?);
-        grads.bias.map_or(Ok(()), |bias| add_assign(rec, &of_bias, bias))?;
-        grads.peepholes.map_or(Ok(()), |peepholes| add_assign(rec, &of_peepholes, peepholes))?;
-    }
-    Ok(())
 }
 
-fn state_gradients(
+/// The gradient of the state before `step`, the first of the part that went back last.
+fn state_gradient(
     rec: &mut Recorder,
     layer: &Layer<'_>,
     work: &Work<'_>,
-    grads: &RecurrentGrads<'_>,
+    step: usize,
+    to: &Slice,
 ) -> Result<()> {
     let Layer { cell, shape, inputs, .. } = *layer;
     let RecurrentShape { batch, units, .. } = shape;
     let (columns, row, slot) = (cell.gates() * units, work.row, batch * units);
-    if let Some(dh0) = grads.h0 {
-        let product = rec.scratch(slot)?;
-        let mut spec = Matmul { lda: row, ..Matmul::new(batch, units, columns).trans_b() };
-        if let Cell::Gru { reset_after: false, .. } = cell {
-            spec.k = 2 * units;
-        }
-        let of_state = work.dgates.slice(work.of_state, batch * row - work.of_state)?;
-        matmul(rec, spec, &of_state, inputs.recurrent, None, &product)?;
-        let first = inputs.flags.map(|flags| flags.slice(0, batch)).transpose()?;
-        let passed = work.carry.slice(0, slot)?;
-        reset(rec, first.as_ref(), &product, inputs.h_mask, Some(&passed), units, dh0)?;
+    let product = &work.product;
+    let mut spec = Matmul { lda: row, ..Matmul::new(batch, units, columns).trans_b() };
+    if let Cell::Gru { reset_after: false, .. } = cell {
+        spec.k = 2 * units;
     }
-    grads.c0.map_or(Ok(()), |dc0| copy(rec, &work.carry.slice(slot, slot)?, dc0))
+    let of_state = work.dgates.slice(work.of_state, batch * row - work.of_state)?;
+    matmul(rec, spec, &of_state, inputs.recurrent, None, product)?;
+    let flags = inputs.flags.map(|flags| flags.slice(step * batch, batch)).transpose()?;
+    let passed = work.carry.slice(0, slot)?;
+    reset(rec, flags.as_ref(), product, inputs.h_mask, Some(&passed), units, to)
 }
 
 /// `y = (0 where the row resets, else x) mask + z`, rows of `cols`; the mask's rows are used again and again.
