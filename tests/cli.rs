@@ -137,6 +137,245 @@ fn train_forecast_predict_inspect() {
     assert!(text.contains("GRU") && text.contains("log, difference 12, standard"), "{text}");
 }
 
+/// State dicts that PyTorch saved.
+const TORCH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/rnn-interop/tests/goldens/torch");
+
+/// A folder with `m.safetensors`, a network of PyTorch, `x.npz` and `y.npz` with its input and output of the engine's names, and
+/// the same as `x.npy` and `y.npy`.
+fn from_torch(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    fs::copy(format!("{TORCH}/{name}.safetensors"), place.join("m.safetensors")).unwrap();
+    let cases = fs::read(format!("{TORCH}/cases.safetensors")).unwrap();
+    let cases = safetensors::SafeTensors::deserialize(&cases).unwrap();
+    for (field, array) in [("x", "input"), ("y", "fc")] {
+        let view = cases.tensor(&format!("{name}/{field}")).unwrap();
+        let values = view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let values = ndarray::ArrayD::from_shape_vec(view.shape(), values).unwrap();
+        fs::write(place.join(format!("{field}.npy")), rnn_interop::write_npy(&values)).unwrap();
+        let arrays = rnn_interop::Arrays::from([(array.to_owned(), values)]);
+        fs::write(place.join(format!("{field}.npz")), rnn_interop::write_npz(&arrays).unwrap()).unwrap();
+    }
+    folder
+}
+
+const LAST: [&str; 2] = ["--torch", "output=last"];
+
+#[test]
+fn a_model_of_pytorch_is_verified_converted_and_trained() {
+    let folder = from_torch("forecaster");
+    let place = folder.path();
+    let verify = |model: &str, more: &[&str]| {
+        let args = ["verify", "--model", model, "--inputs", "x.npz", "--expected", "y.npz", "--json", "-q"];
+        json(place, &[&args[..], more].concat())
+    };
+    let result = verify("m.safetensors", &LAST);
+    assert_eq!(result["passed"], true);
+    // Both are f32 of numbers of about 1.
+    assert!(number(&result["outputs"][0], "max_abs_difference") < 1e-6, "{result}");
+
+    let text = ok(place, &[&["inspect", "m.safetensors"][..], &LAST].concat());
+    assert!(text.contains("lstm (LSTM)") && text.contains("Total params: 329"), "{text}");
+    let text = ok(place, &["inspect", "m.safetensors"]);
+    assert!(text.contains("`lstm` = nn.LSTM(1, 8)") && text.contains("output=last"), "{text}");
+
+    // Through every format that is written, and back.
+    ok(place, &[&["convert", "m.safetensors", "own.safetensors"][..], &LAST].concat());
+    assert_eq!(verify("own.safetensors", &[])["passed"], true);
+    ok(place, &["convert", "own.safetensors", "w.npz"]);
+    ok(place, &["convert", "w.npz", "again.safetensors", "--architecture", "own.safetensors"]);
+    assert_eq!(verify("again.safetensors", &[])["passed"], true);
+    let result = json(place, &["convert", "own.safetensors", "t.safetensors", "--to", "torch", "--json"]);
+    assert_eq!((&result["from"], &result["to"]), (&"tidegate".into(), &"torch".into()));
+    assert_eq!(verify("t.safetensors", &LAST)["passed"], true);
+    // A state dict goes into a model built here without a word, too.
+    assert_eq!(verify("t.safetensors", &["--architecture", "own.safetensors"])["passed"], true);
+
+    let args = ["predict", "-m", "own.safetensors", "-i", "x.npz", "-o", "p/out.npz", "-q"];
+    ok(place, &args);
+    let out =
+        rnn_interop::read_npz(&fs::read(place.join("p/out.npz")).unwrap(), &rnn_interop::Limits::default())
+            .unwrap();
+    assert_eq!(out["fc"].shape(), [3, 1]);
+
+    // Trained on, in a format that comes from elsewhere; the loss falls.
+    let args = [
+        "train",
+        "--model",
+        "m.safetensors",
+        "--x",
+        "x.npy",
+        "--y",
+        "y.npz",
+        "--loss",
+        "mse",
+        "--optimizer",
+        "sgd",
+    ];
+    let more = [
+        "--learning-rate",
+        "0.1",
+        "--batch-size",
+        "2",
+        "--epochs",
+        "20",
+        "--no-shuffle",
+        "--history",
+        "h/h.json",
+    ];
+    let result = json(
+        place,
+        &[&args[..], &more, &LAST, &["--json", "-q", "--metrics", "mae", "--seed", "3"]].concat(),
+    );
+    let history: Value = serde_json::from_slice(&fs::read(place.join("h/h.json")).unwrap()).unwrap();
+    assert_eq!(history["loss"].as_array().unwrap().len(), 20);
+    // It starts from what it is to give.
+    assert!(history["mae"][0].as_f64().unwrap() < 1e-5, "{history}");
+    assert_eq!(result["model"], "m-trained.safetensors");
+    // Without a word on how, the training goes on as it was.
+    let args =
+        ["train", "--model", "m-trained.safetensors", "--x", "x.npy", "--y", "y.npy", "--epochs", "3", "-q"];
+    ok(place, &[&args[..], &["--output", "on.safetensors", "--batch-size", "2"]].concat());
+    let result = json(place, &["inspect", "on.safetensors", "--json"]);
+    assert_eq!(
+        (&result["epochs"], &result["iterations"], &result["format"]),
+        (&23.into(), &46.into(), &"tidegate".into())
+    );
+}
+
+#[test]
+fn rows_of_a_table_are_samples() {
+    let folder = from_torch("forecaster");
+    let place = folder.path();
+    let arrays =
+        rnn_interop::read_npy(&fs::read(place.join("x.npy")).unwrap(), &rnn_interop::Limits::default())
+            .unwrap();
+    let header: Vec<String> = (0..6).map(|step| format!("t{step}")).collect();
+    let rows = arrays.outer_iter().map(|row| row.iter().map(f32::to_string).collect::<Vec<_>>().join(","));
+    let table = std::iter::once(header.join(",")).chain(rows).collect::<Vec<_>>().join("\n");
+    fs::write(place.join("x.csv"), table).unwrap();
+    let args = ["verify", "-m", "m.safetensors", "--inputs", "x.csv", "--expected", "y.npy", "-q"];
+    ok(place, &[&args[..], &LAST].concat());
+}
+
+#[test]
+fn what_is_wrong_with_a_model_from_elsewhere_is_said() {
+    let folder = from_torch("forecaster");
+    let place = folder.path();
+    let model = fs::read(place.join("m.safetensors")).unwrap();
+    fs::write(place.join("cut.safetensors"), &model[..model.len() - 3]).unwrap();
+    fs::write(place.join("m.keras"), &model).unwrap();
+    fs::write(place.join("noise.safetensors"), [7; 300]).unwrap();
+    fs::write(place.join("empty.h5"), "").unwrap();
+    fs::write(place.join("lfs.onnx"), "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+        .unwrap();
+    fs::write(place.join("page.keras"), "\n<!DOCTYPE html><html></html>").unwrap();
+    fs::write(place.join("old.pth"), b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.").unwrap();
+    // The first member of a file of torch.save.
+    let mut pickle = b"PK\x03\x04\x00\x00\x08\x08\x00\x00".to_vec();
+    pickle.extend([0; 16]);
+    pickle.extend(b"\x10\x00\x00\x00archive/data.pkl\x80\x02}q\x00.");
+    fs::write(place.join("m.pt.safetensors"), pickle).unwrap();
+    npy(&place.join("wide.npy"), "(1, 4, 2)", &[0.0; 8]);
+    npy(&place.join("off.npy"), "(3, 1)", &[9.0; 3]);
+    ok(place, &[&["convert", "m.safetensors", "own.safetensors"][..], &LAST].concat());
+    let verify = |inputs: &'static str, expected: &'static str| {
+        ["verify", "-m", "own.safetensors", "--inputs", inputs, "--expected", expected, "-q"]
+    };
+    let cases: &[(i32, &str, &[&str])] = &[
+        (3, "output=last", &["predict", "-m", "m.safetensors", "-i", "x.npy", "-o", "y.npy"]),
+        (3, "cut.safetensors", &["inspect", "cut.safetensors"]),
+        (3, "--from torch", &["inspect", "m.keras"]),
+        (3, "of another format", &["inspect", "noise.safetensors"]),
+        (3, "the file is empty", &["inspect", "empty.h5"]),
+        (3, "git lfs pull", &["inspect", "lfs.onnx"]),
+        (3, "web page", &["inspect", "page.keras"]),
+        (3, "save_file(model.state_dict()", &["inspect", "old.pth"]),
+        (3, "save_file(model.state_dict()", &["inspect", "m.pt.safetensors"]),
+        (3, "it is a folder", &["inspect", "."]),
+        (
+            3,
+            "no such module",
+            &["inspect", "m.safetensors", "--torch", "map=x:fc", "--architecture", "own.safetensors"],
+        ),
+        (2, "torch option", &["convert", "m.safetensors", "a.safetensors", "--torch", "output=first"]),
+        (2, "there are tidegate", &["convert", "m.safetensors", "a.safetensors", "--from", "caffe"]),
+        (2, "--to torch", &["convert", "own.safetensors", "a.pt"]),
+        (2, "stands for no format", &["convert", "own.safetensors", "a.model"]),
+        (3, "(--architecture FILE)", &["convert", "x.npz", "a.safetensors"]),
+        (
+            3,
+            "no array of this name",
+            &["convert", "x.npz", "a.safetensors", "--architecture", "own.safetensors"],
+        ),
+        (
+            3,
+            "its own architecture",
+            &["convert", "own.safetensors", "a.npz", "--architecture", "own.safetensors"],
+        ),
+        (2, ".npy and .npz", &["predict", "-m", "own.safetensors", "-i", "x.npy", "-o", "y.txt"]),
+        (2, ".parquet files", &["predict", "-m", "own.safetensors", "-i", "x.json", "-o", "y.npy"]),
+        (
+            2,
+            "batch-size",
+            &["predict", "-m", "own.safetensors", "-i", "x.npy", "-o", "z.npy", "--batch-size", "0"],
+        ),
+        (
+            2,
+            "tolerance",
+            &[
+                "verify",
+                "-m",
+                "own.safetensors",
+                "--inputs",
+                "x.npz",
+                "--expected",
+                "y.npz",
+                "--tolerance",
+                "nan",
+            ],
+        ),
+        (3, "[1, 4, 2]", &verify("wide.npy", "y.npz")),
+        (3, "model gives shape [3, 1]", &verify("x.npz", "x.npy")),
+        (2, "--y", &["train", "--model", "own.safetensors", "--x", "x.npy"]),
+        (
+            2,
+            "cannot be used with",
+            &["train", AIRLINE, "--model", "own.safetensors", "--x", "x.npy", "--y", "y.npy"],
+        ),
+        (
+            2,
+            "cannot be used with",
+            &["train", "--model", "own.safetensors", "--x", "x.npy", "--y", "y.npy", "--look-back", "3"],
+        ),
+        (2, "--model", &["train", AIRLINE, "--no-shuffle"]),
+        (2, "give --loss", &["train", "--model", "own.safetensors", "--x", "x.npy", "--y", "y.npy"]),
+        (
+            2,
+            "is not known",
+            &["train", "--model", "own.safetensors", "--x", "x.npy", "--y", "y.npy", "--loss", "l3"],
+        ),
+        (
+            2,
+            "is saved as",
+            &["train", "--model", "own.safetensors", "--x", "x.npy", "--y", "y.npy", "--output", "w.npz"],
+        ),
+    ];
+    for (code, words, args) in cases {
+        let (got, said) = fails(place, args);
+        assert!(got == *code && said.contains(words), "{args:?}: code {got}, expected {code}\n{said}");
+        assert!(!said.contains("panicked"), "{args:?}: {said}");
+    }
+    // What is past the tolerance is shown, too.
+    let output = tidegate(place, &verify("x.npz", "off.npy"));
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("3 of 3"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("output fc: 3 of 3 values are off"));
+    for left in ["a.safetensors", "a.npz", "y.txt", "z.npy"] {
+        assert!(!place.join(left).exists(), "{left}");
+    }
+}
+
 #[test]
 fn settings_come_from_a_file_too() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,17 +6,23 @@
 #[allow(dead_code, reason = "the readers that use all of it are in the making")]
 mod archive;
 mod error;
+mod format;
 #[allow(dead_code, unused_imports, reason = "the readers that use all of it are in the making")]
 mod hdf5;
-#[allow(dead_code, reason = "the readers that use all of it are in the making")]
 mod json;
 mod limits;
+pub mod named;
 mod numpy;
 mod portable;
 mod safetensors;
+#[cfg(feature = "parquet")]
+pub mod tables;
 pub mod torch;
 
 pub use error::{Error, Result};
+pub use format::{
+    Format, ModelFile, ReadOptions, WriteOptions, decode, detect, encode, read_file, read_model, write_model,
+};
 pub use limits::Limits;
 pub use numpy::{Arrays, read_npy, read_npz, write_npy, write_npz};
 pub use portable::{PortableModel, PortableTraining};

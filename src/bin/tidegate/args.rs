@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use rnn_interop::Format;
+
 use crate::failure::CODES;
 use crate::series_file::Selection;
 
@@ -42,18 +44,43 @@ pub enum Command {
     Devices,
     /// Train a forecaster on the airline-passengers series in the program, and draw what it learnt
     Demo(Demo),
-    /// Train a forecaster on a series and save it
+    /// Train a forecaster on a series and save it, or train a model from a file on arrays
     Train(Box<Train>),
     /// Continue a series with a trained model
     Forecast(Forecast),
-    /// Run a model on an array
+    /// Run a model of any format on arrays
     Predict(Predict),
-    /// Say what is in a model file
+    /// Run a model of any format on arrays and compare the outputs with expected ones
+    Verify(Verify),
+    /// Bring a model from one format into another
+    Convert(Convert),
+    /// Say what is in a model file of any format
     Inspect(Inspect),
     /// Measure this machine on known workloads, and check the results
     Bench(Bench),
     /// Print a completion script for a shell
     Completions(Completions),
+}
+
+const MODELS: &str = "How a model file is read";
+
+/// What the ending of a model file does not say.
+#[derive(Args, Debug, Default)]
+pub struct Reading {
+    /// Format of the model file: tidegate, keras, h5, weights-h5, onnx, torch, npz [default: by ending and contents]
+    #[arg(long, help_heading = MODELS, value_name = "FORMAT", value_parser = format)]
+    pub from: Option<Format>,
+    /// Model whose architecture takes the weights of a file that has weights alone
+    #[arg(long, help_heading = MODELS, value_name = "FILE")]
+    pub architecture: Option<PathBuf>,
+    /// What a PyTorch state dict does not say: output=last|all, nonlinearity=tanh|relu, activation=NAME,
+    /// order=PREFIX,PREFIX, embedding=PREFIX, map=PREFIX:LAYER+LAYER; may be given several times
+    #[arg(long, help_heading = MODELS, value_name = "NAME=VALUE")]
+    pub torch: Vec<String>,
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    Format::from_name(text).map_err(|error| error.to_string())
 }
 
 #[derive(Args, Debug)]
@@ -79,7 +106,12 @@ pub struct Columns {
 
 impl Columns {
     pub fn selection(&self) -> Selection {
-        Selection { columns: self.columns.clone(), time: self.time_column.clone(), delimiter: self.delimiter }
+        Selection {
+            columns: self.columns.clone(),
+            time: self.time_column.clone(),
+            delimiter: self.delimiter,
+            any_order: false,
+        }
     }
 }
 
@@ -132,7 +164,7 @@ pub struct Train {
     /// Device memory that training may take: bytes, or 500MiB, 2GiB; long windows are computed in parts to fit [default: any]
     #[arg(long, value_name = "SIZE")]
     pub memory_budget: Option<String>,
-    /// adam, adamw, rmsprop or sgd [default: adam]
+    /// adam, adamw, rmsprop, sgd, or another of Keras's optimizers [default: adam]
     #[arg(long, value_name = "NAME")]
     pub optimizer: Option<String>,
     /// Step size [default: that of the optimizer]
@@ -144,7 +176,8 @@ pub struct Train {
     /// Scale all gradients together down to this norm
     #[arg(long, allow_negative_numbers = true, value_name = "NORM")]
     pub clip_norm: Option<f64>,
-    /// mse, mae or huber [default: mse]
+    /// mse, mae or huber [default: mse]; with --model also any other of Keras's losses, such as
+    /// sparse_categorical_crossentropy, or sparse_categorical_crossentropy:logits; one for each output
     #[arg(long, value_name = "NAME")]
     pub loss: Option<String>,
     /// Rows in a season, for the seasonal naive forecast [default: from the dates]
@@ -156,6 +189,51 @@ pub struct Train {
     /// Go on with a training that was interrupted
     #[arg(long, value_name = "CHECKPOINT")]
     pub resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub arrays: OnArrays,
+}
+
+const ON_ARRAYS: &str = "Training a model from a file on arrays (with --output, --epochs, --batch-size, --optimizer, \
+--learning-rate, --loss, --validation, --patience, --memory-budget)";
+
+/// Options that only belong to a series.
+const OF_A_SERIES: [&str; 11] = [
+    "data",
+    "columns",
+    "time_column",
+    "delimiter",
+    "config",
+    "look_back",
+    "layers",
+    "transform",
+    "test",
+    "season",
+    "plot",
+];
+
+/// `tidegate train --model`: what only it has. What the model file says of its training holds where nothing is given.
+#[derive(Args, Debug)]
+pub struct OnArrays {
+    /// Model to train: .safetensors, .keras, .h5, .onnx; saved as FILE-trained.safetensors unless --output says otherwise
+    #[arg(long, short, help_heading = ON_ARRAYS, value_name = "FILE", requires_all = ["x", "y"], conflicts_with_all = OF_A_SERIES, conflicts_with = "resume")]
+    pub model: Option<PathBuf>,
+    /// Inputs: .npy, .npz with an array for each by its name, or .csv with a row for each sample
+    #[arg(long, help_heading = ON_ARRAYS, value_name = "X.npy", requires = "model")]
+    pub x: Option<PathBuf>,
+    /// Targets, in the same way by the names of the outputs
+    #[arg(long, help_heading = ON_ARRAYS, value_name = "Y.npy", requires = "model")]
+    pub y: Option<PathBuf>,
+    /// Metrics of each epoch: mae, mse, rmse, accuracy and others by Keras's names
+    #[arg(long, help_heading = ON_ARRAYS, value_delimiter = ',', value_name = "NAMES", requires = "model")]
+    pub metrics: Vec<String>,
+    /// Take the samples in their order
+    #[arg(long, help_heading = ON_ARRAYS, requires = "model")]
+    pub no_shuffle: bool,
+    /// Write loss and metrics of all epochs here
+    #[arg(long, help_heading = ON_ARRAYS, value_name = "H.json", requires = "model")]
+    pub history: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 #[derive(Args, Debug)]
@@ -180,24 +258,65 @@ pub struct Forecast {
 
 #[derive(Args, Debug)]
 pub struct Predict {
-    /// The model
+    /// The model: .safetensors, .keras, .h5, .onnx
     #[arg(long, short, value_name = "FILE")]
     pub model: PathBuf,
-    /// Samples: a .npy file of shape [samples, time, features] or [samples, features]
-    #[arg(long, short, value_name = "X.npy")]
+    /// Samples: a .npy file of shape [samples, time, features] or [samples, features], an .npz file with an array for each
+    /// input by its name, or a .csv file with a row for each sample
+    #[arg(long, short, value_name = "X.npy|X.npz")]
     pub input: PathBuf,
-    /// Where the outputs go
-    #[arg(long, short, value_name = "Y.npy")]
+    /// Where the outputs go; an .npz file takes several, by their names
+    #[arg(long, short, value_name = "Y.npy|Y.npz")]
     pub output: PathBuf,
-    /// Samples that run together
-    #[arg(long, default_value_t = 32, value_name = "N")]
-    pub batch_size: usize,
+    /// Samples that run together [default: 32, or what the model asks for]
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// The model: .safetensors, .keras, .h5, .onnx
+    #[arg(long, short, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Samples: an .npz file with an array for each input by its name, or a .npy file
+    #[arg(long, short, value_name = "X.npz")]
+    pub inputs: PathBuf,
+    /// What the outputs should be: an .npz file with an array for each output by its name, or a .npy file
+    #[arg(long, short, value_name = "Y.npz")]
+    pub expected: PathBuf,
+    /// A value may be off by this much, and by this part of the expected value; past it the exit code is 3
+    #[arg(long, default_value_t = 1e-5, value_name = "T")]
+    pub tolerance: f64,
+    /// Samples that run together [default: 32, or what the model asks for]
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+#[derive(Args, Debug)]
+pub struct Convert {
+    /// The model that there is
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// The file to write: .safetensors, .keras, .h5, .weights.h5, .onnx, .npz
+    #[arg(value_name = "OUT")]
+    pub output: PathBuf,
+    /// Format of the file to write: tidegate, keras, h5, weights-h5, onnx, torch, npz [default: by ending]
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    pub to: Option<Format>,
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 #[derive(Args, Debug)]
 pub struct Inspect {
     /// The model
     pub model: PathBuf,
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// Forward alone, or a whole training step.

@@ -69,27 +69,47 @@ impl fmt::Display for Failure {
 
 impl From<gpu_core::Error> for Failure {
     fn from(error: gpu_core::Error) -> Self {
-        let code = match &error {
-            gpu_core::Error::NoAdapter { .. } | gpu_core::Error::NoDevice { .. } => NO_ADAPTER,
-            gpu_core::Error::OutOfMemory { .. } => OUT_OF_MEMORY,
-            gpu_core::Error::DeviceLost { .. } => DEVICE_LOST,
-            _ => OTHER,
-        };
-        Failure { code, message: error.to_string() }
+        Failure { code: gpu_code(&error), message: error.to_string() }
+    }
+}
+
+fn gpu_code(error: &gpu_core::Error) -> u8 {
+    match error {
+        gpu_core::Error::NoAdapter { .. } | gpu_core::Error::NoDevice { .. } => NO_ADAPTER,
+        gpu_core::Error::OutOfMemory { .. } => OUT_OF_MEMORY,
+        gpu_core::Error::DeviceLost { .. } => DEVICE_LOST,
+        _ => OTHER,
     }
 }
 
 impl From<rnn_model::Error> for Failure {
     fn from(error: rnn_model::Error) -> Self {
-        use rnn_model::Error;
-        let code = match error {
-            Error::Gpu(error) => return error.into(),
-            Error::UnknownDevice { .. } => NO_ADAPTER,
-            Error::Diverged { .. } => DIVERGED,
-            Error::Cpu(_) => OTHER,
-            _ => DATA,
-        };
-        Failure { code, message: error.to_string() }
+        Failure { code: model_code(&error), message: error.to_string() }
+    }
+}
+
+fn model_code(error: &rnn_model::Error) -> u8 {
+    use rnn_model::Error;
+    match error {
+        Error::Gpu(error) => gpu_code(error),
+        Error::UnknownDevice { .. } => NO_ADAPTER,
+        Error::Diverged { .. } => DIVERGED,
+        Error::Cpu(_) => OTHER,
+        _ => DATA,
+    }
+}
+
+impl From<rnn_interop::Error> for Failure {
+    fn from(error: rnn_interop::Error) -> Self {
+        use rnn_interop::Error;
+        fn code(error: &Error) -> u8 {
+            match error {
+                Error::File { source, .. } => code(source),
+                Error::Model(error) => model_code(error),
+                _ => DATA,
+            }
+        }
+        Failure { code: code(&error), message: error.to_string() }
     }
 }
 

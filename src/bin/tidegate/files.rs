@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, IxDyn};
-use npyz::{DType, NpyFile, Order, WriterBuilder};
+use npyz::{DType, NpyFile, Order};
 
 use crate::failure::{Failure, Outcome};
 
@@ -90,20 +90,6 @@ pub fn read_npy(path: &Path) -> Outcome<ArrayD<f64>> {
     Ok(array.as_standard_layout().into_owned())
 }
 
-/// Writes an array as a `.npy` file of `float32`.
-pub fn write_npy(path: &Path, array: &ArrayD<f32>) -> Outcome {
-    let shape: Vec<u64> = array.shape().iter().map(|&size| size as u64).collect();
-    let mut bytes = Vec::new();
-    let mut encode = || -> std::io::Result<()> {
-        let mut writer =
-            npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd()?;
-        writer.extend(array.iter().copied())?;
-        writer.finish()
-    };
-    encode().map_err(|error| Failure::writing(path, error))?;
-    write(path, &bytes)
-}
-
 /// A file beside another: `model.safetensors` with `plot.png` gives `model-plot.png`.
 pub fn beside(path: &Path, ending: &str) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -121,7 +107,7 @@ mod tests {
         let path = folder.path().join("deep/er/x.npy");
         let array =
             Array::from_shape_fn((3, 4, 2), |(a, b, c)| (a * 100 + b * 10 + c) as f32 * 0.5).into_dyn();
-        write_npy(&path, &array).unwrap();
+        write(&path, &rnn_interop::write_npy(&array)).unwrap();
         assert_eq!(read_npy(&path).unwrap(), array.mapv(f64::from));
         let bytes = fs::read(&path).unwrap();
         for cut in [0, 5, 40, bytes.len() - 1] {

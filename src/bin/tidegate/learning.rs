@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use ndarray::{Array2, Array3, ArrayD};
+use ndarray::ArrayD;
 use rnn_model::{Callback, FitOptions, Flow, History, Logs, Model, Progress};
 
 use crate::console::Console;
@@ -38,19 +38,42 @@ fn interrupted() -> bool {
 pub struct Plan {
     /// Number of the last epoch, counted from the model's first.
     pub epochs: u64,
-    pub batch_size: usize,
-    pub shuffle: bool,
+    /// that of the model, or 32, where nothing is said
+    pub batch_size: Option<usize>,
+    /// unless the model is stateful, where nothing is said
+    pub shuffle: Option<bool>,
     /// Ends after that many epochs without a better validation loss, and goes back to the best weights.
     pub patience: Option<u64>,
     /// Where Ctrl-C saves the training.
     pub checkpoint: PathBuf,
+    pub resume: Resume,
+}
+
+/// How a command is given the checkpoint to go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// `--resume CHECKPOINT`; `--epochs` counts from the model's first
+    Checkpoint,
+    /// `--model CHECKPOINT`; `--epochs` counts from here on
+    Model,
 }
 
 /// Samples to learn from and to validate on.
 pub struct Samples {
-    pub x: Array3<f32>,
-    pub y: Array2<f32>,
-    pub validation: Option<(Array3<f32>, Array2<f32>)>,
+    /// one array for each input
+    pub x: Vec<ArrayD<f32>>,
+    /// one array for each output
+    pub y: Vec<ArrayD<f32>>,
+    pub validation: Validation,
+}
+
+/// What each epoch is validated on.
+pub enum Validation {
+    None,
+    /// inputs and targets
+    Data(Vec<ArrayD<f32>>, Vec<ArrayD<f32>>),
+    /// this part of the samples, at their end
+    Part(f64),
 }
 
 /// What a training came to.
@@ -72,17 +95,19 @@ pub fn learn(model: &mut Model, samples: &Samples, plan: &Plan, console: &Consol
         )));
     }
     let mut watch = Watch::new(console, from, plan);
-    let options =
-        FitOptions::new().epochs(plan.epochs - from).batch_size(plan.batch_size).shuffle(plan.shuffle);
+    let options = FitOptions::new().epochs(plan.epochs - from);
+    let options = plan.batch_size.into_iter().fold(options, FitOptions::batch_size);
+    let options = plan.shuffle.into_iter().fold(options, FitOptions::shuffle);
     let options = match &samples.validation {
-        Some((x, y)) => options.validation_data(x, y),
-        None => options,
+        Validation::None => options,
+        Validation::Data(x, y) => options.validation_data(x, y),
+        Validation::Part(part) => options.validation_split(*part),
     };
     let history = model.fit(&samples.x, &samples.y, options.callback(&mut watch));
     watch.bar.finish_and_clear();
     let history = history?;
     if interrupted() {
-        return Err(save_checkpoint(model, &plan.checkpoint, plan.epochs));
+        return Err(save_checkpoint(model, plan));
     }
     let mut best_epoch = None;
     if let Some(best) =
@@ -94,7 +119,9 @@ pub fn learn(model: &mut Model, samples: &Samples, plan: &Plan, console: &Consol
     Ok(Learnt { history, seconds: begun.elapsed().as_secs_f64(), best_epoch })
 }
 
-fn save_checkpoint(model: &Model, path: &Path, epochs: u64) -> Failure {
+fn save_checkpoint(model: &Model, plan: &Plan) -> Failure {
+    let (path, epochs) = (plan.checkpoint.as_path(), plan.epochs);
+    let left = (plan.resume == Resume::Model).then(|| epochs.saturating_sub(model.epochs()).max(1));
     let saved = files::make_folder(path).and_then(|()| Ok(model.save(path)?));
     match saved {
         Ok(()) => Failure {
@@ -103,7 +130,7 @@ fn save_checkpoint(model: &Model, path: &Path, epochs: u64) -> Failure {
                 "interrupted after epoch {} of {epochs}. The training is saved in {}. Go on with:\n  {}",
                 model.epochs(),
                 path.display(),
-                command_to_resume(std::env::args(), path)
+                command_to_resume(std::env::args(), path, left)
             ),
         },
         Err(failure) => Failure {
@@ -116,20 +143,28 @@ fn save_checkpoint(model: &Model, path: &Path, epochs: u64) -> Failure {
     }
 }
 
-/// The same command with `--resume`.
-fn command_to_resume(args: impl Iterator<Item = String>, checkpoint: &Path) -> String {
+/// The same command with `--resume`, or, of a model trained on arrays, with the checkpoint in place of the model and the
+/// epochs that are left.
+fn command_to_resume(args: impl Iterator<Item = String>, checkpoint: &Path, left: Option<u64>) -> String {
+    let dropped: &[&str] = if left.is_some() { &["--model", "-m", "--epochs"] } else { &["--resume"] };
     let mut words = Vec::new();
     let mut args = args.enumerate();
     while let Some((index, arg)) = args.next() {
-        match arg.as_str() {
-            "--resume" => drop(args.next()),
-            _ if arg.starts_with("--resume=") => {}
+        match arg.split_once('=').map_or(arg.as_str(), |(name, _)| name) {
             _ if index == 0 => words.push("tidegate".to_owned()),
+            name if dropped.contains(&name) => {
+                if name == arg {
+                    args.next();
+                }
+            }
             _ => words.push(quoted(&arg)),
         }
     }
-    words.push("--resume".to_owned());
-    words.push(quoted(&checkpoint.display().to_string()));
+    let checkpoint = quoted(&checkpoint.display().to_string());
+    words.extend(match left {
+        Some(left) => ["--model".to_owned(), checkpoint, "--epochs".to_owned(), left.to_string()].to_vec(),
+        None => vec!["--resume".to_owned(), checkpoint],
+    });
     words.join(" ")
 }
 
@@ -223,7 +258,12 @@ mod tests {
         let args =
             ["/x/tidegate", "train", "my data.csv", "--resume", "old", "--epochs", "9", "--resume=older"];
         let command =
-            command_to_resume(args.iter().map(|arg| (*arg).to_owned()), Path::new("it's.safetensors"));
+            command_to_resume(args.iter().map(|arg| (*arg).to_owned()), Path::new("it's.safetensors"), None);
         assert_eq!(command, r"tidegate train 'my data.csv' --epochs 9 --resume 'it'\''s.safetensors'");
+
+        let args = ["tidegate", "train", "--model", "m.keras", "--x", "x.npy", "--epochs=9", "--loss", "mse"];
+        let args = args.iter().map(|arg| (*arg).to_owned());
+        let command = command_to_resume(args, Path::new("c.safetensors"), Some(4));
+        assert_eq!(command, "tidegate train --x x.npy --loss mse --model c.safetensors --epochs 4");
     }
 }

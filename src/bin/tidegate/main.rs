@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "a program: its documentation is --help")]
 
 mod args;
+mod arrays;
 mod automatic;
 mod backtest;
 mod bench;
@@ -13,7 +14,9 @@ mod console;
 mod devices;
 mod failure;
 mod files;
+mod goals;
 mod learning;
+mod models;
 mod picture;
 mod recipe;
 mod series_file;
@@ -59,6 +62,8 @@ fn run(cli: &Cli) -> Outcome {
         Command::Train(args) => commands::train::run(args, global, &console),
         Command::Forecast(args) => commands::forecast::run(args, global, &console),
         Command::Predict(args) => commands::predict::run(args, global, &console),
+        Command::Verify(args) => commands::verify::run(args, global, &console),
+        Command::Convert(args) => commands::convert::run(args, &console),
         Command::Inspect(args) => commands::inspect::run(args, &console),
         Command::Bench(args) => bench::run(args, global, &console),
         Command::Completions(args) => {

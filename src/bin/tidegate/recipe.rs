@@ -2,7 +2,10 @@
 
 use rnn_model::layer::{Activate, Dense, Dropout, Gru, Lstm, SimpleRnn};
 use rnn_model::series::TransformStep;
-use rnn_model::{Adam, AdamW, Input, Loss, Optimizer, RmsProp, Sequential, Sgd};
+use rnn_model::{
+    Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Input, Lamb, Lion, Loss, Nadam, Optimizer,
+    RmsProp, Sequential, Sgd,
+};
 
 use crate::failure::{Failure, Outcome};
 
@@ -131,8 +134,17 @@ pub fn optimizer(name: &str, rates: Rates) -> Outcome<Optimizer> {
         "adamw" => with!(AdamW::new()),
         "rmsprop" => with!(RmsProp::new()),
         "sgd" => with!(Sgd::new()),
+        "nadam" => with!(Nadam::new()),
+        "adamax" => with!(Adamax::new()),
+        "adagrad" => with!(Adagrad::new()),
+        "adadelta" => with!(Adadelta::new()),
+        "adafactor" => with!(Adafactor::new()),
+        "ftrl" => with!(Ftrl::new()),
+        "lamb" => with!(Lamb::new()),
+        "lion" => with!(Lion::new()),
         _ => Err(Failure::usage(format!(
-            "optimizer {name:?} is not known; there are adam, adamw, rmsprop and sgd"
+            "optimizer {name:?} is not known; there are adam, adamw, rmsprop, sgd, nadam, adamax, adagrad, adadelta, \
+             adafactor, ftrl, lamb and lion"
         ))),
     }
 }
@@ -209,10 +221,10 @@ mod tests {
     #[test]
     fn optimizers_and_losses_have_names() {
         let rates = Rates { learning_rate: Some(0.1), decay: 0.5, clip_norm: Some(1.0) };
-        for name in ["adam", "AdamW", "rmsprop", "sgd"] {
+        for name in ["adam", "AdamW", "rmsprop", "sgd", "lion"] {
             assert!(optimizer(name, rates).is_ok(), "{name}");
         }
-        assert_eq!(optimizer("lion", rates).unwrap_err().code, USAGE);
+        assert_eq!(optimizer("lyon", rates).unwrap_err().code, USAGE);
         assert!(loss("mse").is_ok() && loss("hinge").is_err());
     }
 }

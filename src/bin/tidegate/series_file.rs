@@ -27,6 +27,8 @@ pub struct Selection {
     pub time: Option<String>,
     /// Between the columns; without it the first line decides between comma, semicolon and tab.
     pub delimiter: Option<char>,
+    /// Rows are samples of their own, not steps of a series.
+    pub any_order: bool,
 }
 
 impl Series {
@@ -42,11 +44,28 @@ impl Series {
                 })?;
                 Self::from_csv(&text, selection).map_err(|failure| failure.within(path.display()))
             }
+            "parquet" => Self::from_parquet(path, selection),
             other => Err(Failure::usage(format!(
-                "{}: files ending in .{other} are not read; give a .csv or .npy file",
+                "{}: files ending in .{other} are not read; give a .csv, .npy or .parquet file",
                 path.display()
             ))),
         }
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn from_parquet(path: &Path, _: &Selection) -> Outcome<Series> {
+        let problem =
+            "this program was built without Parquet (cargo build --features parquet); save the table as .csv";
+        Err(Failure::usage(format!("{}: {problem}", path.display())))
+    }
+
+    /// The columns of numbers.
+    #[cfg(feature = "parquet")]
+    fn from_parquet(path: &Path, selection: &Selection) -> Outcome<Series> {
+        let limits = rnn_interop::Limits::default();
+        let table = rnn_interop::tables::read_parquet(&rnn_interop::read_file(path, &limits)?, &limits)
+            .map_err(|error| error.in_file(path))?;
+        Self::of_columns(path, &table.names, &table.values, selection)
     }
 
     /// `[rows]` or `[rows, columns]`.
@@ -64,7 +83,17 @@ impl Series {
             )
         })?;
         let names = (1..=values.ncols()).map(|number| format!("column_{number}")).collect::<Vec<_>>();
-        let chosen = choose(&names, &selection.columns).map_err(|failure| failure.within(path.display()))?;
+        Self::of_columns(path, &names, &values, selection)
+    }
+
+    /// The chosen columns of a table of numbers, whose values must be finite.
+    fn of_columns(
+        path: &Path,
+        names: &[String],
+        values: &Array2<f64>,
+        selection: &Selection,
+    ) -> Outcome<Series> {
+        let chosen = choose(names, &selection.columns).map_err(|failure| failure.within(path.display()))?;
         let chosen = if chosen.is_empty() { (0..names.len()).collect() } else { chosen };
         let series = Series {
             names: chosen.iter().map(|column| names[*column].clone()).collect(),
@@ -150,7 +179,7 @@ impl Series {
             Some(column) => Timeline::read(rows.iter().map(|record| record[column].to_owned()).collect()),
             None => Timeline::Rows,
         };
-        if let Some(row) = timeline.out_of_order() {
+        if let Some(row) = timeline.out_of_order().filter(|_| !selection.any_order) {
             let (now, before) = (timeline.label(row), timeline.label(row - 1));
             let problem = format!(
                 "line {}: {now} does not come after {before}; sort the rows, oldest first",
@@ -287,7 +316,10 @@ mod tests {
 
     fn pick(text: &str, columns: &[&str], time: Option<&str>) -> Outcome<Series> {
         let columns = columns.iter().map(|name| (*name).to_owned()).collect();
-        Series::from_csv(text, &Selection { columns, time: time.map(Into::into), delimiter: None })
+        Series::from_csv(
+            text,
+            &Selection { columns, time: time.map(Into::into), delimiter: None, any_order: false },
+        )
     }
 
     #[test]

@@ -105,6 +105,7 @@ impl Settings {
                 },
                 time: args.columns.time_column.clone().or(file.time_column),
                 delimiter: args.columns.delimiter.or(file.delimiter),
+                any_order: false,
             },
             output: args.output.clone().or(file.output).unwrap_or_else(|| "model.safetensors".into()),
             look_back: args.look_back.or(file.look_back).unwrap_or(12),
@@ -166,7 +167,7 @@ impl Settings {
 }
 
 /// A size as people write it: `1500000`, `500MiB`, `2GiB`.
-fn bytes(text: &str) -> Outcome<u64> {
+pub fn bytes(text: &str) -> Outcome<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
         "" | "b" => Some(1u64),
@@ -285,7 +286,7 @@ mod tests {
             "tidegate train x.csv y.csv",
             "tidegate train x.csv --layers conv:3",
             "tidegate train x.csv --transform sqrt",
-            "tidegate train x.csv --optimizer lion",
+            "tidegate train x.csv --optimizer lyon",
             "tidegate train x.csv --loss hinge",
         ] {
             assert_eq!(settings(line).unwrap_err().code, USAGE, "{line}");

@@ -114,7 +114,7 @@ fn layers(
             let nonlinearity = match (stack.gates, options.nonlinearity) {
                 (1, None) => {
                     let problem = "an nn.RNN has tanh or relu, and a state dict does not say which: give nonlinearity=tanh (PyTorch's \
-                                   default) or nonlinearity=relu";
+                                   default) or nonlinearity=relu (--torch nonlinearity=relu)";
                     return Err(Error::unsupported(module.describe(), problem));
                 }
                 (_, given) => given.unwrap_or(Nonlinearity::Tanh),
@@ -164,7 +164,7 @@ fn steps(
         (None, Some(last)) if last + 1 < chain.len() => {
             let problem = format!(
                 "whether {} sees its last state or the outputs of all steps is not in a state dict: give output=last or \
-                 output=all",
+                 output=all (--torch output=last)",
                 modules[chain[last + 1].0].describe()
             );
             Err(Error::unsupported(modules[chain[last].0].describe(), problem))
@@ -184,7 +184,8 @@ fn activation(
     match (chain[at].1, next, options.activation) {
         (Link::Linear, Some((next, Link::Linear)), None) => {
             let problem = format!(
-                "what stands between it and {} is not in a state dict: give activation=relu, activation=linear or another",
+                "what stands between it and {} is not in a state dict: give activation=relu, activation=linear or another \
+                 (--torch activation=relu)",
                 modules[*next].describe()
             );
             Err(Error::unsupported(modules[chain[at].0].describe(), problem))
@@ -252,7 +253,7 @@ fn chain(modules: &[Module<'_>], options: &TorchOptions) -> Result<Vec<(usize, L
         [a, b, ..] => {
             let problem = format!(
                 "the sizes fit in more than one order, such as {}, or {}: give order=PREFIX,PREFIX,... (and embedding=PREFIX for an \
-                 embedding)",
+                 embedding; --torch order=PREFIX,PREFIX)",
                 list(a),
                 list(b)
             );

@@ -129,7 +129,7 @@ impl Open<'_> {
             if !fitting.iter().all(|&(module, _)| alike(module)) {
                 let names: Vec<String> = fitting.iter().map(|&(module, _)| of(module).describe()).collect();
                 let problem = format!(
-                    "{} modules of the file fit: {}. Say which by an entry of the map, such as map={}:{}",
+                    "{} modules of the file fit: {}. Say which by an entry of the map, such as --torch map={}:{}",
                     names.len(),
                     names.join("; "),
                     of(first).prefix,

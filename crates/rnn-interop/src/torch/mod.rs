@@ -65,6 +65,14 @@ pub fn read_into(
     load::load(&modules_of(bytes, limits)?, graph, &options.map)
 }
 
+/// What is in a state dict, in lines for a person: modules as PyTorch declares them, and tensors that are part of none.
+///
+/// # Errors
+/// When the file is damaged.
+pub fn describe(bytes: &[u8], limits: &Limits) -> Result<Vec<String>> {
+    Ok(modules_of(bytes, limits)?.iter().map(Module::describe).collect())
+}
+
 fn modules_of<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<Module<'a>>> {
     let file = safetensors::read(bytes, limits)?;
     if file.metadata.contains_key(safetensors::OUR_KEY) {

@@ -18,7 +18,7 @@ use crate::args::{Demo, Global};
 use crate::backtest::{Forecaster, Scores, scores};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
-use crate::learning::{Plan, Samples, learn};
+use crate::learning::{Plan, Resume, Samples, Validation, learn};
 use crate::picture::{Band, Chart, Line, Look};
 use crate::series_file::{Selection, Series};
 use crate::table::{Align, render};
@@ -46,15 +46,16 @@ pub fn run(args: &Demo, global: &Global, console: &Console) -> Outcome {
     let train = series.values.slice(s![..first_test, ..]).to_owned();
     let transform = SeriesTransform::fit(&TRANSFORM, &train)?.with_names(series.names.clone())?;
     let (x, y) = create_dataset(&transform.apply(&train)?.mapv(|value| value as f32), LOOK_BACK)?;
-    let samples = Samples { x, y, validation: None };
+    let samples = Samples { x: vec![x.into_dyn()], y: vec![y.into_dyn()], validation: Validation::None };
     let mut model = build(&device, global.seed.unwrap_or(0))?;
     model.set_transform(Some(transform.clone()));
     let plan = Plan {
         epochs: EPOCHS,
-        batch_size: BATCH_SIZE,
-        shuffle: true,
+        batch_size: Some(BATCH_SIZE),
+        shuffle: Some(true),
         patience: None,
         checkpoint: path("airline.checkpoint.safetensors"),
+        resume: Resume::Checkpoint,
     };
     let learnt = learn(&mut model, &samples, &plan, console)?;
 

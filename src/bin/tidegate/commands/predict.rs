@@ -1,38 +1,58 @@
-//! `tidegate predict`: a model on an array.
+//! `tidegate predict`: a model on arrays.
 
-use rnn_model::Model;
-use serde_json::json;
+use std::path::Path;
+
+use ndarray::ArrayD;
+use rnn_model::{Model, PredictOptions};
+use serde_json::{Map, json};
 
 use crate::args::{Global, Predict};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
-use crate::{devices, files};
+use crate::{arrays, devices, files, models};
 
 pub fn run(args: &Predict, global: &Global, console: &Console) -> Outcome {
-    if args.batch_size == 0 {
-        return Err(Failure::usage("--batch-size must be at least 1"));
-    }
-    let input = files::read_npy(&args.input)?;
-    if let Some(position) = input.iter().position(|value| !value.is_finite()) {
-        let problem = format!(
-            "value number {position} is {}; a model needs finite numbers",
-            input.iter().nth(position).copied().unwrap_or(f64::NAN)
-        );
-        return Err(Failure::reading(&args.input, problem));
-    }
     let device = devices::open(global, console)?;
-    let mut model = Model::load(&args.model, &device)?;
-    let x = input.mapv(|value| value as f32);
-    let y = model
-        .predict_with_batch_size(&x, args.batch_size)
-        .map_err(|error| Failure::from(error).within(args.input.display()))?;
-    files::write_npy(&args.output, &y)?;
-    console.note(format!("{:?} -> {:?}", x.shape(), y.shape()));
+    let mut model = models::open(&args.model, &args.reading, &device, global.seed, console)?;
+    let names = model.output_names();
+    arrays::check_output(&args.output, &names)?;
+    let Ran { x, y } = outputs(&mut model, &args.input, args.batch_size)?;
+    files::make_folder(&args.output)?;
+    arrays::save(&args.output, &names, &y)?;
+    let shapes =
+        |arrays: &[ArrayD<f32>]| arrays.iter().map(|array| array.shape().to_vec()).collect::<Vec<_>>();
+    let shown: Vec<String> = shapes(&y).iter().map(|shape| format!("{shape:?}")).collect();
+    console.note(format!(
+        "{} -> {}",
+        shapes(&x).iter().map(|shape| format!("{shape:?}")).collect::<Vec<_>>().join(", "),
+        shown.join(", ")
+    ));
+    let by_name: Map<String, serde_json::Value> =
+        names.iter().zip(shapes(&y)).map(|(name, shape)| (name.clone(), json!(shape))).collect();
     console.object(&json!({
         "device": device.name(),
-        "input_shape": x.shape(),
-        "output_shape": y.shape(),
+        "input_shape": shapes(&x)[0],
+        "output_shape": shapes(&y)[0],
+        "outputs": by_name,
         "output": args.output.display().to_string(),
     }))?;
     console.text(args.output.display().to_string())
+}
+
+/// Arrays of the inputs and of the outputs, in the model's order.
+pub struct Ran {
+    pub x: Vec<ArrayD<f32>>,
+    pub y: Vec<ArrayD<f32>>,
+}
+
+/// Inputs from a file, and what the model makes of them.
+pub fn outputs(model: &mut Model, input: &Path, batch_size: Option<usize>) -> Outcome<Ran> {
+    if batch_size == Some(0) {
+        return Err(Failure::usage("--batch-size must be at least 1"));
+    }
+    let names: Vec<String> = model.input_names().into_iter().map(str::to_owned).collect();
+    let x = arrays::load(input, "input", &names, &model.input_shapes())?;
+    let options = batch_size.into_iter().fold(PredictOptions::new(), PredictOptions::batch_size);
+    let y = model.predict_with(&x, options).map_err(|error| Failure::from(error).within(input.display()))?;
+    Ok(Ran { x, y })
 }

@@ -9,7 +9,7 @@ use crate::args::{Global, Train};
 use crate::backtest::{Forecaster, Scores};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
-use crate::learning::{Plan, Samples, learn};
+use crate::learning::{Plan, Resume, Samples, Validation, learn};
 use crate::picture::{Chart, Line, Look};
 use crate::series_file::{Series, shown};
 use crate::settings::Settings;
@@ -17,6 +17,9 @@ use crate::table::{Align, render};
 use crate::{automatic, devices, files, recipe};
 
 pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
+    if let Some(model) = &args.arrays.model {
+        return super::train_arrays::run(args, model, global, console);
+    }
     let settings = Settings::new(args, global.seed)?;
     let series = Series::load(&settings.data, &settings.selection)?;
     files::check_writable(&settings.output)?;
@@ -46,19 +49,20 @@ pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
         shown(&settings.data),
         series.rows(),
         series.names.join(", "),
-        samples.x.len_of(Axis(0)),
+        samples.x[0].len_of(Axis(0)),
         series.rows() - first_test
     ));
     console.note(format!("transform: {}", transform.describe()));
     let plan = Plan {
         epochs: settings.epochs,
-        batch_size: settings.batch_size,
-        shuffle: true,
+        batch_size: Some(settings.batch_size),
+        shuffle: Some(true),
         patience: settings.patience,
         checkpoint: files::beside(&settings.output, ".checkpoint.safetensors"),
+        resume: Resume::Checkpoint,
     };
     if let Some(budget) = settings.memory_budget {
-        let need = model.memory_need(settings.batch_size.min(samples.x.len_of(Axis(0))), look_back)?;
+        let need = model.memory_need(settings.batch_size.min(samples.x[0].len_of(Axis(0))), look_back)?;
         console.note(match need.segments(budget) {
             Some(1) => format!("memory: {need}"),
             Some(parts) => format!("memory: {need}; windows are computed in {parts} parts of time to fit"),
@@ -168,14 +172,14 @@ fn samples(
     let known = transform.apply(train)?.mapv(|value| value as f32);
     let (x, y) = Windows::new(look_back).pairs(&known)?;
     if validation == 0.0 {
-        return Ok(Samples { x, y, validation: None });
+        return Ok(Samples { x: vec![x.into_dyn()], y: vec![y.into_dyn()], validation: Validation::None });
     }
     let (x_fit, x_val) = train_test_split(&x, validation)?;
     let (y_fit, y_val) = train_test_split(&y, validation)?;
     Ok(Samples {
-        x: x_fit.to_owned(),
-        y: y_fit.to_owned(),
-        validation: Some((x_val.to_owned(), y_val.to_owned())),
+        x: vec![x_fit.to_owned().into_dyn()],
+        y: vec![y_fit.to_owned().into_dyn()],
+        validation: Validation::Data(vec![x_val.to_owned().into_dyn()], vec![y_val.to_owned().into_dyn()]),
     })
 }
 
