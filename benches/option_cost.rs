@@ -72,7 +72,7 @@ fn build(case: &Case, [batch, time, features, units]: Size, device: &Device) -> 
     let mut model = Graph::new(&inputs, &[&y]).expect("a graph").build(device).expect("it builds");
     model.compile(Adam::new(), Loss::MeanSquaredError, &[]).expect("settings that work");
     // Every third row is half as long as the others where there is a mask.
-    let number = |b: usize, t: usize, f: usize| match case.masked && b % 3 == 0 && t * 2 >= time {
+    let number = |b: usize, t: usize, f: usize| match case.masked && b.is_multiple_of(3) && t * 2 >= time {
         true => 0.0,
         false => ((b * 7 + t * 3 + f) as f32 * 0.37).sin() + 0.01,
     };
