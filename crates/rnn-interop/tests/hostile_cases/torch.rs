@@ -49,7 +49,7 @@ pub fn cases() -> Vec<Case> {
         case("torch: a header of 2^64 - 1 bytes", torch, length(u64::MAX), header),
         case("torch: a header that is no JSON", torch, file("{'a': 1}", 0), header),
         case("torch: a deep header", torch, file(&deep, 0), header),
-        case("torch: a tensor twice", torch, file(twice, 4), "\"a\" stands there twice"),
+        case("torch: a tensor twice", torch, file(twice, 4), "\"a\" stands twice"),
         case("torch: tensors over one another", torch, file(over, 12), header),
         case("torch: a hole between tensors", torch, file(hole, 12), header),
         case("torch: bytes behind the last tensor", torch, [TINY, b"x"].concat(), header),
