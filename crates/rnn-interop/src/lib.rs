@@ -10,6 +10,7 @@ mod format;
 #[allow(dead_code, unused_imports, reason = "the readers that use all of it are in the making")]
 mod hdf5;
 mod json;
+pub mod keras;
 mod limits;
 pub mod named;
 mod numpy;
