@@ -237,6 +237,9 @@ fn read_value(class: &str, config: &Config, context: &mut Context<'_>) -> Result
         if COMMON.contains(&key.as_str()) {
             continue;
         }
+        if key.ends_with("_held") {
+            return Err(Error::unsupported(place, format!("{class} has no such option")));
+        }
         if let Some((weight, kind @ ("regularizer" | "constraint"))) = key.rsplit_once('_') {
             if value.is_null() {
                 continue;

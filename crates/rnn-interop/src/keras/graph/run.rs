@@ -1,0 +1,246 @@
+//! A described model applied to values: what each layer makes of them, with the masks that Keras has for them.
+
+use super::super::calls::{Call, Tensor};
+use super::super::fields::{given, option};
+use super::super::layers::{self, Context};
+use super::super::masks::{Mask, counts};
+use super::super::objects::regularizer;
+use super::{Data, Instance, MOST_CALLS, Made, OneLayer, OneModel, Reader, unknown};
+use crate::{Error, Limits, Result};
+use rnn_model::layer::{ActivityRegularization, Layer, Regularizer, Reshape, SharedLayer};
+use rnn_model::{Symbol, apply};
+use serde_json::Value;
+
+impl<'a> Reader<'a> {
+    /// The outputs of a model for these inputs.
+    pub(super) fn run(&mut self, model: &OneModel<'a>, inputs: Vec<Data>) -> Result<Vec<Data>> {
+        if inputs.len() != model.inputs.len() {
+            let name = &self.parts.all[model.part].name;
+            let problem = format!("it has {} inputs, applied to {}", model.inputs.len(), inputs.len());
+            return Err(Error::damaged(format!("model {name}"), problem));
+        }
+        let mut values: Vec<Vec<Option<Vec<Made>>>> =
+            model.entries.iter().map(|entry| vec![None; entry.calls.len()]).collect();
+        for (tensor, input) in model.inputs.iter().zip(inputs) {
+            let place =
+                model.places.get(&tensor.layer).and_then(|&at| values.get_mut(at)?.get_mut(tensor.call));
+            let place = place.ok_or_else(|| unknown(tensor))?;
+            *place = Some(vec![Made::Data(input)]);
+        }
+        let find = |values: &[Vec<Option<Vec<Made>>>], tensor: &Tensor| -> Result<Made> {
+            let at = *model.places.get(&tensor.layer).ok_or_else(|| unknown(tensor))?;
+            let made = values.get(at).and_then(|calls| calls.get(tensor.call)?.as_ref()?.get(tensor.output));
+            made.cloned().ok_or_else(|| unknown(tensor))
+        };
+        for &(at, number) in &model.order {
+            let (Some(entry), Some(Some(call))) =
+                (model.entries.get(at), model.entries.get(at).map(|entry| entry.calls.get(number)))
+            else {
+                continue;
+            };
+            if values[at][number].is_some() {
+                continue;
+            }
+            let place = format!("layer {}", entry.name);
+            self.calls += 1;
+            let most = MOST_CALLS.min(self.limits.members);
+            Limits::at_most(&place, "the number of layers applied", self.calls, most)?;
+            let gather = |tensors: &[Tensor]| -> Result<Vec<Made>> {
+                tensors.iter().map(|tensor| find(&values, tensor)).collect()
+            };
+            let (args, more) = (gather(&call.inputs)?, gather(&call.states)?);
+            let masks = gather(&call.masks)?;
+            let made = match entry.instance.as_ref() {
+                Instance::Operation(class) => vec![Made::Mask(self.operation(class, args, more, call))],
+                Instance::Input(_) => {
+                    return Err(Error::damaged(
+                        place,
+                        "an InputLayer that is not among the inputs of its model",
+                    ));
+                }
+                Instance::Model(inner) => {
+                    let args = args
+                        .into_iter()
+                        .chain(more)
+                        .map(|made| made.data(&place))
+                        .collect::<Result<Vec<_>>>()?;
+                    check_masks(&masks, &args, &place)?;
+                    let outputs = self.run(inner, args)?;
+                    outputs.into_iter().map(Made::Data).collect()
+                }
+                Instance::Layer(layer) => {
+                    let data = |made: Vec<Made>| -> Result<Vec<Data>> {
+                        made.into_iter().map(|made| made.data(&place)).collect()
+                    };
+                    let (args, more) = (data(args)?, data(more)?);
+                    self.apply(layer, args, more, &masks, call.of_2)?.into_iter().map(Made::Data).collect()
+                }
+            };
+            values[at][number] = Some(made);
+        }
+        let data = |(_, tensor): &(Option<String>, Tensor)| {
+            find(&values, tensor)?.data(&format!("layer {}", tensor.layer))
+        };
+        model.outputs.iter().map(data).collect()
+    }
+
+    /// What an operation that makes masks gives.
+    fn operation(&mut self, class: &str, args: Vec<Made>, more: Vec<Made>, call: &Call) -> Mask {
+        match (class, args.first(), more.is_empty()) {
+            ("NotEqual", Some(Made::Data(x)), true) => {
+                let value = call.constants.first().and_then(Value::as_f64);
+                value.map_or(Mask::OTHER, |value| self.masks.not_equal(x.id, value))
+            }
+            ("Any", Some(Made::Mask(mask)), true) => self.masks.any(*mask),
+            ("LogicalOr", Some(Made::Mask(a)), _) if matches!(more.as_slice(), [Made::Mask(b)] if a == b) => {
+                *a
+            }
+            (_, _, _) if args.iter().chain(&more).any(|made| matches!(made, Made::Mask(_))) => Mask::JOINED,
+            // Values of the shape of another; or an operation on data, which is refused where it is used as such.
+            ("OnesLike" | "ZerosLike", ..) => Mask::JOINED,
+            _ => Mask::OTHER,
+        }
+    }
+
+    /// A layer on values.
+    fn apply(
+        &mut self,
+        layer: &OneLayer<'a>,
+        mut args: Vec<Data>,
+        more: Vec<Data>,
+        masks: &[Made],
+        of_2: bool,
+    ) -> Result<Vec<Data>> {
+        let place = format!("layer {}", layer.name);
+        if !masks.is_empty() {
+            check_masks(masks, &args, &place)?;
+        } else if !more.is_empty()
+            && !of_2
+            && !is_merge(layer.class)
+            && args.first().is_some_and(|x| x.mask.is_some())
+        {
+            // Keras 3 hands masks on by itself only where there is one tensor. What comes out has the mask all the same.
+            let before = args[0].mask;
+            args[0] = self.dropping_mask(&args[0].clone(), &place)?;
+            args[0].lost = before;
+        }
+        let initial = !more.is_empty();
+        args.extend(more);
+        let Some(first) = args.first() else { return Err(Error::damaged(place, "it is applied to nothing")) };
+        if layers::makes_masks(layer.class) && first.mask.is_some() {
+            args[0] = self.dropping_mask(&first.clone(), &place)?;
+        }
+        let (shared, activity) = self.made_layer(layer, &args)?;
+        let lost = args.iter().any(|x| x.lost.is_some());
+        if lost && !initial && counts(shared.layer()) {
+            let problem = "Keras has a mask for its input that was left out where initial states were given, and this \
+                           engine can not go on with it; call the layer before with mask=";
+            return Err(Error::unsupported(place, problem));
+        }
+        let own_masks = self.masks.of_outputs(shared.layer(), &args);
+        let symbols: Vec<&Symbol> = args.iter().map(|x| &x.symbol).collect();
+        let outputs = apply(&shared, &symbols).map_err(|e| in_layer(&place, e))?;
+        let mut made = Vec::with_capacity(outputs.len());
+        for (at, symbol) in outputs.into_iter().enumerate() {
+            let symbol = match &activity {
+                Some(penalty) => {
+                    self.made.push(symbol.clone());
+                    symbol.layer(penalty)?
+                }
+                None => symbol,
+            };
+            let mask = match own_masks {
+                Ok(mask) => mask.filter(|_| at == 0 || matches!(shared.layer(), Layer::Bidirectional(_))),
+                Err(None) => None,
+                Err(Some(problem)) => return Err(Error::unsupported(place, problem)),
+            };
+            let mut data = self.data(symbol, mask.filter(|_| !lost))?;
+            data.lost = mask.filter(|_| lost);
+            if own_masks.is_err() {
+                data = self.dropping_mask(&data, &place)?;
+            }
+            made.push(data);
+        }
+        Ok(made)
+    }
+
+    /// The layer, made for these inputs if it is not there yet, and its penalty on what it gives.
+    fn made_layer(
+        &mut self,
+        layer: &OneLayer<'a>,
+        args: &[Data],
+    ) -> Result<(SharedLayer, Option<SharedLayer>)> {
+        if let Some(made) = layer.made.borrow().as_ref() {
+            return Ok(made.clone());
+        }
+        let place = format!("layer {}", layer.name);
+        let rank = args.first().map_or(0, |x| x.symbol.shape().len() + 1);
+        let context = &mut Context { version: self.version, place: &place, rank, notes: &mut self.notes };
+        let read = layers::read(layer.class, layer.config, context)?;
+        let shared = SharedLayer::new(read).name(&layer.name).trainable(layer.trainable);
+        let key = "activity_regularizer";
+        let activity = match given(layer.config, key) {
+            Some(value) => {
+                let held = regularizer(value, &option(&place, key))?;
+                let held: Regularizer = serde_json::from_value(held)
+                    .map_err(|e| Error::damaged(option(&place, key), e.to_string()))?;
+                let name = self.unlike_others(&format!("{}_activity", layer.name));
+                Some(SharedLayer::new(ActivityRegularization::new(held)).name(name))
+            }
+            None => None,
+        };
+        *layer.made.borrow_mut() = Some((shared.clone(), activity.clone()));
+        Ok((shared, activity))
+    }
+
+    /// Values whose mask ends here in Keras: a reshape to their own shape ends it in this engine too.
+    fn dropping_mask(&mut self, x: &Data, place: &str) -> Result<Data> {
+        let shape: Option<Vec<i64>> = x.symbol.shape().iter().map(|n| n.map(|n| n as i64)).collect();
+        let shape = shape.ok_or_else(|| {
+            let problem = "Keras ends the mask of its input here, which this engine can only do where the number of \
+                           steps is fixed; give the model an input of fixed length";
+            Error::unsupported(place, problem)
+        })?;
+        let name = self.unlike_others(&format!("{}_unmasked", place.trim_start_matches("layer ")));
+        let symbol = x.symbol.layer(SharedLayer::new(Reshape::new(shape)).name(name))?;
+        self.data(symbol, None)
+    }
+}
+
+impl Made {
+    fn data(self, place: &str) -> Result<Data> {
+        match self {
+            Made::Data(data) => Ok(data),
+            Made::Mask(_) => {
+                let problem = "its input is the result of an operation; put a layer in the operation's place \
+                               (Add for +, Multiply for *, ...)";
+                Err(Error::unsupported(place, problem))
+            }
+        }
+    }
+}
+
+/// Refuses masks that are not those that the values have anyway.
+fn check_masks(masks: &[Made], args: &[Data], place: &str) -> Result<()> {
+    let own = |made: &Made| match made {
+        Made::Mask(mask) => args.iter().any(|x| x.mask == Some(*mask)),
+        Made::Data(_) => false,
+    };
+    if masks.iter().all(own) {
+        return Ok(());
+    }
+    let problem = "called with a mask of its own; masks come here from Masking and Embedding alone";
+    Err(Error::unsupported(place, problem))
+}
+
+fn is_merge(class: &str) -> bool {
+    matches!(
+        class,
+        "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum" | "Concatenate" | "Dot"
+    )
+}
+
+/// The engine's refusal, with the layer's name.
+fn in_layer(place: &str, error: rnn_model::Error) -> Error {
+    Error::unsupported(place, error.to_string())
+}
