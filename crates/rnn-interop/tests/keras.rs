@@ -2,7 +2,7 @@
 //! steps, and the way out and in again.
 
 use ndarray::ArrayD;
-use rnn_interop::{Arrays, Error, Limits, PortableModel, keras, read_npz};
+use rnn_interop::{Arrays, Error, Limits, PortableModel, ReadOptions, decode, keras, read_npz};
 use rnn_model::layer::{Dense, Lstm};
 use rnn_model::{Device, Input, Model, Sequential};
 use serde_json::Value;
@@ -42,12 +42,8 @@ impl Case {
     }
 
     fn model(&self) -> PortableModel {
-        let limits = Limits::default();
-        let model = match self.file.extension().and_then(|e| e.to_str()) {
-            Some("h5") => keras::read_h5(&self.bytes, &limits),
-            _ => keras::read_keras(&self.bytes, &limits),
-        };
-        model.unwrap_or_else(|e| panic!("{}: {e}", self.name))
+        let file = decode(&self.bytes, Some(&self.file), &ReadOptions::default());
+        file.unwrap_or_else(|e| panic!("{}: {e}", self.name)).model
     }
 }
 
@@ -127,6 +123,9 @@ fn what_is_written_is_read_again_as_it_was() {
         }
         let read =
             keras::read_weights(&weights, &portable.graph, &limits).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(read, portable.weights, "{name}");
+        let read =
+            keras::read_weights(&h5, &portable.graph, &limits).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(read, portable.weights, "{name}");
     }
 }

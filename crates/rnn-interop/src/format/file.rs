@@ -2,7 +2,7 @@
 
 use super::{Format, contents};
 use crate::torch::TorchOptions;
-use crate::{Error, Limits, PortableModel, Result, named, torch};
+use crate::{Error, Limits, PortableModel, Result, keras, named, torch};
 use rnn_model::{Device, Graph, Model};
 use std::io::Read;
 use std::path::Path;
@@ -72,6 +72,12 @@ pub fn decode(bytes: &[u8], path: Option<&Path>, options: &ReadOptions) -> Resul
     }
     let model = match (format, graph) {
         (Format::Tidegate, _) => own(bytes)?,
+        (Format::Keras, _) => keras::read_keras(bytes, limits)?,
+        (Format::KerasH5, _) => keras::read_h5(bytes, limits)?,
+        (Format::KerasWeights, Some(graph)) => {
+            let weights = keras::read_weights(bytes, graph, limits)?;
+            PortableModel { graph: graph.clone(), weights, training: None, notes: Vec::new() }
+        }
         (Format::Torch, Some(graph)) => torch::read_into(bytes, graph, limits, &options.torch)?,
         (Format::Torch, None) => torch::read(bytes, limits, &options.torch)?,
         (Format::Npz, Some(graph)) => named::read_into(bytes, graph, limits)?,
@@ -118,6 +124,9 @@ pub fn write_model(model: &PortableModel, path: impl AsRef<Path>, options: &Writ
 pub fn encode(model: &PortableModel, format: Format, options: &WriteOptions) -> Result<Vec<u8>> {
     match format {
         Format::Tidegate => Ok(model.build(&Device::cpu_with_threads(1))?.to_bytes(false)?),
+        Format::Keras => keras::write_keras(model),
+        Format::KerasH5 => keras::write_h5(model),
+        Format::KerasWeights => keras::write_weights(model),
         Format::Torch => torch::write(model, &options.torch),
         Format::Npz => named::write(model),
         format => Err(Error::unsupported("format", format!("{format} is not written yet"))),

@@ -147,15 +147,23 @@ fn finish(
 }
 
 /// Reads the weights of a `.weights.h5` file into the order of `graph`, whose layers have to be those of the model that was
-/// saved, connected as they were.
+/// saved, connected as they were. An `.h5` file in the older layout will do if its layers have the same names.
 ///
 /// # Errors
 /// When the file is damaged or hostile, a weight is missing or has another shape, or the file has weights that the graph has
 /// no place for.
 pub fn read_weights(bytes: &[u8], graph: &Graph, limits: &Limits) -> Result<Vec<ArrayD<f32>>> {
     let file = File::open(bytes, limits)?;
-    let places = write::graph(graph)?.parts.places(graph)?;
-    weights::read(&file, &places, graph)
+    let parts = write::graph(graph)?.parts;
+    let places = parts.places(graph)?;
+    // The layout before Keras 3: of whole models in a group, of weights alone at the root. It goes by the names of layers.
+    match file.members("model_weights").is_some() {
+        true => legacy::read(&file, "model_weights", &parts, &places, graph),
+        false if file.attribute("", "layer_names")?.is_some() => {
+            legacy::read(&file, "", &parts, &places, graph)
+        }
+        false => weights::read(&file, &places, graph),
+    }
 }
 
 /// Writes a `.keras` file that Keras 3 loads.

@@ -16,12 +16,6 @@ const ROOTS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
 pub(super) fn read(file: &File, places: &[Place], graph: &Graph) -> Result<Vec<ArrayD<f32>>> {
     let root = ROOTS.into_iter().find(|root| file.members(root).is_some());
     let Some(root) = root else {
-        if file.members("model_weights").is_some() || file.attribute("", "layer_names")?.is_some() {
-            return Err(Error::unsupported(
-                "weights file",
-                "it is in the older .h5 layout; name it .h5, or save it as .weights.h5 with Keras 3",
-            ));
-        }
         return Err(Error::damaged(
             "weights file",
             "it has no group \"layers\": no weights of Keras's are in it",

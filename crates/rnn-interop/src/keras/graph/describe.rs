@@ -15,7 +15,12 @@ use std::rc::Rc;
 
 impl<'a> Reader<'a> {
     /// The model of a class and configuration.
-    pub(super) fn model(&mut self, class: &'a str, whole: &'a Config, scope: Scope<'_>) -> Result<OneModel<'a>> {
+    pub(super) fn model(
+        &mut self,
+        class: &'a str,
+        whole: &'a Config,
+        scope: Scope<'_>,
+    ) -> Result<OneModel<'a>> {
         let place = format!("model {}", if scope.path.is_empty() { "itself" } else { scope.path });
         Limits::at_most(&place, "the depth of models within models", scope.depth, self.limits.depth)?;
         let config = whole.get("config").ok_or_else(|| Error::damaged(&place, "there is no \"config\""))?;
@@ -216,7 +221,14 @@ impl<'a> Reader<'a> {
                 let ours = self.unlike_others(&format!("{}{name}", scope.path));
                 let trainable = scope.trainable && config.get("trainable") != Some(&Value::Bool(false));
                 let part = self.parts.add(class, &name, PartKind::Layer { ours: ours.clone() });
-                Instance::Layer(OneLayer { part, class, config, name: ours, trainable, made: RefCell::new(None) })
+                Instance::Layer(OneLayer {
+                    part,
+                    class,
+                    config,
+                    name: ours,
+                    trainable,
+                    made: RefCell::new(None),
+                })
             }
         };
         let instance = Rc::new(instance);

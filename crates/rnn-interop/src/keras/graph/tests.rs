@@ -54,7 +54,10 @@ fn what_is_not_here_is_named_with_layer_and_option() {
         ),
         (one("LSTM", json!({ "units": 2, "projection": 3 })), ["layer it, option projection", "3"]),
         (
-            one("LSTM", json!({ "units": 2, "kernel_constraint": { "class_name": "NonNeg" }, "kernel_held": 3 })),
+            one(
+                "LSTM",
+                json!({ "units": 2, "kernel_constraint": { "class_name": "NonNeg" }, "kernel_held": 3 }),
+            ),
             ["kernel_held", "no such option"],
         ),
         (one("LSTM", json!({ "units": 2, "peepholes": true })), ["layer it, option peepholes", "true"]),
@@ -65,10 +68,7 @@ fn what_is_not_here_is_named_with_layer_and_option() {
         (one("LSTM", json!({ "units": 0 })), ["layer it", "at least 1"]),
         (one("LayerNormalization", json!({ "axis": 1 })), ["option axis", "last axis"]),
         (
-            one(
-                "LayerNormalization",
-                json!({ "gamma_regularizer": { "class_name": "L2", "config": {} } }),
-            ),
+            one("LayerNormalization", json!({ "gamma_regularizer": { "class_name": "L2", "config": {} } })),
             ["gamma", "remove"],
         ),
         (
@@ -76,10 +76,7 @@ fn what_is_not_here_is_named_with_layer_and_option() {
             ["option layer", "Functional"],
         ),
         (
-            one(
-                "Dense",
-                json!({ "units": 2, "activation": { "class_name": "__lambda__", "config": {} } }),
-            ),
+            one("Dense", json!({ "units": 2, "activation": { "class_name": "__lambda__", "config": {} } })),
             ["activation", "lambda"],
         ),
     ] {
