@@ -22,6 +22,7 @@ mod permute;
 mod pooling;
 mod recurrent;
 mod regularizer;
+mod reverse;
 mod rnn;
 mod sequence;
 mod shaping;
@@ -55,6 +56,7 @@ pub use permute::Permute;
 pub use pooling::{GlobalAveragePooling1D, GlobalMaxPooling1D};
 pub use recurrent::{Gru, GruOptions, Lstm, LstmOptions, Recurrent, SimpleRnn, SimpleRnnOptions};
 pub use regularizer::Regularizer;
+pub use reverse::Reverse;
 pub use rnn::{CellLayer, Rnn};
 pub use sequence::SequenceOptions;
 pub use shaping::{Flatten, RepeatVector, Reshape};
@@ -256,6 +258,7 @@ layers! {
     Dot(Dot) "Products of two inputs, summed over an axis.",
     Permute(Permute) "Axes in another order.",
     Slice(Slice) "A part of an axis.",
+    Reverse(Reverse) "The steps in the opposite order.",
     Rescaling(Rescaling) "A factor and a shift.",
     Embedding(Embedding) "Rows of a table by their numbers.",
     Masking(Masking) "Steps of a certain value are not there.",
