@@ -14,6 +14,7 @@ pub mod keras;
 mod limits;
 pub mod named;
 mod numpy;
+pub mod onnx;
 mod portable;
 mod safetensors;
 #[cfg(feature = "parquet")]

@@ -1,0 +1,465 @@
+//! What all operators need while a graph is read: sizes of axes, layers with their weights and names, and values brought
+//! into the order that a layer wants.
+
+use super::number::{Atom, Number, text};
+use super::value::{BATCH, Device, Group, Kind, Known, Stack, Value};
+use crate::{Error, Limits, Result};
+use ndarray::ArrayD;
+use rnn_model::layer::{Concatenate, Layer, Permute, Reshape, SharedLayer, Slice, TimeDistributed};
+use rnn_model::{Symbol, apply};
+use std::collections::{HashMap, HashSet};
+
+/// A model while it is read.
+pub(super) struct Builder<'a> {
+    pub limits: &'a Limits,
+    /// the node that is read, for errors
+    pub place: String,
+    /// its name, for layers
+    pub name: String,
+    /// sizes of the atoms, where they are known
+    sizes: Vec<Option<usize>>,
+    /// the batch size that the file declares
+    pub batch: Option<usize>,
+    /// of each layer by its name
+    weights: HashMap<String, Vec<ArrayD<f32>>>,
+    names: HashSet<String>,
+    /// layers whose weights other nodes may share, by what identifies the weights
+    shared: HashMap<String, SharedLayer>,
+    /// sentences for a person
+    pub notes: Vec<String>,
+    symbols: u64,
+    /// symbols of inputs that are whole numbers
+    whole: HashSet<u64>,
+    keys: usize,
+    keyed: HashMap<String, usize>,
+    /// elements of constants computed so far, which are bounded for the whole model
+    folded: u64,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(limits: &'a Limits, batch: Option<usize>) -> Self {
+        Builder {
+            limits,
+            place: "graph".to_owned(),
+            name: String::new(),
+            sizes: vec![None],
+            batch,
+            weights: HashMap::new(),
+            names: HashSet::new(),
+            shared: HashMap::new(),
+            notes: Vec::new(),
+            symbols: 0,
+            whole: HashSet::new(),
+            keys: 0,
+            keyed: HashMap::new(),
+            folded: 0,
+        }
+    }
+
+    /// The node can not be read as layers.
+    pub fn unsupported(&self, problem: impl Into<String>) -> Error {
+        Error::unsupported(self.place.clone(), problem)
+    }
+
+    /// The node contradicts itself.
+    pub fn damaged(&self, problem: impl Into<String>) -> Error {
+        Error::damaged(self.place.clone(), problem)
+    }
+
+    /// Refuses constants that come to more elements than a model may have.
+    pub fn count(&mut self, elements: usize) -> Result<()> {
+        self.folded = self.folded.saturating_add(elements as u64);
+        let limit = self.limits.elements.saturating_mul(4);
+        Limits::at_most(&self.place, "the number of values of constants", self.folded, limit)
+    }
+
+    /// A new axis: no atom where its size is 1.
+    pub fn axis(&mut self, size: Option<usize>) -> Group {
+        if size == Some(1) {
+            return Vec::new();
+        }
+        self.sizes.push(size);
+        vec![(self.sizes.len() - 1) as Atom]
+    }
+
+    fn atom_size(&self, atom: Atom) -> Option<usize> {
+        self.sizes.get(atom as usize).copied().flatten()
+    }
+
+    /// The size of an axis, where it is known. That of the batch never is.
+    pub fn known_size(&self, group: &[Atom]) -> Option<usize> {
+        group.iter().try_fold(1usize, |n, &atom| n.checked_mul(self.atom_size(atom)?))
+    }
+
+    /// The size of an axis as a number.
+    pub fn size(&self, group: &[Atom]) -> Number {
+        group.iter().fold(Number::Known(1), |n, &atom| {
+            n.mul(&match self.atom_size(atom) {
+                Some(size) => Number::Known(size as i64),
+                None => Number::axis(atom),
+            })
+        })
+    }
+
+    /// The shape that ONNX sees.
+    pub fn shape(&self, x: &Device) -> Vec<Number> {
+        x.axes.iter().map(|group| self.size(group)).collect()
+    }
+
+    /// A number with the declared batch size for the batch.
+    pub fn declared(&self, n: &Number) -> Number {
+        match (n, self.batch) {
+            (Number::Open { factor, axes, offset }, Some(size)) if axes.as_slice() == [BATCH] => {
+                let n = factor.checked_mul(size as i64).and_then(|n| n.checked_add(*offset));
+                n.map_or(Number::Unknown, Number::Known)
+            }
+            _ => n.clone(),
+        }
+    }
+
+    /// Whether two numbers are the same; the declared batch size is the batch.
+    pub fn same(&self, a: &Number, b: &Number) -> bool {
+        a != &Number::Unknown && self.declared(a) == self.declared(b)
+    }
+
+    fn fresh_name(&mut self, class: &str) -> String {
+        let clean = |text: &str| {
+            let mut name: String = text
+                .chars()
+                .map(|c| if c.is_alphanumeric() || "_.-".contains(c) { c } else { '_' })
+                .collect();
+            name = name.trim_matches(|c| c == '_' || c == '.').to_owned();
+            name.chars().take(120).collect::<String>()
+        };
+        let base = match clean(&self.name) {
+            name if name.is_empty() => clean(class).to_lowercase(),
+            name => name,
+        };
+        let mut name = base.clone();
+        let mut number = 1;
+        while !self.names.insert(name.clone()) {
+            name = format!("{base}_{number}");
+            number += 1;
+        }
+        name
+    }
+
+    /// Keeps a name from being given to a layer.
+    pub fn reserve(&mut self, name: &str) {
+        self.names.insert(name.to_owned());
+    }
+
+    /// Applies a layer with weights of its own.
+    pub fn apply(
+        &mut self,
+        layer: impl Into<Layer>,
+        weights: Vec<ArrayD<f32>>,
+        inputs: &[&Symbol],
+    ) -> Result<Vec<Symbol>> {
+        let layer = layer.into();
+        let name = self.fresh_name(layer.class());
+        let outputs = self.applied(&SharedLayer::new(layer).name(name.clone()), inputs)?;
+        self.weights.insert(name, weights);
+        Ok(outputs)
+    }
+
+    /// The same of a layer of one output.
+    pub fn layer(
+        &mut self,
+        layer: impl Into<Layer>,
+        weights: Vec<ArrayD<f32>>,
+        input: &Symbol,
+    ) -> Result<Symbol> {
+        Ok(self.apply(layer, weights, &[input])?.swap_remove(0))
+    }
+
+    /// Applies the layer that `key` stands for, made by the first node that has this key.
+    pub fn shared(
+        &mut self,
+        key: String,
+        layer: impl Into<Layer>,
+        weights: impl FnOnce() -> Vec<ArrayD<f32>>,
+        input: &Symbol,
+    ) -> Result<Symbol> {
+        if let Some(layer) = self.shared.get(&key).cloned() {
+            return Ok(self.applied(&layer, &[input])?.swap_remove(0));
+        }
+        let layer = layer.into();
+        let name = self.fresh_name(layer.class());
+        let layer = SharedLayer::new(layer).name(name.clone());
+        let output = self.applied(&layer, &[input])?.swap_remove(0);
+        self.weights.insert(name, weights());
+        self.shared.insert(key, layer);
+        Ok(output)
+    }
+
+    fn applied(&self, layer: &SharedLayer, inputs: &[&Symbol]) -> Result<Vec<Symbol>> {
+        apply(layer, inputs).map_err(|e| self.unsupported(e.to_string()))
+    }
+
+    /// A layer with options of other values, by Keras's names.
+    pub fn configured(
+        &self,
+        layer: impl Into<Layer>,
+        options: &[(&str, serde_json::Value)],
+    ) -> Result<Layer> {
+        let layer = layer.into();
+        let mut data = serde_json::to_value(&layer).map_err(|e| self.damaged(e.to_string()))?;
+        for (name, value) in options {
+            match data.pointer_mut("/config").and_then(|config| config.get_mut(*name)) {
+                Some(option) => *option = value.clone(),
+                None => return Err(self.unsupported(format!("option {name} of {}", layer.class()))),
+            }
+        }
+        serde_json::from_value(data).map_err(|e| self.unsupported(e.to_string()))
+    }
+
+    /// Says something once.
+    pub fn note_once(&mut self, note: &str) {
+        if !self.notes.iter().any(|n| n == note) {
+            self.notes.push(note.to_owned());
+        }
+    }
+
+    /// A number that nothing else has.
+    pub fn key(&mut self) -> usize {
+        self.keys += 1;
+        self.keys
+    }
+
+    /// The number that stands for a text.
+    pub fn keyed(&mut self, text: String) -> usize {
+        let next = self.keys + 1;
+        let key = *self.keyed.entry(text).or_insert(next);
+        self.keys = self.keys.max(key);
+        key
+    }
+
+    /// The sample with ONNX's last axis as its own.
+    pub fn last_axis(&mut self, x: &Device) -> Result<Device> {
+        let Some(last) = x.axes.last().filter(|last| !last.contains(&BATCH)) else {
+            return Err(self.unsupported("the last axis is that of the batch"));
+        };
+        // An axis of size 1 must be there to be worked on.
+        if x.physical.last() == Some(last) {
+            return Ok(x.clone());
+        }
+        let mut others: Vec<Group> = Vec::new();
+        let gone: Vec<Atom> = last.clone();
+        for group in &x.physical {
+            let left: Group = group.iter().copied().filter(|atom| !gone.contains(atom)).collect();
+            if !left.is_empty() {
+                others.push(left);
+            }
+        }
+        others.push(gone);
+        self.arrange(x, &others)
+    }
+
+    /// The weights of a layer.
+    pub fn weights_of(&mut self, layer: &str) -> Vec<ArrayD<f32>> {
+        self.weights.remove(layer).unwrap_or_default()
+    }
+
+    /// A symbol with its axes.
+    pub fn device(&mut self, symbol: Symbol, physical: Vec<Group>, axes: Vec<Group>) -> Device {
+        self.symbols += 1;
+        Device { symbol, id: self.symbols, physical, axes, mask: None, kind: Kind::Float, origin: None }
+    }
+
+    /// Remembers that a value is of whole numbers, whatever it is cast to.
+    pub fn mark_whole(&mut self, x: &Device) {
+        self.whole.insert(x.id);
+    }
+
+    /// Whether a value is of whole numbers, whatever it was cast to.
+    pub fn is_whole(&self, x: &Device) -> bool {
+        x.kind != Kind::Float || self.whole.contains(&x.id)
+    }
+
+    /// What a layer that treats elements or rows alike made of `x`, whose mask goes on.
+    pub fn like(&mut self, x: &Device, symbol: Symbol) -> Device {
+        let mut y = self.device(symbol, x.physical.clone(), x.axes.clone());
+        y.mask = x.mask;
+        y
+    }
+
+    /// The sample with its axes as `want`: the same elements, moved only where they must be.
+    pub fn arrange(&mut self, x: &Device, want: &[Group]) -> Result<Device> {
+        if x.physical == want {
+            return Ok(x.clone());
+        }
+        let flat = |groups: &[Group]| groups.concat();
+        let (now, then) = (flat(&x.physical), flat(want));
+        if now == then {
+            return self.regroup(x, want);
+        }
+        let order: Option<Vec<usize>> =
+            then.iter().map(|atom| Some(now.iter().position(|a| a == atom)? + 1)).collect();
+        let Some(order) = order.filter(|order| order.len() == now.len()) else {
+            return Err(self.unsupported(format!(
+                "a tensor of shape {} can not be brought into the order that is wanted here",
+                text(&self.shape(x))
+            )));
+        };
+        let single = |atoms: &[Atom]| atoms.iter().map(|&atom| vec![atom]).collect::<Vec<Group>>();
+        let x = self.regroup(x, &single(&now))?;
+        let symbol = self.layer(Permute::new(order), Vec::new(), &x.symbol)?;
+        let turned = self.device(symbol, single(&then), x.axes);
+        self.regroup(&turned, want)
+    }
+
+    /// The same elements in the same order, with other borders between axes.
+    fn regroup(&mut self, x: &Device, want: &[Group]) -> Result<Device> {
+        if x.physical == want {
+            return Ok(x.clone());
+        }
+        let sizes = |groups: &[Group]| -> Option<Vec<i64>> {
+            groups.iter().map(|group| Some(self.known_size(group)? as i64)).collect()
+        };
+        let (layer, mask): (Layer, _) = match (sizes(want), x.physical.as_slice(), want) {
+            (Some(sizes), _, [_, ..]) => (Reshape::new(sizes).into(), None),
+            // Of an open number of steps, each step by itself.
+            (None, [first, from @ ..], [same, to @ ..])
+                if first == same && !from.is_empty() && !to.is_empty() =>
+            {
+                match sizes(to) {
+                    Some(sizes) => (TimeDistributed::new(Reshape::new(sizes)).into(), x.mask),
+                    None => return Err(self.open_reshape(x)),
+                }
+            }
+            _ => return Err(self.open_reshape(x)),
+        };
+        let symbol = self.layer(layer, Vec::new(), &x.symbol)?;
+        let mut y = self.device(symbol, want.to_vec(), x.axes.clone());
+        y.mask = mask;
+        Ok(y)
+    }
+
+    fn open_reshape(&self, x: &Device) -> Error {
+        self.unsupported(format!(
+            "a tensor of shape {} must be brought into another order, which needs known sizes; \
+             export the model with a fixed number of steps",
+            text(&self.shape(x))
+        ))
+    }
+
+    /// The sample with one axis for each of ONNX's, the batch aside.
+    pub fn canonical(&mut self, x: &Device) -> Result<Device> {
+        let Some(mut axes) = x.sample_axes() else { return Err(self.no_batch_axis(x)) };
+        if axes.is_empty() {
+            axes.push(Vec::new());
+        }
+        self.arrange(x, &axes)
+    }
+
+    pub fn no_batch_axis(&self, x: &Device) -> Error {
+        self.unsupported(format!(
+            "the batch is no axis of its own in a tensor of shape {} here",
+            text(&self.shape(x))
+        ))
+    }
+
+    /// The sample without its mask.
+    pub fn unmasked(&mut self, x: &Device) -> Result<Device> {
+        if x.mask.is_none() {
+            return Ok(x.clone());
+        }
+        let symbol = self.layer(Slice::new(1, 0, None), Vec::new(), &x.symbol)?;
+        let mut y = self.device(symbol, x.physical.clone(), x.axes.clone());
+        y.mask = None;
+        Ok(y)
+    }
+
+    /// One symbol for a stack: its parts one behind the other.
+    pub fn joined(&mut self, stack: &Stack) -> Result<Device> {
+        let Some(first) = stack.parts.first() else { return Err(self.damaged("a concatenation of nothing")) };
+        let axis = self.axis(Some(stack.parts.len()));
+        let mut symbols = Vec::with_capacity(stack.parts.len());
+        let mut rows = Vec::new();
+        for part in &stack.parts {
+            // Parts of a stack have the first one's axes, but for the stacked one.
+            let Some(mut axes) = part.sample_axes() else { return Err(self.no_batch_axis(part)) };
+            let batch = part.batch_axis().unwrap_or_default();
+            let at = stack.axis - usize::from(batch < stack.axis);
+            if at >= axes.len() || batch == stack.axis {
+                return Err(self.unsupported("a concatenation along the batch"));
+            }
+            axes.remove(at);
+            axes.insert(0, Vec::new());
+            symbols.push(self.arrange(part, &axes)?.symbol);
+            rows = axes;
+        }
+        let inputs: Vec<&Symbol> = symbols.iter().collect();
+        let symbol = match inputs.as_slice() {
+            [one] => (*one).clone(),
+            _ => self.apply(Concatenate::new().axis(1), Vec::new(), &inputs)?.swap_remove(0),
+        };
+        let last = stack.parts.last().unwrap_or(first);
+        rows[0] = axis.clone();
+        let mut axes = last.axes.clone();
+        axes[stack.axis] = axis;
+        Ok(self.device(symbol, rows, axes))
+    }
+
+    /// A computed value, put together if it has to be.
+    pub fn computed(&mut self, value: &Value) -> Result<Device> {
+        match value {
+            Value::Device(x) => Ok(x.clone()),
+            Value::Stack(stack) => self.joined(stack),
+            Value::Known(known) => Err(self.unsupported(format!(
+                "a constant of shape {} where a computed tensor is expected",
+                text(&known.shape)
+            ))),
+        }
+    }
+
+    /// The shape of any value.
+    pub fn shape_of(&self, value: &Value) -> Vec<Number> {
+        match value {
+            Value::Known(known) => known.shape.clone(),
+            Value::Device(x) => self.shape(x),
+            Value::Stack(Stack { axis, parts }) => {
+                let mut shape = parts.first().map(|part| self.shape(part)).unwrap_or_default();
+                if let Some(n) = shape.get_mut(*axis) {
+                    *n = Number::Known(parts.len() as i64);
+                }
+                shape
+            }
+        }
+    }
+
+    /// A constant of a shape that is known, with nothing broadcast.
+    pub fn plain(&mut self, known: &Known) -> Result<Known> {
+        if known.is_plain() {
+            return Ok(known.clone());
+        }
+        let dims: Option<Vec<usize>> = known.shape.iter().map(|n| usize::try_from(n.known()?).ok()).collect();
+        let Some(dims) = dims else {
+            let problem = format!("a constant of shape {} must be known whole here", text(&known.shape));
+            return Err(self.unsupported(problem));
+        };
+        let sizes: Vec<u64> = dims.iter().map(|&n| n as u64).collect();
+        let count = self.limits.elements(&self.place, &sizes)?;
+        self.count(count)?;
+        let tensor = known.tensor.expanded(&dims);
+        tensor.map(Known::plain).ok_or_else(|| self.damaged(format!("a constant does not fit {dims:?}")))
+    }
+
+    /// Splits an atom of a value in two, the first of `size`.
+    pub fn split(&mut self, x: &mut Device, atom: Atom, size: usize) -> Option<(Group, Group)> {
+        let whole = self.atom_size(atom)?;
+        if size == 0 || !whole.is_multiple_of(size) {
+            return None;
+        }
+        let parts = (self.axis(Some(size)), self.axis(Some(whole / size)));
+        let both = [parts.0.as_slice(), &parts.1].concat();
+        for group in x.physical.iter_mut().chain(&mut x.axes) {
+            if let Some(at) = group.iter().position(|&a| a == atom) {
+                group.splice(at..=at, both.iter().copied());
+            }
+        }
+        x.origin = None;
+        Some(parts)
+    }
+}

@@ -1,0 +1,586 @@
+//! Element-wise operators, on constants and on computed values.
+
+use super::builder::Builder;
+use super::node::Node;
+use super::number::{Number, text};
+use super::tensor::Tensor;
+use super::value::{Device, Group, Kind, Known, Origin, Value};
+use super::{dense, select};
+use crate::Result;
+use ndarray::{ArrayD, Zip};
+use rnn_model::Symbol;
+use rnn_model::layer::{self, ActivationLayer, Layer, Rescaling};
+use std::rc::Rc;
+
+/// Operators of two inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Pow,
+    Max,
+    Min,
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    And,
+    Or,
+}
+
+impl Binary {
+    pub fn of(op: &str) -> Option<Self> {
+        Some(match op {
+            "Add" => Binary::Add,
+            "Sub" => Binary::Sub,
+            "Mul" => Binary::Mul,
+            "Div" => Binary::Div,
+            "Pow" => Binary::Pow,
+            "Max" => Binary::Max,
+            "Min" => Binary::Min,
+            "Equal" => Binary::Equal,
+            "Less" => Binary::Less,
+            "LessOrEqual" => Binary::LessOrEqual,
+            "Greater" => Binary::Greater,
+            "GreaterOrEqual" => Binary::GreaterOrEqual,
+            "And" => Binary::And,
+            "Or" => Binary::Or,
+            _ => return None,
+        })
+    }
+
+    fn float(self, a: f32, b: f32) -> Option<f32> {
+        Some(match self {
+            Binary::Add => a + b,
+            Binary::Sub => a - b,
+            Binary::Mul => a * b,
+            Binary::Div => a / b,
+            Binary::Pow => a.powf(b),
+            Binary::Max => a.max(b),
+            Binary::Min => a.min(b),
+            _ => return None,
+        })
+    }
+
+    fn number(self, a: &Number, b: &Number) -> Option<Number> {
+        Some(match self {
+            Binary::Add => a.add(b),
+            Binary::Sub => a.sub(b),
+            Binary::Mul => a.mul(b),
+            Binary::Div => a.div(b),
+            Binary::Max | Binary::Min => match (a.known(), b.known()) {
+                (Some(x), Some(y)) if self == Binary::Max => Number::Known(x.max(y)),
+                (Some(x), Some(y)) => Number::Known(x.min(y)),
+                _ => Number::Unknown,
+            },
+            _ => return None,
+        })
+    }
+
+    /// A comparison of numbers in some order.
+    fn compares(self, order: std::cmp::Ordering) -> Option<bool> {
+        use std::cmp::Ordering::*;
+        Some(match self {
+            Binary::Equal => order == Equal,
+            Binary::Less => order == Less,
+            Binary::LessOrEqual => order != Greater,
+            Binary::Greater => order == Greater,
+            Binary::GreaterOrEqual => order != Less,
+            _ => return None,
+        })
+    }
+
+    /// The same of numbers that may be open, where it can be told.
+    fn compares_numbers(self, a: &Number, b: &Number) -> Option<bool> {
+        match (a, b) {
+            (Number::Known(a), Number::Known(b)) => self.compares(a.cmp(b)),
+            // A size is not below 0, which exporters ask of it.
+            (Number::Open { factor: 0.., offset: 0.., .. }, Number::Known(..0)) => {
+                self.compares(std::cmp::Ordering::Greater)
+            }
+            (a, b) if a == b && a != &Number::Unknown => self.compares(std::cmp::Ordering::Equal),
+            _ => None,
+        }
+    }
+
+    fn known(self, a: &Tensor, b: &Tensor) -> Option<Tensor> {
+        Some(match (a, b) {
+            (Tensor::Float(a), Tensor::Float(b)) => match self.float(1.0, 1.0) {
+                Some(_) => Tensor::Float(zip(a, b, |&a, &b| self.float(a, b).unwrap_or(f32::NAN))?),
+                None => {
+                    self.compares(std::cmp::Ordering::Equal)?;
+                    let compare = |a: &f32, b: &f32| a.partial_cmp(b).and_then(|o| self.compares(o));
+                    Tensor::Bool(zip(a, b, |a, b| compare(a, b).unwrap_or(false))?)
+                }
+            },
+            (Tensor::Int(a), Tensor::Int(b)) => match self.number(&Number::Known(1), &Number::Known(1)) {
+                Some(_) => Tensor::Int(zip(a, b, |a, b| self.number(a, b).unwrap_or(Number::Unknown))?),
+                None => {
+                    let all = zip(a, b, |a, b| self.compares_numbers(a, b))?;
+                    if all.iter().any(Option::is_none) {
+                        return None;
+                    }
+                    Tensor::Bool(all.mapv(|told| told == Some(true)))
+                }
+            },
+            (Tensor::Bool(a), Tensor::Bool(b)) => match self {
+                Binary::And => Tensor::Bool(zip(a, b, |&a, &b| a && b)?),
+                Binary::Or => Tensor::Bool(zip(a, b, |&a, &b| a || b)?),
+                Binary::Equal => Tensor::Bool(zip(a, b, |a, b| a == b)?),
+                _ => return None,
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// Element by element, broadcasting sizes of 1. Both have the same number of axes.
+fn zip<A, B, C>(a: &ArrayD<A>, b: &ArrayD<B>, f: impl Fn(&A, &B) -> C) -> Option<ArrayD<C>> {
+    let dims: Vec<usize> =
+        a.shape().iter().zip(b.shape()).map(|(&a, &b)| if a == 1 { b } else { a }).collect();
+    let (a, b) = (a.broadcast(dims.clone())?, b.broadcast(dims)?);
+    Some(Zip::from(a).and(b).map_collect(f))
+}
+
+/// The shape that two broadcast to.
+fn broadcast(b: &Builder<'_>, x: &[Number], y: &[Number]) -> Result<Vec<Number>> {
+    let sizes = x.iter().zip(y).map(|(a, c)| match (a, c) {
+        (Number::Known(1), other) | (other, Number::Known(1)) => Some(other.clone()),
+        (a, c) if b.same(a, c) => Some(a.clone()),
+        _ => None,
+    });
+    let sizes: Option<Vec<Number>> = sizes.collect();
+    sizes.ok_or_else(|| {
+        b.unsupported(format!("shapes {} and {}, which do not fit together", text(x), text(y)))
+    })
+}
+
+pub(super) fn binary(b: &mut Builder<'_>, node: &Node<'_>, op: Binary) -> Result<Vec<Value>> {
+    let inputs = node.all()?;
+    let (Some(first), true) = (inputs.first(), inputs.len() >= 2 || matches!(op, Binary::Max | Binary::Min))
+    else {
+        return Err(b.damaged("an operator of two inputs with fewer"));
+    };
+    let mut result = (*first).clone();
+    for other in &inputs[1..] {
+        result = binary_of(b, op, &result, other)?;
+    }
+    Ok(vec![result])
+}
+
+fn binary_of(b: &mut Builder<'_>, op: Binary, x: &Value, y: &Value) -> Result<Value> {
+    let rank = b.shape_of(x).len().max(b.shape_of(y).len());
+    let (x, y) = (select::padded(b, x, rank)?, select::padded(b, y, rank)?);
+    let shape = broadcast(b, &b.shape_of(&x), &b.shape_of(&y))?;
+    match (&x, &y) {
+        (Value::Known(x), Value::Known(y)) => {
+            let sizes: Vec<u64> =
+                x.tensor.dims().iter().zip(y.tensor.dims()).map(|(&a, &c)| a.max(c) as u64).collect();
+            let count = b.limits.elements(&b.place, &sizes)?;
+            b.count(count)?;
+            let tensor = op.known(&x.tensor, &y.tensor);
+            let tensor = tensor
+                .ok_or_else(|| b.unsupported("constants of these kinds, or ones that depend on the data"))?;
+            Ok(Value::Known(Known { tensor: Rc::new(tensor), shape }))
+        }
+        (Value::Known(known), other) => {
+            let device = b.computed(other)?;
+            with_known(b, op, &device, known, true, &shape)
+        }
+        (other, Value::Known(known)) => {
+            let device = b.computed(other)?;
+            with_known(b, op, &device, known, false, &shape)
+        }
+        (x, y) => {
+            let (x, y) = (b.computed(x)?, b.computed(y)?);
+            both(b, op, &x, &y)
+        }
+    }
+}
+
+/// A computed value and a constant; `swapped` where the constant comes first.
+fn with_known(
+    b: &mut Builder<'_>,
+    op: Binary,
+    x: &Device,
+    known: &Known,
+    swapped: bool,
+    shape: &[Number],
+) -> Result<Value> {
+    let own = b.shape(x);
+    let refuse = |b: &Builder<'_>| {
+        b.unsupported(format!(
+            "a computed tensor of shape {} and a constant of shape {}",
+            text(&own),
+            text(&known.shape)
+        ))
+    };
+    let known = &without_repeats(known);
+    let uniform = known.uniform();
+    // What changes nothing, or leaves nothing, holds for whole numbers too.
+    match (op, uniform) {
+        (Binary::Add, Some(0.0)) => return same_shape(b, Value::Device(x.clone()), &own, shape),
+        (Binary::Sub, Some(0.0)) if !swapped => {
+            return same_shape(b, Value::Device(x.clone()), &own, shape);
+        }
+        (Binary::Mul, Some(1.0)) => return same_shape(b, Value::Device(x.clone()), &own, shape),
+        (Binary::Div, Some(1.0)) if !swapped => return same_shape(b, Value::Device(x.clone()), &own, shape),
+        (Binary::Mul, Some(0.0)) => {
+            let tensor = known.tensor.first(own.len()).ok_or_else(|| refuse(b))?;
+            return Ok(Value::Known(Known { tensor: Rc::new(tensor), shape: shape.to_vec() }));
+        }
+        // Row numbers are taken to be at least 0: a table has no rows below.
+        (Binary::Less, Some(0.0)) if !swapped && b.is_whole(x) => {
+            b.note_once(
+                "Row numbers below 0 do not count from the end of a table here: they give rows of zeros.",
+            );
+            let tensor = Tensor::Bool(ArrayD::from_elem(vec![1; own.len()], false));
+            return Ok(Value::Known(Known { tensor: Rc::new(tensor), shape: own }));
+        }
+        _ => {}
+    }
+    if shape.len() != own.len() || shape.iter().zip(&own).any(|(a, c)| !b.same(a, c)) {
+        return Err(refuse(b));
+    }
+    if let Some(value) = uniform {
+        let kind = match (x.kind, op) {
+            (Kind::Float, _) => Kind::Float,
+            // Exact on a device, where whole numbers are floats.
+            (Kind::Int, Binary::Add | Binary::Sub | Binary::Mul) => Kind::Int,
+            _ => Kind::Lost,
+        };
+        let y = with_number(b, op, x, value, swapped)?;
+        return Ok(Value::Device(Device { kind, ..y }));
+    }
+    if x.kind != Kind::Float {
+        return Err(b.unsupported("arithmetic on whole numbers that are computed or inputs of the model"));
+    }
+    let Tensor::Float(values) = known.tensor.as_ref() else { return Err(refuse(b)) };
+    let width = values.shape().last().copied().unwrap_or(1);
+    if values.len() != width {
+        return Err(refuse(b));
+    }
+    let values = values.iter().copied().collect::<Vec<f32>>();
+    let y = match (op, swapped) {
+        (Binary::Add, _) => dense::shifted(b, x, values)?,
+        (Binary::Sub, false) => dense::shifted(b, x, values.iter().map(|v| -v).collect())?,
+        (Binary::Sub, true) => {
+            let negative = with_number(b, Binary::Mul, x, -1.0, false)?;
+            dense::shifted(b, &negative, values)?
+        }
+        (Binary::Mul, _) => dense::scaled(b, x, values)?,
+        (Binary::Div, false) => dense::scaled(b, x, values.iter().map(|v| 1.0 / v).collect())?,
+        _ => return Err(refuse(b)),
+    };
+    Ok(Value::Device(y))
+}
+
+/// A constant with axes along which it repeats itself taken once.
+fn without_repeats(known: &Known) -> Known {
+    let mut tensor = known.tensor.clone();
+    for axis in 0..tensor.dims().len() {
+        let n = tensor.dims()[axis];
+        let first = tensor.selected(axis, if n > 1 { &[0] } else { &[] });
+        if n > 1 && first.expanded(tensor.dims()).as_ref() == Some(&*tensor) {
+            tensor = Rc::new(first);
+        }
+    }
+    Known { tensor, shape: known.shape.clone() }
+}
+
+fn same_shape(b: &Builder<'_>, x: Value, own: &[Number], shape: &[Number]) -> Result<Value> {
+    if own.iter().zip(shape).all(|(a, c)| b.same(a, c)) {
+        return Ok(x);
+    }
+    Err(b.unsupported(format!("a computed tensor of shape {} repeated to {}", text(own), text(shape))))
+}
+
+/// A computed value and one number.
+pub(super) fn with_number(
+    b: &mut Builder<'_>,
+    op: Binary,
+    x: &Device,
+    c: f32,
+    swapped: bool,
+) -> Result<Device> {
+    let (scale, offset) = match (op, swapped) {
+        (Binary::Add, _) => (1.0, c),
+        (Binary::Sub, false) => (1.0, -c),
+        (Binary::Sub, true) => (-1.0, c),
+        (Binary::Mul, _) => (c, 0.0),
+        (Binary::Div, false) => (1.0 / c, 0.0),
+        (Binary::Pow, false) if c == 2.0 => {
+            let symbol = merge(b, layer::Multiply::new(), &x.symbol, &x.symbol)?;
+            return Ok(b.like(x, symbol));
+        }
+        (Binary::Max, _) if c == 0.0 => return activation(b, x, "relu".into()),
+        (Binary::Max, _) => return clipped(b, x, Some(c), None),
+        (Binary::Min, _) => return clipped(b, x, None, Some(c)),
+        _ => return Err(b.unsupported(format!("a computed tensor and the number {c}"))),
+    };
+    if !(scale.is_finite() && offset.is_finite()) {
+        return Err(b.damaged(format!("a computed tensor and the number {c}")));
+    }
+    let symbol = b.layer(Rescaling::new(scale, offset), Vec::new(), &x.symbol)?;
+    Ok(b.like(x, symbol))
+}
+
+/// A computed value kept above one number and below another: `low + relu(x - low)` with a largest value, or mirrored.
+fn clipped(b: &mut Builder<'_>, x: &Device, low: Option<f32>, high: Option<f32>) -> Result<Device> {
+    let relu = |max: Option<f32>| {
+        let config = serde_json::json!({ "negative_slope": 0.0, "max_value": max, "threshold": 0.0 });
+        serde_json::json!({ "class_name": "relu", "config": config })
+    };
+    match (low, high) {
+        (None, None) => Ok(x.clone()),
+        (Some(-1.0), Some(1.0)) => activation(b, x, "hard_tanh".into()),
+        (Some(0.0), Some(6.0)) => activation(b, x, "relu6".into()),
+        (Some(low), high) => {
+            let from_low = with_number(b, Binary::Sub, x, low, false)?;
+            let y = activation(b, &from_low, relu(high.map(|high| (high - low).max(0.0))))?;
+            with_number(b, Binary::Add, &y, low, false)
+        }
+        (None, Some(high)) => {
+            let below = with_number(b, Binary::Sub, x, high, true)?;
+            let y = activation(b, &below, "relu".into())?;
+            with_number(b, Binary::Sub, &y, high, true)
+        }
+    }
+}
+
+/// Clip: bounds as attributes before version 11.
+pub(super) fn clip(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    let mut bounds = [node.maybe_float("min")?, node.maybe_float("max")?];
+    for (i, bound) in bounds.iter_mut().enumerate() {
+        if let Some(known) = node.constant(i + 1, "a bound")? {
+            *bound = known.uniform();
+        }
+        *bound = bound.filter(|bound| bound.abs() < f32::MAX);
+    }
+    let x = b.computed(node.input(0)?)?;
+    clipped(b, &x, bounds[0], bounds[1]).map(|y| vec![y.into()])
+}
+
+fn merge(b: &mut Builder<'_>, layer: impl Into<Layer>, x: &Symbol, y: &Symbol) -> Result<Symbol> {
+    Ok(b.apply(layer, Vec::new(), &[x, y])?.swap_remove(0))
+}
+
+/// Two computed values of the same shape.
+fn both(b: &mut Builder<'_>, op: Binary, x: &Device, y: &Device) -> Result<Value> {
+    let layer: Layer = match op {
+        Binary::Add => layer::Add::new().into(),
+        Binary::Sub => layer::Subtract::new().into(),
+        Binary::Mul => layer::Multiply::new().into(),
+        Binary::Max => layer::Maximum::new().into(),
+        Binary::Min => layer::Minimum::new().into(),
+        _ => return Err(b.unsupported(format!("{op:?} of two computed tensors"))),
+    };
+    if x.kind != Kind::Float || y.kind != Kind::Float {
+        return Err(b.unsupported("arithmetic on whole numbers that are computed or inputs of the model"));
+    }
+    let (own, other) = (b.shape(x), b.shape(y));
+    let fits = own.len() == other.len() && own.iter().zip(&other).all(|(a, c)| b.same(a, c));
+    if !fits || x.batch_axis() != y.batch_axis() {
+        let problem = format!(
+            "computed tensors of shapes {} and {}: one would have to be repeated",
+            text(&own),
+            text(&other)
+        );
+        return Err(b.unsupported(problem));
+    }
+    let mut y = y.clone();
+    rename(&x.axes, &mut y);
+    let (x, y) = match x.physical == y.physical {
+        true => (x.clone(), y),
+        false => {
+            let (x, mut y) = (b.canonical(x)?, b.canonical(&y)?);
+            rename(&x.axes, &mut y);
+            (x, y)
+        }
+    };
+    let symbol = merge(b, layer, &x.symbol, &y.symbol)?;
+    let mut z = b.like(&x, symbol);
+    z.mask = x.mask.or(y.mask);
+    Ok(Value::Device(z))
+}
+
+/// Gives the axes of `y` the names of the same axes of another value, where they are made of as many parts.
+fn rename(axes: &[Group], y: &mut Device) {
+    let mut names = std::collections::HashMap::new();
+    for (theirs, own) in axes.iter().zip(&y.axes) {
+        if theirs.len() == own.len() {
+            names.extend(own.iter().copied().zip(theirs.iter().copied()));
+        }
+    }
+    for atom in y.physical.iter_mut().chain(&mut y.axes).flatten() {
+        *atom = names.get(atom).copied().unwrap_or(*atom);
+    }
+}
+
+/// An activation on each element, in the layer before where it can be.
+pub(super) fn activation(b: &mut Builder<'_>, x: &Device, kind: serde_json::Value) -> Result<Device> {
+    if x.kind != Kind::Float {
+        return Err(b.unsupported("an activation of whole numbers"));
+    }
+    if let Some(origin) = &x.origin
+        && let Origin::Dense { x: input, kernel, kernel_key, bias } = origin.as_ref()
+    {
+        let symbol = dense::dense(b, input, kernel, *kernel_key, bias.clone(), kind)?;
+        return Ok(b.like(x, symbol));
+    }
+    let layer = b.configured(ActivationLayer::new(rnn_model::Activation::Linear), &[("activation", kind)])?;
+    let symbol = b.layer(layer, Vec::new(), &x.symbol)?;
+    Ok(b.like(x, symbol))
+}
+
+/// Operators of one input that a constant is folded with.
+fn unary_of(op: &str, x: f32) -> Option<f32> {
+    Some(match op {
+        "Neg" => -x,
+        "Abs" => x.abs(),
+        "Sqrt" => x.sqrt(),
+        "Reciprocal" => 1.0 / x,
+        "Exp" => x.exp(),
+        "Log" => x.ln(),
+        "Floor" => x.floor(),
+        "Ceil" => x.ceil(),
+        "Sigmoid" => 1.0 / (1.0 + (-x).exp()),
+        "Tanh" => x.tanh(),
+        "Relu" => x.max(0.0),
+        _ => return None,
+    })
+}
+
+/// Operators of one input without numbers of their own.
+pub(super) fn unary(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    let x = match node.input(0)? {
+        Value::Known(known) => return unary_known(b, node.op, known).map(|y| vec![y.into()]),
+        other => b.computed(other)?,
+    };
+    Ok(vec![Value::Device(match node.op {
+        "Neg" => with_number(b, Binary::Mul, &x, -1.0, false)?,
+        "Exp" => activation(b, &x, "exponential".into())?,
+        op => return Err(b.unsupported(format!("{op} of a computed tensor"))),
+    })])
+}
+
+fn unary_known(b: &mut Builder<'_>, op: &str, known: &Known) -> Result<Known> {
+    b.count(known.tensor.len())?;
+    let tensor = match (known.tensor.as_ref(), op) {
+        (Tensor::Float(values), _) if unary_of(op, 1.0).is_some() => {
+            Tensor::Float(values.mapv(|x| unary_of(op, x).unwrap_or(x)))
+        }
+        (Tensor::Int(values), "Neg") => Tensor::Int(values.mapv(|n| n.mul(&Number::Known(-1)))),
+        (Tensor::Bool(values), "Not") => Tensor::Bool(values.mapv(|x| !x)),
+        _ => return Err(b.unsupported(format!("{op} of a constant of this kind"))),
+    };
+    Ok(Known { tensor: Rc::new(tensor), shape: known.shape.clone() })
+}
+
+/// Activations as operators of their own.
+pub(super) fn activate(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    use serde_json::json;
+    let x = node.input(0)?;
+    if let Value::Known(known) = x {
+        return unary_known(b, node.op, known).map(|y| vec![y.into()]);
+    }
+    let with = |class: &str, config: serde_json::Value| json!({ "class_name": class, "config": config });
+    let kind = match node.op {
+        "Sigmoid" => "sigmoid".into(),
+        "Tanh" => "tanh".into(),
+        "Relu" => "relu".into(),
+        "Softplus" => "softplus".into(),
+        "Softsign" => "softsign".into(),
+        "Mish" => "mish".into(),
+        "HardSwish" => "hard_silu".into(),
+        "Elu" => with("elu", json!({ "alpha": node.float("alpha", 1.0)? })),
+        "Celu" => with("celu", json!({ "alpha": node.float("alpha", 1.0)? })),
+        "LeakyRelu" => with("leaky_relu", json!({ "negative_slope": node.float("alpha", 0.01)? })),
+        "ThresholdedRelu" => {
+            let threshold = node.float("alpha", 1.0)?;
+            with("relu", json!({ "negative_slope": 0.0, "max_value": null, "threshold": threshold }))
+        }
+        "HardSigmoid" => {
+            let (alpha, beta) = (node.float("alpha", 0.2)?, node.float("beta", 0.5)?);
+            with("hard_sigmoid", json!({ "alpha": alpha, "beta": beta }))
+        }
+        "Selu" => {
+            // The numbers of the paper, which are the defaults.
+            let (alpha, gamma) = (node.float("alpha", 1.673_263_2)?, node.float("gamma", 1.050_701)?);
+            if (alpha - 1.673_263_2).abs() > 1e-5 || (gamma - 1.050_701).abs() > 1e-5 {
+                return Err(b.unsupported(format!("alpha {alpha} and gamma {gamma}")));
+            }
+            "selu".into()
+        }
+        "Gelu" => match node.string("approximate", "none")? {
+            "none" => "gelu".into(),
+            "tanh" => "gelu_tanh".into(),
+            other => return Err(b.damaged(format!("approximate {other:?}"))),
+        },
+        "Shrink" => {
+            let (bias, lambd) = (node.float("bias", 0.0)?, node.float("lambd", 0.5)?);
+            match bias {
+                0.0 => with("hard_shrink", json!({ "threshold": lambd })),
+                bias if bias == lambd => with("soft_shrink", json!({ "threshold": lambd })),
+                _ => return Err(b.unsupported(format!("bias {bias} with lambd {lambd}"))),
+            }
+        }
+        op => return Err(b.unsupported(format!("activation {op}"))),
+    };
+    let x = b.computed(x)?;
+    activation(b, &x, kind).map(|y| vec![y.into()])
+}
+
+/// Softmax and LogSoftmax.
+pub(super) fn softmax(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    let x = b.computed(node.input(0)?)?;
+    let rank = x.axes.len();
+    let default = if node.opset < 13 { 1 } else { -1 };
+    let axis = node.axis(node.int("axis", default)?, rank)?;
+    if axis + 1 != rank || x.axes[axis].is_empty() || x.batch_axis() == Some(axis) {
+        return Err(b.unsupported(format!("axis {axis} of {rank}; it must be the last one")));
+    }
+    let kind = if node.op == "Softmax" { "softmax" } else { "log_softmax" };
+    let x = b.last_axis(&x)?;
+    activation(b, &x, kind.into()).map(|y| vec![y.into()])
+}
+
+/// Where: one of two by a constant condition.
+pub(super) fn choose(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    let (condition, x, y) = (node.input(0)?, node.input(1)?, node.input(2)?);
+    let Value::Known(condition) = condition else {
+        return Err(b.unsupported("a condition that is computed"));
+    };
+    let shapes = [b.shape_of(x), b.shape_of(y), condition.shape.clone()];
+    let rank = shapes.iter().map(Vec::len).max().unwrap_or(0);
+    if let Some(all) = condition.uniform() {
+        let chosen = if all != 0.0 { x } else { y };
+        let chosen = select::padded(b, chosen, rank)?;
+        let mut target = b.shape_of(&chosen);
+        for shape in &shapes {
+            let ones = vec![Number::Known(1); rank - shape.len()];
+            target = broadcast(b, &target, &[ones.as_slice(), shape].concat())?;
+        }
+        return super::views::expanded(b, &chosen, &target).map(|y| vec![y]);
+    }
+    let (Value::Known(x), Value::Known(y)) = (x, y) else {
+        return Err(b.unsupported("a condition that differs from element to element, of computed tensors"));
+    };
+    let x = b.plain(x)?;
+    let y = b.plain(y)?;
+    let condition = b.plain(condition)?;
+    let same = x.shape == y.shape && x.shape == condition.shape;
+    let tensor = match (condition.tensor.as_ref(), x.tensor.as_ref(), y.tensor.as_ref()) {
+        (Tensor::Bool(c), Tensor::Int(x), Tensor::Int(y)) if same => {
+            Tensor::Int(Zip::from(c).and(x).and(y).map_collect(|&c, x, y| if c { x } else { y }.clone()))
+        }
+        (Tensor::Bool(c), Tensor::Float(x), Tensor::Float(y)) if same => {
+            Tensor::Float(Zip::from(c).and(x).and(y).map_collect(|&c, &x, &y| if c { x } else { y }))
+        }
+        _ => return Err(b.unsupported("constants of different shapes or kinds")),
+    };
+    Ok(vec![Value::Known(Known::plain(tensor))])
+}

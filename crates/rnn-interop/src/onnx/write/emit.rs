@@ -1,0 +1,217 @@
+//! Nodes, constants and names of a graph that is written.
+
+use crate::Error;
+use crate::onnx::proto::{self, attribute, data_type};
+use ndarray::ArrayD;
+use std::collections::HashSet;
+
+/// A value of the graph that is written.
+#[derive(Clone, Debug)]
+pub(super) struct Tensor {
+    pub name: String,
+    /// of one sample
+    pub shape: Vec<Option<usize>>,
+    pub mask: Mask,
+    /// its elements are whole numbers
+    pub whole: bool,
+}
+
+/// Which steps of a value are there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Mask {
+    /// All.
+    None,
+    /// The first ones of each sample, as many as the tensor of this name says.
+    Lengths(String),
+    /// Something that ONNX's operators can not be told, and why.
+    Other(&'static str),
+}
+
+/// An attribute of a node.
+pub(super) enum Attribute<'a> {
+    Int(i64),
+    Float(f32),
+    Text(&'a str),
+    Ints(Vec<i64>),
+    Floats(Vec<f32>),
+    Texts(Vec<String>),
+}
+
+/// The graph so far.
+#[derive(Default)]
+pub(super) struct Emit {
+    nodes: Vec<proto::Node>,
+    constants: Vec<proto::Tensor>,
+    names: HashSet<String>,
+    layer: String,
+    class: String,
+}
+
+impl Emit {
+    /// The nodes that follow are of this layer.
+    pub fn enter(&mut self, layer: &str, class: &str) {
+        layer.clone_into(&mut self.layer);
+        class.clone_into(&mut self.class);
+    }
+
+    /// Keeps a name for an input or output.
+    pub fn reserve(&mut self, name: &str) {
+        self.names.insert(name.to_owned());
+    }
+
+    /// The layer has no form in ONNX.
+    pub fn unsupported(&self, problem: impl Into<String>) -> Error {
+        Error::unsupported(format!("layer {} ({})", self.layer, self.class), problem)
+    }
+
+    fn fresh(&mut self, part: &str) -> String {
+        let base = format!("{}/{part}", self.layer);
+        let mut name = base.clone();
+        let mut number = 1;
+        while !self.names.insert(name.clone()) {
+            name = format!("{base}_{number}");
+            number += 1;
+        }
+        name
+    }
+
+    /// A node of one output.
+    pub fn node(&mut self, op: &str, inputs: &[&str], attributes: &[(&str, Attribute<'_>)]) -> String {
+        self.outputs(op, inputs, attributes, &[true]).swap_remove(0)
+    }
+
+    /// A node of one output whose name is given.
+    pub fn named(&mut self, op: &str, inputs: &[&str], output: &str) {
+        let name = self.fresh(&format!("{op}_node"));
+        self.nodes.push(proto::Node {
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            name,
+            op_type: op.to_owned(),
+            ..proto::Node::default()
+        });
+    }
+
+    /// A node of several outputs, of which those that are not wanted have no name.
+    pub fn outputs(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute<'_>)],
+        wanted: &[bool],
+    ) -> Vec<String> {
+        let output: Vec<String> =
+            wanted.iter().map(|&wanted| if wanted { self.fresh(op) } else { String::new() }).collect();
+        let name = self.fresh(&format!("{op}_node"));
+        let attribute = attributes.iter().map(|(name, value)| attribute_of(name, value)).collect();
+        let input = inputs.iter().map(|&input| input.to_owned()).collect();
+        self.nodes.push(proto::Node {
+            input,
+            output: output.clone(),
+            name,
+            op_type: op.to_owned(),
+            attribute,
+            domain: String::new(),
+        });
+        output
+    }
+
+    /// A constant of floats.
+    pub fn weights(&mut self, name: &str, array: &ArrayD<f32>) -> String {
+        let raw = array.iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.constant(name, array.shape(), data_type::FLOAT, raw)
+    }
+
+    /// One float.
+    pub fn number(&mut self, value: f32) -> String {
+        self.constant("number", &[], data_type::FLOAT, value.to_le_bytes().to_vec())
+    }
+
+    /// A list of whole numbers.
+    pub fn ints(&mut self, values: &[i64]) -> String {
+        let raw = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.constant("sizes", &[values.len()], data_type::INT64, raw)
+    }
+
+    /// One whole number.
+    pub fn int(&mut self, value: i64) -> String {
+        self.constant("count", &[], data_type::INT64, value.to_le_bytes().to_vec())
+    }
+
+    fn constant(&mut self, name: &str, shape: &[usize], data_type: i32, raw: Vec<u8>) -> String {
+        let name = self.fresh(name);
+        let dims = shape.iter().map(|&n| n as i64).collect();
+        self.constants.push(proto::Tensor {
+            dims,
+            data_type,
+            name: name.clone(),
+            raw_data: Some(raw),
+            ..proto::Tensor::default()
+        });
+        name
+    }
+
+    /// `x` and a number.
+    pub fn with_number(&mut self, op: &str, x: &str, value: f32) -> String {
+        let number = self.number(value);
+        self.node(op, &[x, &number], &[])
+    }
+
+    pub fn cast(&mut self, x: &str, to: i32) -> String {
+        self.node("Cast", &[x], &[("to", Attribute::Int(i64::from(to)))])
+    }
+
+    pub fn unsqueeze(&mut self, x: &str, axis: i64) -> String {
+        let axes = self.ints(&[axis]);
+        self.node("Unsqueeze", &[x, &axes], &[])
+    }
+
+    pub fn squeeze(&mut self, x: &str, axis: i64) -> String {
+        let axes = self.ints(&[axis]);
+        self.node("Squeeze", &[x, &axes], &[])
+    }
+
+    pub fn transpose(&mut self, x: &str, perm: &[i64]) -> String {
+        self.node("Transpose", &[x], &[("perm", Attribute::Ints(perm.to_vec()))])
+    }
+
+    pub fn reshape(&mut self, x: &str, target: &[i64]) -> String {
+        let target = self.ints(target);
+        self.node("Reshape", &[x, &target], &[])
+    }
+
+    /// `[batch, time, 1]`: which steps are there, for lengths of a sequence `x`.
+    pub fn valid(&mut self, x: &str, lengths: &str) -> String {
+        let shape = self.node("Shape", &[x], &[]);
+        let one = self.int(1);
+        let steps = self.node("Gather", &[&shape, &one], &[("axis", Attribute::Int(0))]);
+        let (zero, one) = (self.int(0), self.int(1));
+        let range = self.node("Range", &[&zero, &steps, &one], &[]);
+        let lengths = self.cast(lengths, data_type::INT64);
+        let lengths = self.unsqueeze(&lengths, 1);
+        let valid = self.node("Less", &[&range, &lengths], &[]);
+        self.unsqueeze(&valid, 2)
+    }
+
+    pub fn finish(self) -> (Vec<proto::Node>, Vec<proto::Tensor>) {
+        (self.nodes, self.constants)
+    }
+}
+
+fn attribute_of(name: &str, value: &Attribute<'_>) -> proto::Attribute {
+    let empty = proto::Attribute { name: name.to_owned(), ..proto::Attribute::default() };
+    match value {
+        Attribute::Int(i) => proto::Attribute { i: *i, kind: attribute::INT, ..empty },
+        Attribute::Float(f) => proto::Attribute { f: *f, kind: attribute::FLOAT, ..empty },
+        Attribute::Text(s) => proto::Attribute { s: s.as_bytes().to_vec(), kind: attribute::STRING, ..empty },
+        Attribute::Ints(ints) => proto::Attribute { ints: ints.clone(), kind: attribute::INTS, ..empty },
+        Attribute::Floats(floats) => {
+            proto::Attribute { floats: floats.clone(), kind: attribute::FLOATS, ..empty }
+        }
+        Attribute::Texts(texts) => proto::Attribute {
+            strings: texts.iter().map(|s| s.as_bytes().to_vec()).collect(),
+            kind: attribute::STRINGS,
+            ..empty
+        },
+    }
+}

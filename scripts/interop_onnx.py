@@ -1,0 +1,179 @@
+"""ONNX models read, run and written by Tidegate, held against ONNX Runtime.
+
+    python scripts/interop_onnx.py check [--device cpu|gpu] [--family NAME ...]   all families, both directions
+    python scripts/interop_onnx.py goldens                                        writes crates/rnn-interop/tests/goldens/onnx_*.safetensors
+
+`check` builds the example `onnx_run` with cargo, runs every case on the device, compares each output with that of ONNX
+Runtime (or of the case itself), and runs the model that was written again in ONNX Runtime.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from safetensors.numpy import load_file, save_file
+
+from onnx_cases.case import Case
+
+ROOT = Path(__file__).resolve().parent.parent
+FAMILIES = ["node_tests", "recurrent", "graphs", "torch_exports", "keras_exports"]
+# Relative to the largest magnitude of the output, which counts as at least 1.
+TOLERANCE = 1e-5
+
+
+def run_onnx(model: onnx.ModelProto | bytes, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    types = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+    given = {i.name: inputs[i.name].astype(types[i.type]) for i in session.get_inputs()}
+    names = [o.name for o in session.get_outputs()]
+    return dict(zip(names, session.run(names, given), strict=True))
+
+
+def expected(case: Case) -> dict[str, np.ndarray]:
+    return case.outputs if case.outputs is not None else run_onnx(case.model, case.inputs)
+
+
+def as_floats(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
+
+
+def difference(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> float:
+    worst = 0.0
+    for name, array in want.items():
+        if name not in got:
+            raise ValueError(f"no output {name}, there are {sorted(got)}")
+        if got[name].shape != array.shape:
+            raise ValueError(f"{name}: shape {got[name].shape}, expected {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: the expected output is not finite")
+        scale = max(1.0, float(np.abs(array).max(initial=0)))
+        apart = float(np.abs(got[name].astype(np.float64) - array).max(initial=0)) / scale
+        worst = max(worst, apart if np.isfinite(apart) else np.inf)
+    return worst
+
+
+def family(name: str) -> list[Case]:
+    return list(importlib.import_module(f"onnx_cases.{name}").cases())
+
+
+def check(device: str, families: list[str]) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        return check_in(Path(folder), device, families)
+
+
+def check_in(folder: Path, device: str, families: list[str]) -> int:
+    cases, listed, wanted = [], [], {}
+    for name in families:
+        for case in family(name):
+            key = f"{name}/{case.name}"
+            path = folder / f"{len(cases)}"
+            try:
+                wanted[key] = expected(case)
+            except Exception as error:
+                print(f"{key}: ONNX Runtime: {str(error)[:200]}")
+                continue
+            onnx.save(case.model, f"{path}.onnx")
+            save_file(as_floats(case.inputs), f"{path}.inputs")
+            cases.append((key, case, path))
+            listed.append({
+                "name": key, "model": f"{path}.onnx", "inputs": f"{path}.inputs", "outputs": f"{path}.outputs",
+                "export": f"{path}.again.onnx", "bind": case.bind,
+            })
+    (folder / "cases.json").write_text(json.dumps(listed))
+    program = os.environ.get("ONNX_RUN")
+    command = [program] if program else ["cargo", "run", "--release", "-q", "-p", "rnn-interop", "--example", "onnx_run", "--"]
+    subprocess.run([*command, str(folder / "cases.json"), device], cwd=ROOT, check=True)
+    failed, worst, exported, worst_export = 0, 0.0, 0, 0.0
+    for key, case, path in cases:
+        if not os.path.exists(f"{path}.outputs"):
+            failed += 1
+            continue
+        try:
+            apart = difference(load_file(f"{path}.outputs"), wanted[key])
+        except ValueError as error:
+            apart = np.inf
+            print(f"{key}: {error}")
+        worst = max(worst, apart)
+        if not apart <= TOLERANCE:
+            print(f"{key}: read: off by {apart:.2e}")
+            failed += 1
+        if not os.path.exists(f"{path}.again.onnx.outputs"):
+            continue
+        try:
+            again = run_onnx(Path(f"{path}.again.onnx").read_bytes(), load_file(f"{path}.again.onnx.inputs"))
+            apart = difference(again, load_file(f"{path}.again.onnx.outputs"))
+        except Exception as error:
+            apart = np.inf
+            print(f"{key}: written: {str(error)[:300]}")
+        exported += 1
+        worst_export = max(worst_export, apart)
+        if not apart <= TOLERANCE:
+            print(f"{key}: written: off by {apart:.2e}")
+            failed += 1
+    print(f"{device}: {len(cases)} models read, largest difference {worst:.2e}; "
+          f"{exported} written again, largest difference {worst_export:.2e}; {failed} failures")
+    return failed
+
+
+def goldens():
+    """Models, inputs and outputs for the tests in Rust."""
+    for name in ("node_tests", "models"):
+        tensors, listed = {}, []
+        chosen = family("node_tests") if name == "node_tests" else small()
+        for case in chosen:
+            model = np.frombuffer(bare(case.model).SerializeToString(), np.uint8)
+            tensors[f"{case.name}/model"] = model
+            tensors |= {f"{case.name}/in/{k}": v for k, v in as_floats(case.inputs).items()}
+            tensors |= {f"{case.name}/out/{k}": v for k, v in as_floats(expected(case)).items()}
+            listed.append({"name": case.name, "bind": case.bind})
+        path = ROOT / "crates/rnn-interop/tests/goldens" / f"onnx_{name}.safetensors"
+        save_file(tensors, path, {"cases": json.dumps(listed)})
+        print(f"{path.relative_to(ROOT)}: {len(listed)} cases, {path.stat().st_size} bytes")
+
+
+def bare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without what exporters note of the machine that they ran on."""
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.graph.value_info[:]
+    for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    model.graph.ClearField("doc_string")
+    model.ClearField("doc_string")
+    return model
+
+
+def small() -> list[Case]:
+    """Cases that stand for the families."""
+    return [c for name in FAMILIES[1:] for c in family(name) if c.name in importlib.import_module("onnx_cases.small").NAMES]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    checking = commands.add_parser("check")
+    checking.add_argument("--device", default="cpu")
+    checking.add_argument("--family", nargs="*", default=FAMILIES)
+    commands.add_parser("goldens")
+    options = parser.parse_args()
+    if options.command == "goldens":
+        goldens()
+        return 0
+    return int(check(options.device, options.family) > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

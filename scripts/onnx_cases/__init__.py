@@ -1,0 +1,1 @@
+"""Models for `interop_onnx.py`: each family is a generator of `Case`s."""

@@ -1,0 +1,14 @@
+"""Names of the cases that are committed as goldens: each option and each exporter at least once."""
+
+NAMES = {
+    "lstm_bidirectional_states", "lstm_reverse_lens", "lstm_forward_lens_states_h", "lstm_bidirectional_peepholes_clip",
+    "lstm_forward_coupled", "lstm_forward_act0", "gru_reverse_y", "gru_forward_clip", "gru_bidirectional_linear_lens",
+    "gru_mixed_directions", "rnn_bidirectional_all", "rnn_reverse_act3", "lstm_h_only",
+    "stacked_bidirectional", "last_step", "middle_steps", "open_last", "zero_states", "learned_states", "encoder_decoder",
+    "autoencoder", "states_in_and_out", "embedding_lens", "lens_then_plain", "normalized", "branches", "attention",
+    "flattened", "merged_batch", "fixed_sizes", "batch_of_one", "opset_11", "activations",
+    "layout_1_lstm_bidirectional", "layout_1_gru_reverse", "layout_1_rnn_bidirectional",
+    "lstm_stacked_all_script_dynamic", "gru_bidirectional_state_dynamo_dynamic", "rnn_mean_norm_dynamo",
+    "lstm_embedding_script", "lstm_states_script_dynamic", "gru_learned_script_dynamic",
+    "lstm_stacked_tensorflow", "embedding_tensorflow", "bidirectional_tensorflow", "lstm_torch", "gru_torch",
+}
