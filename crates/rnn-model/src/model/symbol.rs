@@ -31,6 +31,23 @@ enum Kind {
     Call { layer: SharedLayer, inputs: Vec<Symbol> },
 }
 
+impl Drop for Origin {
+    /// One after the other: a chain of layers may be longer than the stack is deep.
+    fn drop(&mut self) {
+        let mut open = Vec::new();
+        if let Kind::Call { inputs, .. } = &mut self.kind {
+            open.append(inputs);
+        }
+        while let Some(symbol) = open.pop() {
+            if let Some(mut origin) = Arc::into_inner(symbol.origin)
+                && let Kind::Call { inputs, .. } = &mut origin.kind
+            {
+                open.append(inputs);
+            }
+        }
+    }
+}
+
 /// A layer with an identity. Applied twice it uses the same weights twice; a bare layer gets new weights each time.
 ///
 /// ```
@@ -291,4 +308,22 @@ pub(super) fn named_layers(layers: Vec<SharedLayer>) -> Vec<GraphLayer> {
         id: l.id,
     };
     layers.into_iter().zip(names).map(layer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Activation;
+    use crate::layer::ActivationLayer;
+
+    #[test]
+    fn a_chain_longer_than_the_stack_is_dropped() {
+        let chain = || {
+            let mut x = Input::vector(1).symbol();
+            for _ in 0..100_000 {
+                x = x.layer(ActivationLayer::new(Activation::Tanh)).unwrap();
+            }
+        };
+        std::thread::Builder::new().stack_size(128 << 10).spawn(chain).unwrap().join().unwrap();
+    }
 }
