@@ -34,10 +34,13 @@ pub(super) struct Builder<'a> {
     keyed: HashMap<String, usize>,
     /// elements of constants computed so far, which are bounded for the whole model
     folded: u64,
+    /// and how many there may be
+    budget: u64,
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(limits: &'a Limits, batch: Option<usize>) -> Self {
+    /// `constants` is the number of values that the file itself holds: what is computed from them may be some times that.
+    pub fn new(limits: &'a Limits, batch: Option<usize>, constants: u64) -> Self {
         Builder {
             limits,
             place: "graph".to_owned(),
@@ -53,6 +56,7 @@ impl<'a> Builder<'a> {
             keys: 0,
             keyed: HashMap::new(),
             folded: 0,
+            budget: constants.saturating_mul(16).saturating_add(4 << 20),
         }
     }
 
@@ -69,8 +73,7 @@ impl<'a> Builder<'a> {
     /// Refuses constants that come to more elements than a model may have.
     pub fn count(&mut self, elements: usize) -> Result<()> {
         self.folded = self.folded.saturating_add(elements as u64);
-        let limit = self.limits.elements.saturating_mul(4);
-        Limits::at_most(&self.place, "the number of values of constants", self.folded, limit)
+        Limits::at_most(&self.place, "the number of values of constants", self.folded, self.budget)
     }
 
     /// A new axis: no atom where its size is 1.

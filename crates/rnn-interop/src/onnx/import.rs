@@ -199,7 +199,8 @@ impl<'a> File<'a> {
     }
 
     fn walk(&self, batch_axes: &[usize], reached: &mut usize) -> Result<Imported> {
-        let mut b = Builder::new(self.limits, self.declared_batch(batch_axes));
+        let constants = self.constants.values().map(|tensor| tensor.len() as u64).sum();
+        let mut b = Builder::new(self.limits, self.declared_batch(batch_axes), constants);
         let mut values: HashMap<&str, Value> = HashMap::new();
         for (&name, tensor) in &self.constants {
             let shape = tensor.dims().iter().map(|&n| super::number::Number::Known(n as i64)).collect();

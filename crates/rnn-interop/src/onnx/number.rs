@@ -106,7 +106,7 @@ impl Number {
                     None => false,
                 });
                 let factor = a / b;
-                all.then(|| match rest.is_empty() {
+                all.then_some(match rest.is_empty() {
                     true => Number::Known(factor),
                     false => Number::Open { factor, axes: rest, offset: 0 },
                 })

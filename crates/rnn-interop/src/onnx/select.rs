@@ -202,11 +202,15 @@ fn sliced(b: &mut Builder<'_>, x: &Device, axis: usize, range: Range) -> Result<
         }
         None => {
             let len = match (range.start, range.end) {
-                (0.., Some(end)) if end >= 0 => Some((end - range.start) as usize),
-                (..0, Some(end)) if end < 0 => Some((end - range.start) as usize),
-                (..0, None) => Some(range.start.unsigned_abs() as usize),
+                (0.., Some(end)) if end >= 0 => end.checked_sub(range.start),
+                (..0, Some(end)) if end < 0 => end.checked_sub(range.start),
+                (..0, None) => range.start.checked_neg(),
                 _ => None,
             };
+            if len.is_some_and(|len| len <= 0) {
+                return Err(b.unsupported("a part with nothing in it"));
+            }
+            let len = len.and_then(|len| usize::try_from(len).ok());
             (layer::Slice::new(at + 1, range.start, range.end), len.map(|n| n.div_ceil(range.step as usize)))
         }
     };
@@ -336,7 +340,11 @@ pub(super) fn gather(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>>
     let in_row = numbers.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]));
     match (numbers.first(), numbers.last()) {
         (Some(&start), Some(&last)) if in_row && (start < 0) == (last < 0) => {
-            let range = Range { start, end: Some(last + 1).filter(|&end| end != 0 || start >= 0), step: 1 };
+            let range = Range {
+                start,
+                end: Some(last.saturating_add(1)).filter(|&end| end != 0 || start >= 0),
+                step: 1,
+            };
             part(b, x, axis, range).map(|y| vec![y])
         }
         _ => Err(b.unsupported(format!("elements {numbers:?} of a computed tensor, which are not in a row"))),
@@ -431,6 +439,13 @@ pub(super) fn concat(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>>
         })
         .collect();
     if let Some(pieces) = pieces {
+        let mut batches = pieces.iter().flatten().map(Device::batch_axis);
+        let first = batches.next().flatten();
+        if first.is_none() || first == Some(axis) || batches.any(|batch| batch != first) {
+            return Err(b.unsupported(
+                "a concatenation along the batch, or of tensors with the batch at different places",
+            ));
+        }
         return Ok(vec![Value::Stack(Stack { axis, parts: pieces.concat() })]);
     }
     let devices: Vec<Device> = parts.iter().map(|x| b.computed(x)).collect::<Result<_>>()?;

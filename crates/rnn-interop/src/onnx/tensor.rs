@@ -6,6 +6,9 @@ use crate::{Error, Limits, Result};
 use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn};
 
+/// Whole numbers of a tensor. They are sizes and indices of constants, and take more memory here than in a file.
+const MOST_INTS: u64 = 1 << 20;
+
 /// Numbers of one kind. Whole numbers of shapes may be open.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Tensor {
@@ -39,6 +42,12 @@ impl Tensor {
         let dims: Option<Vec<u64>> = tensor.dims.iter().map(|&n| u64::try_from(n).ok()).collect();
         let dims = dims.ok_or_else(|| Error::damaged(place, format!("sizes {:?}", tensor.dims)))?;
         let count = limits.elements(place, &dims)?;
+        if !matches!(
+            tensor.data_type,
+            data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16
+        ) {
+            Limits::at_most(place, "the number of whole numbers", count as u64, MOST_INTS)?;
+        }
         let shape = IxDyn(&dims.iter().map(|&n| n as usize).collect::<Vec<_>>());
         let source = Source { place, tensor, count };
         use data_type::*;
@@ -130,7 +139,7 @@ impl Tensor {
     /// Its first element, as a tensor of `rank` axes of size 1.
     pub fn first(&self, rank: usize) -> Option<Tensor> {
         let dims = IxDyn(&vec![1; rank]);
-        Some(each!(self, a => ArrayD::from_elem(dims, a.first()?.clone())))
+        Some(each!(self, a => ArrayD::from_elem(dims, a.first().cloned()?)))
     }
 
     /// Axes in another order.
