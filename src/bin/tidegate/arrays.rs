@@ -38,6 +38,22 @@ pub fn load(path: &Path, what: &str, names: &[String], shapes: &[SampleShape]) -
             return Err(Failure::reading(path, problem));
         }
     }
+    Ok(arrays)
+}
+
+/// Whether a file is a table, a row for each sample.
+pub fn is_table(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    ["csv", "tsv", "txt", "parquet"].contains(&ending.as_str())
+}
+
+/// Refuses arrays of different numbers of samples.
+pub fn same_samples(
+    path: &Path,
+    what: &str,
+    names: &[String],
+    arrays: Vec<ArrayD<f32>>,
+) -> Outcome<Vec<ArrayD<f32>>> {
     let samples = |array: &ArrayD<f32>| array.shape().first().copied().unwrap_or(0);
     if let Some(other) = arrays.iter().position(|array| samples(array) != samples(&arrays[0])) {
         let problem = format!(
@@ -53,6 +69,10 @@ pub fn load(path: &Path, what: &str, names: &[String], shapes: &[SampleShape]) -
 }
 
 fn read(path: &Path) -> Outcome<Given> {
+    if is_table(path) {
+        let selection = Selection { any_order: true, ..Selection::default() };
+        return Ok(Given::Table(Series::load(path, &selection)?.values));
+    }
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let bytes = || rnn_interop::read_file(path, &Limits::default());
     match ending.as_str() {
@@ -66,9 +86,6 @@ fn read(path: &Path) -> Outcome<Given> {
                 rnn_interop::read_npz(&bytes()?, &Limits::default()).map_err(|error| error.in_file(path))?;
             Ok(Given::Named(arrays))
         }
-        "csv" | "tsv" | "txt" | "parquet" => Ok(Given::Table(
-            Series::load(path, &Selection { any_order: true, ..Selection::default() })?.values,
-        )),
         _ => Err(Failure::usage(format!(
             "{}: arrays are read from .npy, .npz, .csv and .parquet files",
             path.display()

@@ -2,13 +2,78 @@
 
 use std::path::Path;
 
+use ndarray::ArrayD;
+use rnn_interop::onnx::Port;
 use rnn_interop::torch::TorchOptions;
 use rnn_interop::{Format, Limits, ModelFile, ReadOptions, decode, detect};
 use rnn_model::{Device, Model};
 
 use crate::args::Reading;
+use crate::arrays;
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
+
+/// A model on a device, and how the arrays of its file relate to those that it takes and gives.
+pub struct Opened {
+    pub model: Model,
+    /// of an ONNX model; else none
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+}
+
+impl Opened {
+    /// Names that arrays are given by: those of the file.
+    pub fn input_names(&self) -> Vec<String> {
+        match self.inputs.is_empty() {
+            true => self.model.input_names().into_iter().map(str::to_owned).collect(),
+            false => self.inputs.iter().map(|port| port.name.clone()).collect(),
+        }
+    }
+
+    /// Names of the outputs.
+    pub fn output_names(&self) -> Vec<String> {
+        match self.outputs.is_empty() {
+            true => self.model.output_names(),
+            false => self.outputs.iter().map(|port| port.name.clone()).collect(),
+        }
+    }
+
+    /// Inputs from a file of arrays, the samples first.
+    pub fn load_inputs(&self, path: &Path) -> Outcome<Vec<ArrayD<f32>>> {
+        let names = self.input_names();
+        let arrays = arrays::load(path, "input", &names, &self.model.input_shapes())?;
+        arrays::same_samples(path, "input", &names, turned(path, arrays, &self.inputs))
+    }
+
+    /// Targets, or expected outputs, from a file of arrays, the samples first.
+    pub fn load_outputs(&self, path: &Path) -> Outcome<Vec<ArrayD<f32>>> {
+        let names = self.output_names();
+        let arrays = arrays::load(path, "output", &names, &self.model.output_shapes())?;
+        arrays::same_samples(path, "output", &names, turned(path, arrays, &self.outputs))
+    }
+
+    /// Outputs as the file has them.
+    pub fn as_in_file(&self, outputs: Vec<ArrayD<f32>>) -> Vec<ArrayD<f32>> {
+        if self.outputs.is_empty() {
+            return outputs;
+        }
+        outputs.iter().zip(&self.outputs).map(|(array, port)| port.from_batch_first(array)).collect()
+    }
+}
+
+/// With the samples first, where a file has them elsewhere.
+fn turned(path: &Path, arrays: Vec<ArrayD<f32>>, ports: &[Port]) -> Vec<ArrayD<f32>> {
+    // A row of a table is a sample whatever the model's file says.
+    if ports.is_empty() || arrays::is_table(path) {
+        return arrays;
+    }
+    let turn = |(array, port): (ArrayD<f32>, &Port)| match array.ndim() == port.rank {
+        true => port.to_batch_first(&array),
+        // Another number of axes is the model's to refuse.
+        false => array,
+    };
+    arrays.into_iter().zip(ports).map(turn).collect()
+}
 
 /// The bytes of a file and how they are to be read.
 pub struct Source {
@@ -63,7 +128,7 @@ pub fn open(
     device: &Device,
     seed: Option<u64>,
     console: &Console,
-) -> Outcome<Model> {
+) -> Outcome<Opened> {
     let source = source(path, reading)?;
     if source.format == Format::Tidegate && source.options.architecture.is_none() {
         drop(source);
@@ -74,7 +139,7 @@ pub fn open(
                 path.display()
             ));
         }
-        return Ok(model);
+        return Ok(Opened { model, inputs: Vec::new(), outputs: Vec::new() });
     }
     let mut file = decode(&source.bytes, Some(path), &source.options).map_err(|error| error.in_file(path))?;
     drop(source);
@@ -83,7 +148,8 @@ pub fn open(
     }
     console.note(format!("{}: {}", path.display(), file.format));
     notes(&file, console);
-    Ok(file.model.build(device).map_err(|error| error.in_file(path))?)
+    let model = file.model.build(device).map_err(|error| error.in_file(path))?;
+    Ok(Opened { model, inputs: file.inputs, outputs: file.outputs })
 }
 
 /// What the file holds and the model does not.

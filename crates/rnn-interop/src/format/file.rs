@@ -1,6 +1,7 @@
 //! Files of models in any format.
 
 use super::{Format, contents};
+use crate::onnx::{self, Port};
 use crate::torch::TorchOptions;
 use crate::{Error, Limits, PortableModel, Result, keras, named, torch};
 use rnn_model::{Device, Graph, Model};
@@ -36,6 +37,11 @@ pub struct ModelFile {
     pub format: Format,
     /// what is in it
     pub model: PortableModel,
+    /// Of an ONNX model, whose arrays may have the samples on another axis than the first, how the arrays of its inputs
+    /// relate to those here; else empty.
+    pub inputs: Vec<Port>,
+    /// the same of its outputs
+    pub outputs: Vec<Port>,
 }
 
 /// Reads a model from a file of any format.
@@ -70,7 +76,13 @@ pub fn decode(bytes: &[u8], path: Option<&Path>, options: &ReadOptions) -> Resul
             format!("the file is {format}, which has its own architecture; leave the other one out");
         return Err(Error::unsupported("architecture", problem));
     }
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     let model = match (format, graph) {
+        (Format::Onnx, _) => {
+            let imported = onnx::read_with(bytes, limits, &onnx::Options::new())?;
+            (inputs, outputs) = (imported.inputs, imported.outputs);
+            imported.model
+        }
         (Format::Tidegate, _) => own(bytes)?,
         (Format::Keras, _) => keras::read_keras(bytes, limits)?,
         (Format::KerasH5, _) => keras::read_h5(bytes, limits)?,
@@ -91,7 +103,7 @@ pub fn decode(bytes: &[u8], path: Option<&Path>, options: &ReadOptions) -> Resul
             return Err(Error::unsupported("format", format!("{format} is not read yet")));
         }
     };
-    Ok(ModelFile { format, model })
+    Ok(ModelFile { format, model, inputs, outputs })
 }
 
 /// Writes a model to a file of any format, whole or not at all, and says which format it is.
@@ -129,6 +141,7 @@ pub fn encode(model: &PortableModel, format: Format, options: &WriteOptions) -> 
         Format::KerasWeights => keras::write_weights(model),
         Format::Torch => torch::write(model, &options.torch),
         Format::Npz => named::write(model),
+        Format::Onnx => onnx::write(model),
         format => Err(Error::unsupported("format", format!("{format} is not written yet"))),
     }
 }

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use ndarray::ArrayD;
-use rnn_model::{Model, PredictOptions};
+use rnn_model::PredictOptions;
 use serde_json::{Map, json};
 
 use crate::args::{Global, Predict};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
+use crate::models::Opened;
 use crate::{arrays, devices, files, models};
 
 pub fn run(args: &Predict, global: &Global, console: &Console) -> Outcome {
@@ -18,6 +19,7 @@ pub fn run(args: &Predict, global: &Global, console: &Console) -> Outcome {
     arrays::check_output(&args.output, &names)?;
     let Ran { x, y } = outputs(&mut model, &args.input, args.batch_size)?;
     files::make_folder(&args.output)?;
+    let y = model.as_in_file(y);
     arrays::save(&args.output, &names, &y)?;
     let shapes =
         |arrays: &[ArrayD<f32>]| arrays.iter().map(|array| array.shape().to_vec()).collect::<Vec<_>>();
@@ -39,20 +41,22 @@ pub fn run(args: &Predict, global: &Global, console: &Console) -> Outcome {
     console.text(args.output.display().to_string())
 }
 
-/// Arrays of the inputs and of the outputs, in the model's order.
+/// Arrays of the inputs and of the outputs, in the model's order, the samples first.
 pub struct Ran {
     pub x: Vec<ArrayD<f32>>,
     pub y: Vec<ArrayD<f32>>,
 }
 
 /// Inputs from a file, and what the model makes of them.
-pub fn outputs(model: &mut Model, input: &Path, batch_size: Option<usize>) -> Outcome<Ran> {
+pub fn outputs(opened: &mut Opened, input: &Path, batch_size: Option<usize>) -> Outcome<Ran> {
     if batch_size == Some(0) {
         return Err(Failure::usage("--batch-size must be at least 1"));
     }
-    let names: Vec<String> = model.input_names().into_iter().map(str::to_owned).collect();
-    let x = arrays::load(input, "input", &names, &model.input_shapes())?;
+    let x = opened.load_inputs(input)?;
     let options = batch_size.into_iter().fold(PredictOptions::new(), PredictOptions::batch_size);
-    let y = model.predict_with(&x, options).map_err(|error| Failure::from(error).within(input.display()))?;
+    let y = opened
+        .model
+        .predict_with(&x, options)
+        .map_err(|error| Failure::from(error).within(input.display()))?;
     Ok(Ran { x, y })
 }

@@ -11,7 +11,7 @@ use crate::console::Console;
 use crate::failure::{Failure, Outcome};
 use crate::learning::{Plan, Resume, Samples, Validation, learn};
 use crate::recipe::{self, Rates};
-use crate::{arrays, devices, files, goals, models, settings};
+use crate::{devices, files, goals, models, settings};
 
 pub fn run(args: &Train, place: &Path, global: &Global, console: &Console) -> Outcome {
     let (Some(x), Some(y)) = (&args.arrays.x, &args.arrays.y) else {
@@ -42,14 +42,14 @@ pub fn run(args: &Train, place: &Path, global: &Global, console: &Console) -> Ou
         files::check_writable(path)?;
     }
     let device = devices::open(global, console)?;
-    let mut model = models::open(place, &args.arrays.reading, &device, global.seed, console)?;
-    compile(&mut model, args)?;
-    let names: Vec<String> = model.input_names().into_iter().map(str::to_owned).collect();
+    let mut opened = models::open(place, &args.arrays.reading, &device, global.seed, console)?;
+    compile(&mut opened.model, args)?;
     let samples = Samples {
-        x: arrays::load(x, "input", &names, &model.input_shapes())?,
-        y: arrays::load(y, "output", &model.output_names(), &model.output_shapes())?,
+        x: opened.load_inputs(x)?,
+        y: opened.load_outputs(y)?,
         validation: if validation > 0.0 { Validation::Part(validation) } else { Validation::None },
     };
+    let mut model = opened.model;
     let count = samples.x[0].shape().first().copied().unwrap_or(0);
     if let Some(text) = &args.memory_budget {
         model.set_memory_budget(Some(settings::bytes(text)?));

@@ -8,7 +8,7 @@ use crate::commands::predict::outputs;
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
 use crate::table::{Align, render};
-use crate::{arrays, devices, models};
+use crate::{devices, models};
 
 pub fn run(args: &Verify, global: &Global, console: &Console) -> Outcome {
     if !(args.tolerance >= 0.0 && args.tolerance.is_finite()) {
@@ -17,7 +17,7 @@ pub fn run(args: &Verify, global: &Global, console: &Console) -> Outcome {
     let device = devices::open(global, console)?;
     let mut model = models::open(&args.model, &args.reading, &device, global.seed, console)?;
     let names = model.output_names();
-    let expected = arrays::load(&args.expected, "output", &names, &model.output_shapes())?;
+    let expected = model.load_outputs(&args.expected)?;
     let got = outputs(&mut model, &args.inputs, args.batch_size)?.y;
     let mut differences = Vec::new();
     for ((name, got), expected) in names.iter().zip(&got).zip(&expected) {
