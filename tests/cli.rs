@@ -244,6 +244,44 @@ fn a_model_of_pytorch_is_verified_converted_and_trained() {
 }
 
 #[test]
+fn every_format_holds_the_same_model() {
+    let folder = from_torch("forecaster");
+    let place = folder.path();
+    ok(place, &[&["convert", "m.safetensors", "own.safetensors"][..], &LAST].concat());
+    for file in ["a.keras", "a.h5", "a.weights.h5", "a.onnx", "a.npz"] {
+        ok(place, &["convert", "own.safetensors", file]);
+        let weights_alone = file == "a.weights.h5" || file == "a.npz";
+        let architecture: &[&str] = if weights_alone { &["--architecture", "own.safetensors"] } else { &[] };
+        let verify = ["verify", "-m", file, "--inputs", "x.npy", "--expected", "y.npy", "-q"];
+        ok(place, &[&verify[..], architecture].concat());
+        let text = ok(place, &[&["inspect", file][..], architecture].concat());
+        assert!(text.contains("Total params: 329"), "{file}: {text}");
+        // Under another name the contents tell.
+        fs::copy(place.join(file), place.join("nameless")).unwrap();
+        if !weights_alone {
+            ok(place, &["inspect", "nameless"]);
+        }
+    }
+    // What it was compiled with goes along, and the training goes on.
+    let args = [
+        "train", "--model", "a.keras", "--x", "x.npy", "--y", "y.npy", "-q", "--epochs", "2", "--output",
+        "b.keras",
+    ];
+    ok(place, &[&args[..], &["--loss", "mae", "--optimizer", "rmsprop"]].concat());
+    let args = [
+        "train", "--model", "b.keras", "--x", "x.npy", "--y", "y.npy", "-q", "--epochs", "1", "--output",
+        "c.h5",
+    ];
+    ok(place, &args);
+    let result = json(place, &["inspect", "c.h5", "--json"]);
+    assert_eq!(
+        (&result["iterations"], &result["training"]["optimizer"]["name"]),
+        (&3.into(), &"rmsprop".into()),
+        "{result}"
+    );
+}
+
+#[test]
 fn rows_of_a_table_are_samples() {
     let folder = from_torch("forecaster");
     let place = folder.path();

@@ -132,3 +132,76 @@ fn column<T: DataType>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+    use std::sync::Arc;
+
+    /// Columns a (double), name (text), n (whole numbers, of which some may be missing), day (a date).
+    fn file(missing: bool) -> Vec<u8> {
+        let schema = "message rows { required double a; required binary name (UTF8); optional int64 n; required int64 day \
+                      (TIMESTAMP(MILLIS,true)); }";
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let properties =
+            WriterProperties::builder().set_compression(parquet::basic::Compression::SNAPPY).build();
+        let mut bytes = Vec::new();
+        let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).unwrap();
+        for group in 0..2 {
+            let mut rows = writer.next_row_group().unwrap();
+            let from = f64::from(group * 3);
+            let mut column = rows.next_column().unwrap().unwrap();
+            column.typed::<DoubleType>().write_batch(&[from, from + 1.0, from + 2.5], None, None).unwrap();
+            column.close().unwrap();
+            let mut column = rows.next_column().unwrap().unwrap();
+            column.typed::<ByteArrayType>().write_batch(&vec![ByteArray::from("x"); 3], None, None).unwrap();
+            column.close().unwrap();
+            let mut column = rows.next_column().unwrap().unwrap();
+            let (values, levels): (&[i64], &[i16]) =
+                if missing { (&[7, 9], &[1, 0, 1]) } else { (&[7, 8, 9], &[1, 1, 1]) };
+            column.typed::<Int64Type>().write_batch(values, Some(levels), None).unwrap();
+            column.close().unwrap();
+            let mut column = rows.next_column().unwrap().unwrap();
+            column.typed::<Int64Type>().write_batch(&[1, 2, 3], None, None).unwrap();
+            column.close().unwrap();
+            rows.close().unwrap();
+        }
+        writer.close().unwrap();
+        bytes
+    }
+
+    #[test]
+    fn columns_of_numbers_are_read_and_others_left_out() {
+        let table = read_parquet(&file(false), &Limits::default()).unwrap();
+        assert_eq!(table.names, ["a", "n"]);
+        let expected =
+            ndarray::array![[0.0, 7.0], [1.0, 8.0], [2.5, 9.0], [3.0, 7.0], [4.0, 8.0], [5.5, 9.0]];
+        assert_eq!(table.values, expected);
+    }
+
+    #[test]
+    fn missing_values_and_too_many_rows_are_refused() {
+        let message = read_parquet(&file(true), &Limits::default()).unwrap_err().to_string();
+        assert!(message.contains("column n") && message.contains("is missing"), "{message}");
+        let limits = Limits { elements: 11, ..Limits::default() };
+        assert!(matches!(read_parquet(&file(false), &limits), Err(Error::Limit { .. })));
+    }
+
+    #[test]
+    fn damaged_files_are_errors() {
+        let whole = file(false);
+        for cut in 0..whole.len() {
+            assert!(read_parquet(&whole[..cut], &Limits::default()).is_err(), "{cut}");
+        }
+        // Every byte turned: an error or another table, and no panic.
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            let _ = read_parquet(&bytes, &Limits::default());
+        }
+    }
+}

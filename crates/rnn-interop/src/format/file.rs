@@ -99,8 +99,11 @@ pub fn decode(bytes: &[u8], path: Option<&Path>, options: &ReadOptions) -> Resul
             );
             return Err(Error::unsupported("architecture", problem));
         }
-        (format, _) => {
-            return Err(Error::unsupported("format", format!("{format} is not read yet")));
+        (Format::Keras, _) => keras::read_keras(bytes, limits)?,
+        (Format::KerasH5, _) => keras::read_h5(bytes, limits)?,
+        (Format::KerasWeights, Some(graph)) => {
+            let weights = keras::read_weights(bytes, graph, limits)?;
+            PortableModel { graph: graph.clone(), weights, training: None, notes: Vec::new() }
         }
     };
     Ok(ModelFile { format, model, inputs, outputs })
@@ -142,7 +145,9 @@ pub fn encode(model: &PortableModel, format: Format, options: &WriteOptions) -> 
         Format::Torch => torch::write(model, &options.torch),
         Format::Npz => named::write(model),
         Format::Onnx => onnx::write(model),
-        format => Err(Error::unsupported("format", format!("{format} is not written yet"))),
+        Format::Keras => keras::write_keras(model),
+        Format::KerasH5 => keras::write_h5(model),
+        Format::KerasWeights => keras::write_weights(model),
     }
 }
 
