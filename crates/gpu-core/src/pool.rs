@@ -50,8 +50,8 @@ impl Drop for PooledBuffer {
 /// so that at most a quarter is wasted, and above 1 MiB, where waste counts more than finding a free buffer, steps of a thirty-second.
 pub(crate) fn size_class(bytes: u64) -> u64 {
     let step = match bytes {
-        ..=4096 => 256,
-        ..=0x10_0000 => bytes.next_power_of_two() / 8,
+        0..=4096 => 256,
+        4097..=0x10_0000 => bytes.next_power_of_two() / 8,
         _ => bytes.next_power_of_two() / 64,
     };
     bytes.max(1).div_ceil(step) * step
