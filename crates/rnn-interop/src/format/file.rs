@@ -99,12 +99,6 @@ pub fn decode(bytes: &[u8], path: Option<&Path>, options: &ReadOptions) -> Resul
             );
             return Err(Error::unsupported("architecture", problem));
         }
-        (Format::Keras, _) => keras::read_keras(bytes, limits)?,
-        (Format::KerasH5, _) => keras::read_h5(bytes, limits)?,
-        (Format::KerasWeights, Some(graph)) => {
-            let weights = keras::read_weights(bytes, graph, limits)?;
-            PortableModel { graph: graph.clone(), weights, training: None, notes: Vec::new() }
-        }
     };
     Ok(ModelFile { format, model, inputs, outputs })
 }
@@ -145,9 +139,6 @@ pub fn encode(model: &PortableModel, format: Format, options: &WriteOptions) -> 
         Format::Torch => torch::write(model, &options.torch),
         Format::Npz => named::write(model),
         Format::Onnx => onnx::write(model),
-        Format::Keras => keras::write_keras(model),
-        Format::KerasH5 => keras::write_h5(model),
-        Format::KerasWeights => keras::write_weights(model),
     }
 }
 

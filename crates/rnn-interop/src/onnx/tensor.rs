@@ -31,6 +31,7 @@ macro_rules! each {
 impl Tensor {
     /// Reads a tensor of the file.
     pub fn read(place: &str, tensor: &proto::Tensor, limits: &Limits) -> Result<Tensor> {
+        use data_type::*;
         if tensor.data_location != 0 || !tensor.external_data.is_empty() {
             let problem =
                 "its data is in another file, which is not opened; save the model with its data inside";
@@ -42,15 +43,11 @@ impl Tensor {
         let dims: Option<Vec<u64>> = tensor.dims.iter().map(|&n| u64::try_from(n).ok()).collect();
         let dims = dims.ok_or_else(|| Error::damaged(place, format!("sizes {:?}", tensor.dims)))?;
         let count = limits.elements(place, &dims)?;
-        if !matches!(
-            tensor.data_type,
-            data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16
-        ) {
+        if !matches!(tensor.data_type, FLOAT | DOUBLE | FLOAT16 | BFLOAT16) {
             Limits::at_most(place, "the number of whole numbers", count as u64, MOST_INTS)?;
         }
         let shape = IxDyn(&dims.iter().map(|&n| n as usize).collect::<Vec<_>>());
         let source = Source { place, tensor, count };
-        use data_type::*;
         Ok(match tensor.data_type {
             FLOAT => {
                 Tensor::Float(source.array(shape, f32::from_le_bytes, || source.listed(&tensor.float_data))?)
