@@ -277,7 +277,7 @@ fn every_format_holds_the_same_model() {
     ok(place, &args);
     let result = json(place, &["inspect", "c.h5", "--json"]);
     assert_eq!(
-        (&result["iterations"], &result["training"]["optimizer"]["name"]),
+        (&result["iterations"], &result["training"]["optimizer"]["rule"]["name"]),
         (&3.into(), &"rmsprop".into()),
         "{result}"
     );
