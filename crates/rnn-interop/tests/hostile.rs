@@ -7,6 +7,8 @@
 #[path = "common/raw_zip.rs"]
 mod raw_zip;
 
+#[path = "hostile_cases/keras.rs"]
+mod keras;
 #[path = "hostile_cases/npz.rs"]
 mod npz;
 #[path = "hostile_cases/tidegate.rs"]
@@ -31,8 +33,12 @@ fn case(name: &'static str, read: fn(&[u8]) -> Result<()>, file: Vec<u8>, says: 
 
 #[test]
 fn hostile_files_are_refused_with_a_sentence_that_says_where() {
-    let cases: Vec<Case> = [torch::cases(), tidegate::cases(), npz::cases()].into_iter().flatten().collect();
-    assert!(cases.len() >= 50, "{}", cases.len());
+    let cases: Vec<Case> =
+        [keras::cases(), keras::weights(), torch::cases(), tidegate::cases(), npz::cases()]
+            .into_iter()
+            .flatten()
+            .collect();
+    assert!(cases.len() >= 100, "{}", cases.len());
     let mut names = HashSet::new();
     let mut wrong = Vec::new();
     for Case { name, file, read, says } in cases {
@@ -48,7 +54,7 @@ fn hostile_files_are_refused_with_a_sentence_that_says_where() {
 
 #[test]
 fn files_as_they_should_be_are_read() {
-    for (name, file, read) in [torch::GOOD, npz::GOOD].concat() {
+    for (name, file, read) in [keras::GOOD, torch::GOOD, npz::GOOD].concat() {
         read(file).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     tidegate::read(&tidegate::good()).unwrap();
@@ -60,7 +66,7 @@ fn a_file_cut_off_anywhere_is_refused() {
     for end in 0..own.len() {
         assert!(tidegate::read(&own[..end]).is_err(), "tidegate of {end} bytes was read");
     }
-    for (name, file, read) in [torch::GOOD, npz::GOOD].concat() {
+    for (name, file, read) in [keras::GOOD, torch::GOOD, npz::GOOD].concat() {
         for end in 0..file.len() {
             assert!(read(&file[..end]).is_err(), "{name} of {end} bytes was read");
         }

@@ -15,7 +15,7 @@ mod raw_zip;
 
 use ndarray::{Array2, Array3};
 use random::Random;
-use rnn_interop::{Limits, Result, read_npy, read_npz, torch};
+use rnn_interop::{Limits, Result, keras, read_npy, read_npz, torch};
 use rnn_model::layer::{Dense, Gru, Lstm};
 use rnn_model::{Adam, Device, Graph, Input, Loss, Model, Sequential};
 use std::cell::Cell;
@@ -29,9 +29,13 @@ static MEMORY: counting::Counting = counting::Counting;
 const LONGEST: Duration = Duration::from_secs(1);
 const MOST_BYTES: usize = 256 << 20;
 
+const KERAS: &[u8] = include_bytes!("files/tiny.keras");
+const H5: &[u8] = include_bytes!("files/tiny.h5");
+const WEIGHTS: &[u8] = include_bytes!("files/tiny.weights.h5");
 const TORCH: &[u8] = include_bytes!("files/tiny.torch.safetensors");
 const NPZ: &[u8] = include_bytes!("files/compressed.npz");
 const NPY: &[u8] = include_bytes!("files/fortran.npy");
+const H5_TYPES: &[u8] = include_bytes!("files/latest.h5");
 
 /// A format: how its files are damaged, and how they are read.
 struct Format {
@@ -42,7 +46,37 @@ struct Format {
     whole: fn() -> &'static [u8],
 }
 
-const FORMATS: [Format; 4] = [
+const FORMATS: [Format; 7] = [
+    Format {
+        name: "keras",
+        damage: |random| match random.below(8) {
+            0 => mutate::bytes(random, KERAS.into(), H5),
+            _ => mutate::archive(random, KERAS, H5, |random, name, contents| match random.below(8) {
+                0..5 if name.ends_with(".json") => mutate::json(random, &contents),
+                _ => mutate::bytes(random, contents, H5),
+            }),
+        },
+        read: |bytes| keras::read_keras(bytes, &Limits::default()).map(drop),
+        whole: || KERAS,
+    },
+    Format {
+        name: "h5",
+        damage: |random| match random.below(2) {
+            0 => mutate::bytes(random, H5.into(), KERAS),
+            _ => within(random, H5, "{\"module\": \"keras\""),
+        },
+        read: |bytes| keras::read_h5(bytes, &Limits::default()).map(drop),
+        whole: || H5,
+    },
+    Format {
+        name: "weights.h5",
+        damage: |random| match random.below(8) {
+            0 => mutate::bytes(random, H5_TYPES.into(), WEIGHTS),
+            _ => mutate::bytes(random, WEIGHTS.into(), H5_TYPES),
+        },
+        read: |bytes| keras::read_weights(bytes, &graph(), &Limits::default()).map(drop),
+        whole: || WEIGHTS,
+    },
     Format {
         name: "safetensors",
         damage: |random| match random.below(3) {
@@ -107,6 +141,19 @@ fn graph() -> Graph {
     layers.layer(Gru::new(2).return_sequences(true)).layer(Lstm::new(2)).layer(Dense::new(1)).graph().unwrap()
 }
 
+/// Damages the JSON that begins so within a file, and puts it back at the same length.
+fn within(random: &mut Random, file: &[u8], begin: &str) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let at = file.windows(begin.len()).position(|part| part == begin.as_bytes()).unwrap();
+    let mut texts = serde_json::Deserializer::from_slice(&file[at..]).into_iter::<serde_json::Value>();
+    texts.next().unwrap().unwrap();
+    let end = at + texts.byte_offset();
+    let mut json = mutate::json(random, &file[at..end]);
+    json.resize(end - at, b' ');
+    file[at..end].copy_from_slice(&json);
+    file
+}
+
 /// Damages the header of a `.safetensors` file, its length being made right.
 fn safetensors(random: &mut Random, file: &[u8], damage: fn(&mut Random, &[u8]) -> Vec<u8>) -> Vec<u8> {
     let length = u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
@@ -123,13 +170,14 @@ static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// What is being read, and since when.
 static CURRENT: Mutex<Option<(String, Instant)>> = Mutex::new(None);
 
-/// Reads one file, and says what was wrong with that.
-fn check(format: &Format, number: usize, file: &[u8]) -> Vec<String> {
+/// Reads one file, and gives whether it was read rather than refused, and what was wrong with that.
+fn check(format: &Format, number: usize, file: &[u8]) -> (bool, Vec<String>) {
     let name = format!("{}:{number}", format.name);
     *CURRENT.lock().unwrap() = Some((name.clone(), Instant::now()));
     READING.set(true);
     let start = Instant::now();
-    let (_, bytes) = counting::most_bytes(|| catch_unwind(AssertUnwindSafe(|| drop((format.read)(file)))));
+    let (read, bytes) =
+        counting::most_bytes(|| catch_unwind(AssertUnwindSafe(|| (format.read)(file).is_ok())));
     let time = start.elapsed();
     READING.set(false);
     *CURRENT.lock().unwrap() = None;
@@ -141,7 +189,7 @@ fn check(format: &Format, number: usize, file: &[u8]) -> Vec<String> {
     if bytes > MOST_BYTES {
         wrong.push(format!("{name}: took {} MiB", bytes >> 20));
     }
-    wrong
+    (read.unwrap_or(false), wrong)
 }
 
 /// Ends the program where a file holds it up, since nothing else would say which.
@@ -171,8 +219,10 @@ fn damaged_files_are_read_or_refused() {
     let count = std::env::var("TIDEGATE_MUTATIONS").ok().map_or(5_000, |count| count.parse().unwrap());
     let one = std::env::var("TIDEGATE_MUTATION").ok();
     let mut wrong = Vec::new();
-    for format in &FORMATS {
+    let only = std::env::var("TIDEGATE_MUTATION_FORMAT").ok();
+    for format in FORMATS.iter().filter(|format| only.as_ref().is_none_or(|only| only == format.name)) {
         (format.read)((format.whole)()).unwrap_or_else(|error| panic!("{}: {error}", format.name));
+        let mut taken = 0;
         for number in 0..count {
             if one.as_ref().is_some_and(|one| *one != format!("{}:{number}", format.name)) {
                 continue;
@@ -180,7 +230,13 @@ fn damaged_files_are_read_or_refused() {
             let seed =
                 format.name.bytes().fold(number as u64, |seed, byte| seed.rotate_left(8) ^ u64::from(byte));
             let file = (format.damage)(&mut Random::new(seed));
-            wrong.extend(check(format, number, &file));
+            let (read, problems) = check(format, number, &file);
+            taken += usize::from(read);
+            wrong.extend(problems);
+        }
+        // Where everything were refused at once, or nothing at all, the damage would be of the wrong kind.
+        if one.is_none() && !(count / 200..count / 2).contains(&taken) {
+            wrong.push(format!("{}: {taken} of {count} were read", format.name));
         }
     }
     assert!(
