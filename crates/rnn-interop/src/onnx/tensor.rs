@@ -1,7 +1,9 @@
 //! Tensors whose numbers are known when a model is read: weights, constants, and what is computed from them.
 
+use super::constants::kind_of;
 use super::number::Number;
 use super::proto::{self, data_type};
+use super::value::Kind;
 use crate::{Error, Limits, Result};
 use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn};
@@ -43,7 +45,7 @@ impl Tensor {
         let dims: Option<Vec<u64>> = tensor.dims.iter().map(|&n| u64::try_from(n).ok()).collect();
         let dims = dims.ok_or_else(|| Error::damaged(place, format!("sizes {:?}", tensor.dims)))?;
         let count = limits.elements(place, &dims)?;
-        if !matches!(tensor.data_type, FLOAT | DOUBLE | FLOAT16 | BFLOAT16) {
+        if kind_of(tensor.data_type) != Some(Kind::Float) {
             Limits::at_most(place, "the number of whole numbers", count as u64, MOST_INTS)?;
         }
         let shape = IxDyn(&dims.iter().map(|&n| n as usize).collect::<Vec<_>>());

@@ -132,8 +132,21 @@ pub(super) fn affine(e: &mut Emit, x: &str, alpha: f32, beta: f32) -> String {
 
 /// `min(x, max)` for `x > threshold`, else `slope * (x - threshold)`.
 pub(super) fn relu(e: &mut Emit, x: &str, slope: f32, max: Option<f32>, threshold: f32) -> String {
+    let max = max.filter(|max| max.is_finite());
+    let alpha = |value| [("alpha", Attribute::Float(value))];
+    match (slope, threshold, max) {
+        (0.0, 0.0, Some(max)) => return clip(e, x, 0.0, max),
+        (0.0, 0.0, None) => return e.node("Relu", &[x], &[]),
+        (0.0, _, None) => return e.node("ThresholdedRelu", &[x], &alpha(threshold)),
+        (0.0, _, Some(max)) => {
+            let y = e.node("ThresholdedRelu", &[x], &alpha(threshold));
+            return e.with_number("Min", &y, max);
+        }
+        (_, 0.0, None) => return e.node("LeakyRelu", &[x], &alpha(slope)),
+        _ => {}
+    }
     let above = e.with_number("Greater", x, threshold);
-    let high = match max.filter(|max| max.is_finite()) {
+    let high = match max {
         Some(max) => e.with_number("Min", x, max),
         None => x.to_owned(),
     };
