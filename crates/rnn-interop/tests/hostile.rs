@@ -4,6 +4,8 @@
 //! `hostile/` (`scripts/interop_files.py` makes them); the others are made here. Cases of the parts that several formats are
 //! made of (HDF5, zip, JSON, `.npy`) stand with those parts, in `src/`.
 
+#[path = "common/message.rs"]
+mod message;
 #[path = "common/raw_zip.rs"]
 mod raw_zip;
 
@@ -11,6 +13,8 @@ mod raw_zip;
 mod keras;
 #[path = "hostile_cases/npz.rs"]
 mod npz;
+#[path = "hostile_cases/onnx.rs"]
+mod onnx;
 #[path = "hostile_cases/tidegate.rs"]
 mod tidegate;
 #[path = "hostile_cases/torch.rs"]
@@ -34,11 +38,11 @@ fn case(name: &'static str, read: fn(&[u8]) -> Result<()>, file: Vec<u8>, says: 
 #[test]
 fn hostile_files_are_refused_with_a_sentence_that_says_where() {
     let cases: Vec<Case> =
-        [keras::cases(), keras::weights(), torch::cases(), tidegate::cases(), npz::cases()]
+        [keras::cases(), keras::weights(), onnx::cases(), torch::cases(), tidegate::cases(), npz::cases()]
             .into_iter()
             .flatten()
             .collect();
-    assert!(cases.len() >= 100, "{}", cases.len());
+    assert!(cases.len() >= 130, "{}", cases.len());
     let mut names = HashSet::new();
     let mut wrong = Vec::new();
     for Case { name, file, read, says } in cases {
@@ -54,10 +58,11 @@ fn hostile_files_are_refused_with_a_sentence_that_says_where() {
 
 #[test]
 fn files_as_they_should_be_are_read() {
-    for (name, file, read) in [keras::GOOD, torch::GOOD, npz::GOOD].concat() {
+    for (name, file, read) in [keras::GOOD, onnx::GOOD, torch::GOOD, npz::GOOD].concat() {
         read(file).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     tidegate::read(&tidegate::good()).unwrap();
+    onnx::read(&onnx::good()).unwrap();
 }
 
 #[test]
@@ -70,5 +75,9 @@ fn a_file_cut_off_anywhere_is_refused() {
         for end in 0..file.len() {
             assert!(read(&file[..end]).is_err(), "{name} of {end} bytes was read");
         }
+    }
+    let file = onnx::good();
+    for end in 0..file.len() {
+        assert!(onnx::read(&file[..end]).is_err(), "onnx of {end} bytes was read");
     }
 }
