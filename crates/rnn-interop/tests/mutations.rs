@@ -15,7 +15,7 @@ mod raw_zip;
 
 use ndarray::{Array2, Array3};
 use random::Random;
-use rnn_interop::{Limits, Result, keras, read_npy, read_npz, torch};
+use rnn_interop::{Limits, Result, keras, onnx, read_npy, read_npz, torch};
 use rnn_model::layer::{Dense, Gru, Lstm};
 use rnn_model::{Adam, Device, Graph, Input, Loss, Model, Sequential};
 use std::cell::Cell;
@@ -32,6 +32,7 @@ const MOST_BYTES: usize = 256 << 20;
 const KERAS: &[u8] = include_bytes!("files/tiny.keras");
 const H5: &[u8] = include_bytes!("files/tiny.h5");
 const WEIGHTS: &[u8] = include_bytes!("files/tiny.weights.h5");
+const ONNX: &[u8] = include_bytes!("files/tiny.onnx");
 const TORCH: &[u8] = include_bytes!("files/tiny.torch.safetensors");
 const NPZ: &[u8] = include_bytes!("files/compressed.npz");
 const NPY: &[u8] = include_bytes!("files/fortran.npy");
@@ -46,7 +47,7 @@ struct Format {
     whole: fn() -> &'static [u8],
 }
 
-const FORMATS: [Format; 7] = [
+const FORMATS: [Format; 8] = [
     Format {
         name: "keras",
         damage: |random| match random.below(8) {
@@ -76,6 +77,18 @@ const FORMATS: [Format; 7] = [
         },
         read: |bytes| keras::read_weights(bytes, &graph(), &Limits::default()).map(drop),
         whole: || WEIGHTS,
+    },
+    Format {
+        name: "onnx",
+        damage: |random| match random.below(4) {
+            0 => mutate::bytes(random, ONNX.into(), H5),
+            _ => {
+                let once = mutate::protobuf(random, ONNX, H5);
+                if random.below(2) == 0 { once } else { mutate::protobuf(random, &once, H5) }
+            }
+        },
+        read: |bytes| onnx::read(bytes, &Limits::default()).map(drop),
+        whole: || ONNX,
     },
     Format {
         name: "safetensors",

@@ -217,3 +217,105 @@ pub fn archive(
     let file = raw_zip::archive(&members.iter().map(raw).collect::<Vec<_>>());
     if random.below(20) == 0 { bytes(random, file, other) } else { file }
 }
+
+/// Another message of Protocol Buffers: some field at some depth damaged, doubled or taken away, the lengths around it made
+/// right.
+pub fn protobuf(random: &mut Random, message: &[u8], other: &[u8]) -> Vec<u8> {
+    let Some(mut fields) = fields(message).filter(|fields| !fields.is_empty()) else {
+        return bytes(random, message.to_vec(), other);
+    };
+    let at = random.below(fields.len());
+    match random.below(10) {
+        0 => drop(fields.remove(at)),
+        1 => fields.push(fields[at].clone()),
+        2 => fields.reverse(),
+        3 => fields[at].0 ^= 8 << random.below(4),
+        _ => match &mut fields[at].1 {
+            Field::Bytes(inner) => *inner = protobuf(random, inner, other),
+            Field::Varint(value) => {
+                let edges = [
+                    0,
+                    1,
+                    2,
+                    7,
+                    8,
+                    100,
+                    1 << 20,
+                    1 << 31,
+                    1 << 32,
+                    1 << 62,
+                    1 << 63,
+                    u64::MAX,
+                    random.next(),
+                ];
+                *value = *random.pick(&edges);
+            }
+            Field::Fixed(value) => value[random.below(4)] ^= 1 << random.below(8),
+        },
+    }
+    let mut out = Vec::new();
+    for (tag, field) in fields {
+        varint(&mut out, tag);
+        match field {
+            Field::Varint(value) => varint(&mut out, value),
+            Field::Fixed(value) => out.extend(value),
+            Field::Bytes(value) => {
+                varint(&mut out, value.len() as u64);
+                out.extend(value);
+            }
+        }
+    }
+    out
+}
+
+#[derive(Clone)]
+enum Field {
+    Varint(u64),
+    Fixed(Vec<u8>),
+    Bytes(Vec<u8>),
+}
+
+/// The fields of a message, if it can be one.
+fn fields(mut rest: &[u8]) -> Option<Vec<(u64, Field)>> {
+    let mut fields = Vec::new();
+    while !rest.is_empty() {
+        let tag = read_varint(&mut rest)?;
+        let field = match tag & 7 {
+            0 => Field::Varint(read_varint(&mut rest)?),
+            kind @ (1 | 2 | 5) => {
+                let length = match kind {
+                    1 => 8,
+                    5 => 4,
+                    _ => read_varint(&mut rest)?,
+                };
+                let (value, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+                rest = after;
+                if kind == 2 { Field::Bytes(value.to_vec()) } else { Field::Fixed(value.to_vec()) }
+            }
+            _ => return None,
+        };
+        fields.push((tag, field));
+    }
+    Some(fields)
+}
+
+fn read_varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in 0..10 {
+        let (&byte, after) = rest.split_first()?;
+        *rest = after;
+        value |= u64::from(byte & 0x7f).checked_shl(7 * shift).unwrap_or(0);
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
