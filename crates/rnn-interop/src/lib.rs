@@ -3,11 +3,9 @@
 //! A file is hostile until proven otherwise: no code in it is run, nothing it names is opened, and what it declares is
 //! held against [`Limits`] and against what its own architecture implies before memory is taken for it.
 
-#[allow(dead_code, reason = "the readers that use all of it are in the making")]
 mod archive;
 mod error;
 mod format;
-#[allow(dead_code, unused_imports, reason = "the readers that use all of it are in the making")]
 mod hdf5;
 mod json;
 pub mod keras;

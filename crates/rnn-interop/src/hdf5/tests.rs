@@ -102,7 +102,6 @@ fn what_is_written_is_read() {
     let mut writer = Writer::new();
     let values = Array::from_shape_fn((3, 2), |(i, j)| i as f32 - 0.25 * j as f32).into_dyn();
     writer.f32("layers/dense/vars/0", &values);
-    writer.f64("layers/dense/vars/1", &array![1.0, f64::MIN_POSITIVE].into_dyn());
     writer.i64("optimizer/vars/0", &arr0(1 << 40).into_dyn());
     writer.f32("layers/dense/vars/empty", &ArrayD::zeros(vec![0, 2]));
     writer.group("layers/dropout/vars");
@@ -121,7 +120,6 @@ fn what_is_written_is_read() {
     let bytes = writer.finish().unwrap();
     let file = open(&bytes).unwrap();
     assert_eq!(file.read("layers/dense/vars/0", &[3, 2]).unwrap(), values);
-    assert_eq!(file.read("layers/dense/vars/1", &[2]).unwrap()[0], 1.0);
     assert_eq!(file.read("layers/dense/vars/empty", &[0, 2]).unwrap().len(), 0);
     assert_eq!(file.number("optimizer/vars/0").unwrap(), (1u64 << 40) as f64);
     assert_eq!(file.members("layers/dropout/vars").unwrap().len(), 0);

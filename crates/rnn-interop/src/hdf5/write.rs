@@ -27,7 +27,6 @@ struct Dataset {
 
 enum Values {
     F32(Vec<f32>),
-    F64(Vec<f64>),
     I64(Vec<i64>),
 }
 
@@ -44,11 +43,6 @@ impl Writer {
     /// A data set of this path.
     pub(crate) fn f32(&mut self, path: &str, values: &ArrayD<f32>) {
         self.put(path, values.shape(), Values::F32(values.iter().copied().collect()));
-    }
-
-    /// As [`Writer::f32`].
-    pub(crate) fn f64(&mut self, path: &str, values: &ArrayD<f64>) {
-        self.put(path, values.shape(), Values::F64(values.iter().copied().collect()));
     }
 
     /// As [`Writer::f32`].
@@ -131,7 +125,6 @@ impl Dataset {
     fn write(self, builder: &mut hdf5_pure::DatasetBuilder) {
         match &self.values {
             Values::F32(values) => builder.with_f32_data(values),
-            Values::F64(values) => builder.with_f64_data(values),
             Values::I64(values) => builder.with_i64_data(values),
         };
         builder.with_shape(&self.shape);

@@ -14,6 +14,9 @@ use rnn_model::{Graph, Input, Symbol};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+/// The newest version of the ONNX operators whose text was looked at.
+const NEWEST_OPSET: i64 = 28;
+
 /// Guesses of batch axes that are tried.
 const TRIALS: usize = 128;
 
@@ -83,6 +86,11 @@ impl<'a> File<'a> {
         let opset = model.opset_import.iter().find(|set| is_standard(&set.domain)).map(|set| set.version);
         let opset =
             opset.ok_or_else(|| Error::damaged("file", "it names no version of the ONNX operators"))?;
+        if !(1..=NEWEST_OPSET).contains(&opset) {
+            let problem =
+                format!("it uses version {opset} of the ONNX operators; this reads 1 to {NEWEST_OPSET}");
+            return Err(Error::unsupported("file", problem));
+        }
         let Some(graph) = &model.graph else { return Err(Error::damaged("file", "it has no graph")) };
         if !graph.sparse_initializer.is_empty() {
             return Err(Error::unsupported("graph", "sparse initializers"));

@@ -218,6 +218,12 @@ fn with_known(
             text(&known.shape)
         ))
     };
+    if op == Binary::Add
+        && shape.len() == own.len()
+        && let Some(bias) = bias_of(x, known)
+    {
+        return Ok(Value::Device(dense::shifted(b, x, bias)?));
+    }
     let known = &without_repeats(known);
     let uniform = known.uniform();
     // What changes nothing, or leaves nothing, holds for whole numbers too.
@@ -276,6 +282,15 @@ fn with_known(
         _ => return Err(refuse(b)),
     };
     Ok(Value::Device(y))
+}
+
+/// The constant as the bias of the product that `x` is, if it can be one: also where all its values are equal, or 0, so that
+/// it is trained as a bias is.
+fn bias_of(x: &Device, known: &Known) -> Option<Vec<f32>> {
+    let Some(Origin::Dense { kernel, bias: None, .. }) = x.origin.as_deref() else { return None };
+    let Tensor::Float(values) = known.tensor.as_ref() else { return None };
+    let units = *kernel.dims().last()?;
+    (values.shape().last() == Some(&units) && values.len() == units).then(|| values.iter().copied().collect())
 }
 
 /// A constant with axes along which it repeats itself taken once.

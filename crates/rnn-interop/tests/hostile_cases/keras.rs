@@ -186,6 +186,18 @@ pub fn cases() -> Vec<Case> {
             dense("units", json!("many")),
             "layer dense: Dense with invalid type: string \"many\"",
         ),
+        case(
+            "keras: a class of others by Keras's name",
+            read,
+            with(&format!("{layer}/registered_name"), json!("evil>Dense")),
+            "layer dense: its class Dense is not Keras's but one of \"evil>Dense\"",
+        ),
+        case(
+            "keras: a module of others",
+            read,
+            with(&format!("{layer}/module"), json!("os.path")),
+            "layer dense: its class Dense is not Keras's but one of \"os.path\"",
+        ),
         case("keras: an unknown option", read, dense("evil", json!(true)), "evil"),
         case("keras: an unknown activation", read, dense("activation", json!("__import__")), "__import__"),
         case("keras: half precision", read, dense("dtype", json!("float16")), "float16"),

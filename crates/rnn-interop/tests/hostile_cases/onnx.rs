@@ -124,6 +124,12 @@ pub fn cases() -> Vec<Case> {
             with_weight(tensor(5, "w", &[1 << 40, 1 << 40], 1, &bytes)),
             "w",
         ),
+        case(
+            "onnx: operators of a version that there is not",
+            read,
+            model(graph_fields(multiply(), weight(), vec![]), 1 << 40),
+            "it uses version 1099511627776 of the ONNX operators",
+        ),
         case("onnx: a negative size", read, with_weight(tensor(5, "w", &[-2, -1], 1, &bytes)), "w"),
         case("onnx: less than it claims", read, with_weight(tensor(5, "w", &[2000, 1000], 1, &bytes)), "w"),
         case("onnx: more than it claims", read, with_weight(tensor(5, "w", &[1, 1], 1, &bytes)), "w"),

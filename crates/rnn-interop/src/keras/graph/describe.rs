@@ -195,6 +195,7 @@ impl<'a> Reader<'a> {
         };
         Limits::at_most(place, "the length of a name", name.len() as u64, self.limits.name_bytes)?;
         let module = layer.get("module").and_then(Value::as_str).unwrap_or("");
+        of_keras(layer, module, class, &format!("layer {}{name}", scope.path))?;
         // Without a module in .h5 files, where no layer is called so.
         let of_masks = module.is_empty() && matches!(class, "NotEqual" | "Any");
         if module.starts_with("keras.src.ops") || module.starts_with("keras.ops") || of_masks {
@@ -357,4 +358,18 @@ fn order(entries: &[Entry<'_>], places: &HashMap<String, usize>, place: &str) ->
         return Err(Error::damaged(format!("layer {}", entries[stuck].name), problem));
     }
     Ok(order)
+}
+
+/// Refuses a class that only shares its name with one of Keras's.
+fn of_keras(layer: &Config, module: &str, class: &str, place: &str) -> Result<()> {
+    let root = module.split('.').next().unwrap_or("");
+    let registered = layer.get("registered_name").and_then(Value::as_str).unwrap_or("");
+    let package = registered.split_once('>').map_or("", |(package, _)| package);
+    let known = ["", "keras", "tf_keras", "tensorflow"];
+    if known.contains(&root) && known.contains(&package) {
+        return Ok(());
+    }
+    let whose = if known.contains(&root) { registered } else { module };
+    let problem = format!("its class {class} is not Keras's but one of {whose:?}; no code of others is run");
+    Err(Error::unsupported(place, problem))
 }
