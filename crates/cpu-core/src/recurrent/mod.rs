@@ -12,7 +12,7 @@
 //! ```
 //!
 //! With [peepholes](RecurrentInputs::peepholes) `p` an LSTM adds `p_i cp`, `p_f cp` and `p_o c` inside the gates;
-//! [`CellExtras`](crate::CellExtras) has the rest of what ONNX's cells can do. A mask is on `hp` in the products, and
+//! [`CellExtras`] has the rest of what ONNX's cells can do. A mask is on `hp` in the products, and
 //! in `r hp`.
 //!
 //! A step without `VALID` carries the states over; the gradient passes straight through it.
