@@ -6,6 +6,10 @@
 
 pub use rnn_model::*;
 
+/// Files of other systems; feature `interop`, which is on by default with the command line.
+#[cfg(feature = "interop")]
+pub use rnn_interop as interop;
+
 /// The code in the guides is compiled and run with the doc tests.
 #[cfg(doctest)]
 mod guides {
