@@ -205,8 +205,9 @@ fn weights_file(model: &PortableModel, written: &write::Written, with_optimizer:
     weights::write(&mut writer, &places, &model.weights);
     weights::write_names(&mut writer, &written.parts.groups());
     if let Some(training) = model.training.as_ref().filter(|_| with_optimizer) {
-        let rate = optimizers::learning_rate(&training.optimizer);
-        let kept = slots::write(&training.optimizer, &training.state, rate, &places, &model.graph)?;
+        let optimizer = optimizers::scheduled(&training.optimizer)?;
+        let rate = optimizers::learning_rate(&optimizer);
+        let kept = slots::write(&optimizer, &training.state, rate, &places, &model.graph)?;
         for (i, (_, value)) in kept.iter().enumerate() {
             value.put(&mut writer, &format!("optimizer/vars/{i}"));
         }
@@ -237,8 +238,9 @@ pub fn write_h5(model: &PortableModel) -> Result<Vec<u8>> {
         }
         compiled.insert("optimizer_config".to_owned(), optimizer);
         put("training_config", text(&compiled)?);
-        let rate = optimizers::learning_rate(&training.optimizer);
-        let kept = slots::write(&training.optimizer, &training.state, rate, &places, &model.graph)?;
+        let optimizer = optimizers::scheduled(&training.optimizer)?;
+        let rate = optimizers::learning_rate(&optimizer);
+        let kept = slots::write(&optimizer, &training.state, rate, &places, &model.graph)?;
         legacy::write_optimizer(&mut writer, &kept);
     }
     writer.finish()

@@ -166,17 +166,27 @@ fn schedule(value: &Value, place: &str) -> Result<Schedule> {
         .map_err(|e| Error::unsupported(place, format!("the schedule {class:?}: {e}")))
 }
 
+/// The same optimizer without the `decay` of Keras 2, `rate / (1 + decay step)`: with the schedule that Keras 3 has for it.
+pub(super) fn scheduled(optimizer: &Optimizer) -> Result<Optimizer> {
+    let mut ours = data(optimizer);
+    if ours["decay"] != json!(0.0) && ours.get("schedule").is_none_or(Value::is_null) {
+        let options = json!({
+            "initial_learning_rate": ours["learning_rate"], "decay_steps": 1.0, "decay_rate": ours["decay"],
+            "staircase": false,
+        });
+        ours["schedule"] = json!({ "class_name": "InverseTimeDecay", "config": options });
+    }
+    ours["decay"] = json!(0.0);
+    serde_json::from_value(ours).map_err(|e| Error::unsupported("optimizer", format!("its decay: {e}")))
+}
+
 /// An optimizer in Keras's form.
 pub(super) fn write(optimizer: &Optimizer) -> Result<Value> {
-    let ours = data(optimizer);
+    let ours = data(&scheduled(optimizer)?);
     let row = class(optimizer)?;
     let mut config = Config::new();
     for (key, value) in object(&ours["rule"], "optimizer")?.iter().filter(|(key, _)| *key != "name") {
         config.insert(key.clone(), value.clone());
-    }
-    if ours["decay"] != json!(0.0) {
-        let problem = "Keras 3 has no decay; use the schedule InverseTimeDecay in its place";
-        return Err(Error::unsupported("optimizer, option decay", problem));
     }
     let mut set = |key: &str, value: Value| drop(config.insert(key.to_owned(), tidy(value)));
     set("name", json!(super::names::snake_case(row.name)));
@@ -295,6 +305,14 @@ mod tests {
         let groups: Vec<Vec<&str>> =
             keeps(&ours).unwrap().groups.iter().map(|g| g.iter().map(|k| k.ours).collect()).collect();
         assert_eq!(groups, [vec!["average"], vec!["gathered"], vec!["m", "v"], vec!["x"]]);
+    }
+
+    #[test]
+    fn the_decay_of_keras_2_is_the_schedule_that_is_the_same() {
+        let old: Optimizer = Adam::new().learning_rate(0.01).decay(0.5).into();
+        let new: Optimizer = Adam::new().learning_rate(Schedule::inverse_time_decay(0.01, 1, 0.5)).into();
+        assert_eq!(write(&old).unwrap(), write(&new).unwrap());
+        assert!(!keeps(&scheduled(&old).unwrap()).unwrap().learning_rate);
     }
 
     #[test]
