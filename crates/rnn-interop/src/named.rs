@@ -33,9 +33,7 @@ pub fn read_into(bytes: &[u8], graph: &Graph, limits: &Limits) -> Result<Portabl
             let problem = format!("the file has no array of this name; left are {}", list(&there));
             return Err(Error::damaged(format!("weight {}", spec.name), problem));
         };
-        if array.iter().any(|value| !value.is_finite()) {
-            return Err(Error::damaged(format!("weight {}", spec.name), "it has values that are not finite"));
-        }
+        limits.finite(&format!("weight {}", spec.name), &array)?;
         weights.push(array);
     }
     if !arrays.is_empty() {

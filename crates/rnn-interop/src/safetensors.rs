@@ -25,6 +25,7 @@ pub(crate) struct Stored<'a> {
     dtype: Dtype,
     pub shape: Vec<usize>,
     data: &'a [u8],
+    limits: Limits,
 }
 
 /// The JSON text of the header, if `bytes` begin as such a file does.
@@ -53,7 +54,10 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<File<'a>> {
         let shape = view.shape().to_vec();
         let elements = limits.elements(name, &shape.iter().map(|&axis| axis as u64).collect::<Vec<_>>())?;
         limits.bytes(name, elements, size_of::<f32>())?;
-        tensors.insert(name.to_owned(), Stored { dtype: view.dtype(), shape, data: view.data() });
+        tensors.insert(
+            name.to_owned(),
+            Stored { dtype: view.dtype(), shape, data: view.data(), limits: *limits },
+        );
     }
     Ok(File { metadata: metadata.metadata().clone().unwrap_or_default(), tensors })
 }
@@ -62,7 +66,7 @@ impl Stored<'_> {
     /// The values as `f32`.
     ///
     /// # Errors
-    /// When they are no floating-point numbers, or one is NaN, infinite or too large for `f32`.
+    /// When they are no floating-point numbers, or one is NaN, infinite or too large for `f32` and the limits do not allow it.
     pub fn values(&self, name: &str) -> Result<ArrayD<f32>> {
         fn each<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
             data.as_chunks::<N>().0.iter().map(|bytes| value(*bytes)).collect()
@@ -77,10 +81,7 @@ impl Stored<'_> {
                 return Err(Error::unsupported(format!("tensor {name}"), problem));
             }
         };
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            let problem = format!("value {at} is {}; weights must be finite", values[at]);
-            return Err(Error::damaged(format!("tensor {name}"), problem));
-        }
+        self.limits.finite(&format!("tensor {name}"), &values)?;
         let problem = |e: ndarray::ShapeError| Error::damaged(format!("tensor {name}"), e.to_string());
         ArrayD::from_shape_vec(IxDyn(&self.shape), values).map_err(problem)
     }
@@ -144,6 +145,10 @@ mod tests {
         );
         // finite in 64 bits, not in 32
         assert!(one("F64", &1e300f64.to_le_bytes()).is_err());
+        let header = r#"{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+        let (bytes, limits) =
+            (file(header, &f32::NAN.to_le_bytes()), Limits { not_finite: true, ..Limits::default() });
+        assert!(read(&bytes, &limits).unwrap().tensors["x"].values("x").unwrap()[[0]].is_nan());
     }
 
     #[test]

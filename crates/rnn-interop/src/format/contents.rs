@@ -2,7 +2,7 @@
 
 use super::{Format, PICKLE};
 use crate::archive::Archive;
-use crate::{Error, Limits, Result, safetensors};
+use crate::{Error, Limits, Result, json, safetensors};
 
 /// The formats that the bytes may be: one, both of HDF5, or none that is known.
 ///
@@ -33,7 +33,7 @@ pub(super) fn formats(bytes: &[u8], limits: &Limits) -> Result<Vec<Format>> {
         return zip(bytes, limits);
     }
     if let Some(header) = safetensors::header(bytes) {
-        return Ok(vec![safetensors_kind(header)]);
+        return Ok(vec![safetensors_kind(header, limits)]);
     }
     match bytes {
         // Protocols 2 to 5 of pickle, and what torch.save wrote before it wrote archives.
@@ -76,8 +76,8 @@ fn zip(bytes: &[u8], limits: &Limits) -> Result<Vec<Format>> {
 }
 
 /// Our own file has its description in the metadata; the header has been found to begin with a brace only.
-fn safetensors_kind(header: &[u8]) -> Format {
-    let parsed: Option<serde_json::Value> = serde_json::from_slice(header).ok();
+fn safetensors_kind(header: &[u8], limits: &Limits) -> Format {
+    let parsed = json::parse("safetensors header", header, limits).ok();
     match parsed.is_some_and(|header| header["__metadata__"][safetensors::OUR_KEY].is_string()) {
         true => Format::Tidegate,
         false => Format::Torch,

@@ -264,9 +264,8 @@ impl<'a> File<'a> {
         let mut weights = Vec::new();
         for layer in graph.layers() {
             let arrays = b.weights_of(&layer.name);
-            if arrays.iter().flatten().any(|x| !x.is_finite()) {
-                let problem = "its weights have values that are not finite";
-                return Err(Error::damaged(format!("layer {}", layer.name), problem));
+            for array in &arrays {
+                b.limits.finite(&format!("layer {}, a weight", layer.name), array.iter())?;
             }
             weights.extend(arrays);
         }

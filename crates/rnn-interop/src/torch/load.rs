@@ -4,7 +4,7 @@ use super::convert::{direction_to_keras, plain_to_keras};
 use super::matching::pair;
 use super::module::{Kind, Module};
 use super::part::{Part, PartKind, parts};
-use crate::{Error, PortableModel, Result};
+use crate::{Error, Limits, PortableModel, Result};
 use ndarray::ArrayD;
 use rnn_model::Graph;
 
@@ -13,6 +13,7 @@ pub(super) fn load(
     modules: &[Module<'_>],
     graph: &Graph,
     map: &[(String, Vec<String>)],
+    limits: &Limits,
 ) -> Result<PortableModel> {
     let (parts, misfits) = parts(graph)?;
     let pairs = pair(modules, &parts, &misfits, map)?;
@@ -21,7 +22,7 @@ pub(super) fn load(
     for (module, range) in pairs {
         for (layer, part) in parts[range].iter().enumerate() {
             for (place, array) in part.weights.clone().zip(of_part(&modules[module], layer, part)?) {
-                if array.iter().any(|value| !value.is_finite()) {
+                if !limits.not_finite && array.iter().any(|value| !value.is_finite()) {
                     let problem = "the sum of its two biases is too large for a 32-bit number";
                     return Err(Error::damaged(format!("module {}", modules[module].prefix), problem));
                 }

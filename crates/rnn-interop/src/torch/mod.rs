@@ -41,7 +41,7 @@ use rnn_model::Graph;
 pub fn read(bytes: &[u8], limits: &Limits, options: &TorchOptions) -> Result<PortableModel> {
     let modules = modules_of(bytes, limits)?;
     let inferred = infer::infer(&modules, options)?;
-    let mut model = load::load(&modules, &inferred.graph, &inferred.map)?;
+    let mut model = load::load(&modules, &inferred.graph, &inferred.map, limits)?;
     // What is odd about a layer that was made for the module is said by the inference.
     model.notes = inferred.notes;
     Ok(model)
@@ -62,7 +62,7 @@ pub fn read_into(
     limits: &Limits,
     options: &TorchOptions,
 ) -> Result<PortableModel> {
-    load::load(&modules_of(bytes, limits)?, graph, &options.map)
+    load::load(&modules_of(bytes, limits)?, graph, &options.map, limits)
 }
 
 /// What is in a state dict, in lines for a person: modules as PyTorch declares them, and tensors that are part of none.

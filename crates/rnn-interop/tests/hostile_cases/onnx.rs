@@ -143,7 +143,7 @@ pub fn cases() -> Vec<Case> {
             "onnx: NaN",
             read,
             with_weight(tensor(5, "w", &[2, 1], 1, &floats(&[1.0, f32::NAN]))),
-            "not finite",
+            "a weight: value 1 is NaN",
         ),
         case("onnx: a tensor of texts", read, with_weight(tensor(5, "w", &[2, 1], 8, &bytes)), "string"),
         case("onnx: an unknown type", read, with_weight(tensor(5, "w", &[2, 1], 99, &bytes)), "type 99"),

@@ -1,6 +1,6 @@
 //! `tidegate inspect`: what is in a model file of any format.
 
-use rnn_interop::{Format, Limits, PortableModel, decode, torch};
+use rnn_interop::{Format, Limits, decode, torch};
 use rnn_model::{Device, Model};
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub fn run(args: &Inspect, console: &Console) -> Outcome {
     // What the model was compiled with; of other formats than our own by way of it.
     let training = match source.format {
         Format::Tidegate => training(&source.bytes),
-        _ => training(&PortableModel::of(&model)?.build(&device)?.to_bytes(false)?),
+        _ => training(&model.to_bytes(false)?),
     };
     let columns = model.transform().map_or_else(Vec::new, |transform| transform.names().to_vec());
     let transform = model.transform().map_or_else(|| "none".to_owned(), |transform| transform.describe());
