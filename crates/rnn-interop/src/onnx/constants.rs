@@ -196,3 +196,11 @@ pub(super) fn repeated(b: &mut Builder<'_>, x: &Value, axis: usize, n: usize) ->
     axes[axis] = steps.clone();
     Ok(Value::Device(b.device(symbol, vec![steps, features.clone()], axes)))
 }
+
+/// The numbers of a constant of floats, with nothing broadcast.
+pub(super) fn floats(b: &mut Builder<'_>, known: &Known) -> Result<ArrayD<f32>> {
+    match b.plain(known)?.tensor.as_ref() {
+        Tensor::Float(values) => Ok(values.clone()),
+        _ => Err(b.damaged("a tensor of floats is expected")),
+    }
+}

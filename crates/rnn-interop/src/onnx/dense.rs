@@ -1,10 +1,11 @@
 //! Products with constant matrices, and what stands around them: MatMul, Gemm, LayerNormalization, Reduce..., Embedding.
 
+use super::arithmetic::Binary;
 use super::builder::Builder;
-use super::math::{self, Binary};
+use super::constants::floats;
+use super::elementwise::with_number;
 use super::node::Node;
 use super::number::{Number, text};
-use super::select;
 use super::tensor::Tensor;
 use super::value::{BATCH, Device, Group, Kind, Known, Origin, Value};
 use crate::Result;
@@ -215,7 +216,7 @@ pub(super) fn gemm(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
     // The same matrix, used in another way, is another layer's.
     let key = b.keyed(format!("{key} {trans_b} {}", alpha.to_bits()));
     let addend = match node.constant(2, "the addend")? {
-        Some(c) => Some(select::floats(b, c)? * beta),
+        Some(c) => Some(floats(b, c)? * beta),
         None => None,
     };
     let x = match node.input(0)? {
@@ -254,7 +255,7 @@ pub(super) fn layer_normalization(b: &mut Builder<'_>, node: &Node<'_>) -> Resul
     let mut weights = Vec::new();
     for (i, what) in [(1, "the scale"), (2, "the shift")] {
         let Some(known) = node.constant(i, what)? else { continue };
-        let values = select::floats(b, known)?;
+        let values = floats(b, known)?;
         let values = values.into_dimensionality::<Ix1>().map_err(|e| b.damaged(e.to_string()))?;
         if values.len() != width {
             return Err(b.damaged(format!("{what} has {} values, expected {width}", values.len())));
@@ -313,7 +314,7 @@ pub(super) fn reduce(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>>
         let Some(steps) = b.known_size(&group) else {
             return Err(b.unsupported("a sum over an unknown number of steps"));
         };
-        y = math::with_number(b, Binary::Mul, &y, steps as f32, false)?;
+        y = with_number(b, Binary::Mul, &y, steps as f32, false)?;
     }
     Ok(vec![y.into()])
 }

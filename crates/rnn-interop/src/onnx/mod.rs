@@ -15,17 +15,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod activations;
+mod arithmetic;
+mod arrange;
 mod builder;
+mod concat;
 mod constants;
 mod dense;
+mod elementwise;
+mod file;
+mod gather;
 mod import;
-mod math;
 mod node;
 mod number;
+mod operators;
 mod proto;
 mod recurrent;
 mod scan;
-mod select;
+mod slice;
 mod tensor;
 mod value;
 mod views;

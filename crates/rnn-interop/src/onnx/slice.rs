@@ -1,15 +1,12 @@
-//! Operators that take a part of a value or put values together: Slice, Gather, Split, Concat.
+//! Operators that take a part of a value: Slice, Split, and single elements for others.
 
 use super::builder::Builder;
 use super::node::Node;
 use super::number::{Number, text};
-use super::tensor::Tensor;
-use super::value::{BATCH, Device, Group, Kind, Known, Origin, Stack, Value};
-use super::views;
+use super::value::{BATCH, Device, Group, Known, Origin, Stack, Value};
 use crate::Result;
-use ndarray::ArrayD;
 use rnn_model::Symbol;
-use rnn_model::layer::{self, Concatenate, Embedding, Reverse};
+use rnn_model::layer::{self, Reverse};
 use std::rc::Rc;
 
 /// A range of an axis as Python writes it: from `start`, to before `end` or to the last, every `step`-th.
@@ -48,23 +45,6 @@ impl Range {
             Some(n) => self.step == 1 && self.of(n) == (0, n),
             None => self.step == 1 && self.start == 0 && self.end.is_none(),
         }
-    }
-}
-
-/// A bound of a slice relative to the axis, as Python counts; `None` for its end.
-fn bound(b: &Builder<'_>, number: &Number, size: &Number) -> Option<Option<i64>> {
-    // What exporters write for "to the end".
-    const FAR: i64 = i32::MAX as i64;
-    match (b.declared(number), b.declared(size)) {
-        (Number::Known(n), _) if n >= FAR => Some(None),
-        (Number::Known(n), Number::Known(size)) if n >= size => Some(None),
-        (Number::Known(n), _) => Some(Some(n)),
-        (Number::Open { .. }, size) => match number.sub(&size) {
-            Number::Known(0) => Some(None),
-            Number::Known(n) if n < 0 => Some(Some(n)),
-            _ => None,
-        },
-        _ => None,
     }
 }
 
@@ -117,6 +97,59 @@ pub(super) fn slice(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> 
     Ok(vec![x])
 }
 
+pub(super) fn split(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    let x = node.input(0)?;
+    let shape = b.shape_of(x);
+    let axis = node.axis(node.int("axis", 0)?, shape.len())?;
+    let sizes = match node.opset {
+        13.. => node.ints(1, "split")?,
+        _ => node.list("split")?.map(<[i64]>::to_vec),
+    };
+    let outputs = node.wanted.len() as i64;
+    if node.maybe_int("num_outputs")?.is_some_and(|n| n != outputs) {
+        return Err(b.damaged("num_outputs is not the number of outputs"));
+    }
+    let sizes = match (sizes, shape[axis].known()) {
+        (Some(sizes), _) => sizes,
+        (None, Some(n)) if outputs > 0 => {
+            let each = (n + outputs - 1) / outputs;
+            (0..outputs).map(|i| each.min(n - i * each)).collect()
+        }
+        _ => return Err(b.unsupported("a split of an axis of unknown size into equal parts")),
+    };
+    let total = sizes.iter().try_fold(0i64, |sum, &n| sum.checked_add(n).filter(|_| n > 0));
+    let fits = sizes.len() == node.wanted.len()
+        && total.is_some()
+        && shape[axis].known().is_none_or(|n| Some(n) == total);
+    if !fits {
+        return Err(b.damaged(format!("parts {sizes:?} of an axis of {}", shape[axis])));
+    }
+    let mut start = 0;
+    let mut parts = Vec::new();
+    for size in sizes {
+        parts.push(part(b, x, axis, Range { start, end: Some(start + size), step: 1 })?);
+        start += size;
+    }
+    Ok(parts)
+}
+
+/// A bound of a slice relative to the axis, as Python counts; `None` for its end.
+fn bound(b: &Builder<'_>, number: &Number, size: &Number) -> Option<Option<i64>> {
+    // What exporters write for "to the end".
+    const FAR: i64 = i32::MAX as i64;
+    match (b.declared(number), b.declared(size)) {
+        (Number::Known(n), _) if n >= FAR => Some(None),
+        (Number::Known(n), Number::Known(size)) if n >= size => Some(None),
+        (Number::Known(n), _) => Some(Some(n)),
+        (Number::Open { .. }, size) => match number.sub(&size) {
+            Number::Known(0) => Some(None),
+            Number::Known(n) if n < 0 => Some(Some(n)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// A range of an axis, which stays.
 pub(super) fn part(b: &mut Builder<'_>, x: &Value, axis: usize, range: Range) -> Result<Value> {
     let shape = b.shape_of(x);
@@ -152,7 +185,7 @@ pub(super) fn part(b: &mut Builder<'_>, x: &Value, axis: usize, range: Range) ->
 }
 
 /// Elements of an axis of a constant.
-fn picked_of(b: &mut Builder<'_>, known: &Known, axis: usize, picked: &[usize]) -> Result<Known> {
+pub(super) fn picked_of(b: &mut Builder<'_>, known: &Known, axis: usize, picked: &[usize]) -> Result<Known> {
     let mut shape = known.shape.clone();
     shape[axis] = Number::Known(picked.len() as i64);
     let tensor = match known.tensor.dims()[axis] {
@@ -311,213 +344,6 @@ pub(super) fn element(b: &mut Builder<'_>, x: &Value, axis: usize, at: i64) -> R
     })
 }
 
-pub(super) fn gather(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
-    let (x, indices) = (node.input(0)?, node.input(1)?);
-    let rank = b.shape_of(x).len();
-    let axis = node.axis(node.int("axis", 0)?, rank)?;
-    if let (Value::Known(table), Value::Device(ids)) = (x, indices) {
-        return embedding(b, table, ids, axis).map(|y| vec![y]);
-    }
-    let Value::Known(indices) = indices else {
-        return Err(b.unsupported("computed indices into a computed tensor"));
-    };
-    let Some(numbers) = indices.ints() else {
-        return Err(b.unsupported("indices that are not a list of known numbers"));
-    };
-    if indices.shape.is_empty() {
-        return element(b, x, axis, numbers[0]).map(|y| vec![y]);
-    }
-    let n = b.shape_of(x)[axis].known();
-    if let (Value::Known(known), Some(n)) = (x, n) {
-        let picked: Option<Vec<usize>> = numbers
-            .iter()
-            .map(|&i| usize::try_from(if i < 0 { i + n } else { i }).ok().filter(|&i| (i as i64) < n))
-            .collect();
-        let Some(picked) = picked else { return Err(b.damaged(format!("elements {numbers:?} of {n}"))) };
-        return picked_of(b, known, axis, &picked).map(|y| vec![y.into()]);
-    }
-    // Neighbours are a part of the axis.
-    let in_row = numbers.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]));
-    match (numbers.first(), numbers.last()) {
-        (Some(&start), Some(&last)) if in_row && (start < 0) == (last < 0) => {
-            let range = Range {
-                start,
-                end: Some(last.saturating_add(1)).filter(|&end| end != 0 || start >= 0),
-                step: 1,
-            };
-            part(b, x, axis, range).map(|y| vec![y])
-        }
-        _ => Err(b.unsupported(format!("elements {numbers:?} of a computed tensor, which are not in a row"))),
-    }
-}
-
-/// Rows of a table by their numbers.
-fn embedding(b: &mut Builder<'_>, table: &Known, ids: &Device, axis: usize) -> Result<Value> {
-    let (Tensor::Float(rows), &[vocabulary, width], 0) = (table.tensor.as_ref(), table.tensor.dims(), axis)
-    else {
-        let problem =
-            format!("computed indices into axis {axis} of a constant of shape {}", text(&table.shape));
-        return Err(b.unsupported(problem));
-    };
-    if matches!(ids.kind, Kind::Float | Kind::Lost) {
-        return Err(b.unsupported("indices that are no whole numbers"));
-    }
-    if !table.is_plain() {
-        return Err(b.unsupported("a table that is broadcast"));
-    }
-    let mut ids = ids.clone();
-    if ids.physical.is_empty() {
-        ids = b.canonical(&ids)?;
-    }
-    let key = format!("embedding {:p}", Rc::as_ptr(&table.tensor));
-    let symbol = b.shared(key, Embedding::new(vocabulary, width), || vec![rows.clone()], &ids.symbol)?;
-    let units = b.axis(Some(width));
-    let extended = |groups: &[Group]| [groups, std::slice::from_ref(&units)].concat();
-    let (physical, axes) = (extended(&ids.physical), extended(&ids.axes));
-    Ok(Value::Device(b.device(symbol, physical, axes)))
-}
-
-pub(super) fn split(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
-    let x = node.input(0)?;
-    let shape = b.shape_of(x);
-    let axis = node.axis(node.int("axis", 0)?, shape.len())?;
-    let sizes = match node.opset {
-        13.. => node.ints(1, "split")?,
-        _ => node.list("split")?.map(<[i64]>::to_vec),
-    };
-    let outputs = node.wanted.len() as i64;
-    if node.maybe_int("num_outputs")?.is_some_and(|n| n != outputs) {
-        return Err(b.damaged("num_outputs is not the number of outputs"));
-    }
-    let sizes = match (sizes, shape[axis].known()) {
-        (Some(sizes), _) => sizes,
-        (None, Some(n)) if outputs > 0 => {
-            let each = (n + outputs - 1) / outputs;
-            (0..outputs).map(|i| each.min(n - i * each)).collect()
-        }
-        _ => return Err(b.unsupported("a split of an axis of unknown size into equal parts")),
-    };
-    let total = sizes.iter().try_fold(0i64, |sum, &n| sum.checked_add(n).filter(|_| n > 0));
-    let fits = sizes.len() == node.wanted.len()
-        && total.is_some()
-        && shape[axis].known().is_none_or(|n| Some(n) == total);
-    if !fits {
-        return Err(b.damaged(format!("parts {sizes:?} of an axis of {}", shape[axis])));
-    }
-    let mut start = 0;
-    let mut parts = Vec::new();
-    for size in sizes {
-        parts.push(part(b, x, axis, Range { start, end: Some(start + size), step: 1 })?);
-        start += size;
-    }
-    Ok(parts)
-}
-
-pub(super) fn concat(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
-    let parts = node.all()?;
-    let Some(first) = parts.first() else { return Err(b.damaged("a concatenation of nothing")) };
-    let rank = b.shape_of(first).len();
-    if parts.iter().any(|x| b.shape_of(x).len() != rank) {
-        return Err(b.damaged("tensors of different numbers of axes"));
-    }
-    let default = if node.opset < 4 { 1 } else { 0 };
-    let axis = node.axis(node.int("axis", default)?, rank)?;
-    if parts.len() == 1 {
-        return Ok(vec![parts[0].clone()]);
-    }
-    let known: Option<Vec<&Known>> =
-        parts.iter().map(|x| if let Value::Known(known) = x { Some(known) } else { None }).collect();
-    if let Some(known) = known {
-        return joined_known(b, &known, axis).map(|y| vec![y.into()]);
-    }
-    let pieces: Option<Vec<Vec<Device>>> = parts
-        .iter()
-        .map(|x| match x {
-            Value::Device(x) if x.axes[axis].is_empty() => Some(vec![x.clone()]),
-            Value::Stack(stack) if stack.axis == axis => Some(stack.parts.clone()),
-            _ => None,
-        })
-        .collect();
-    if let Some(pieces) = pieces {
-        let mut batches = pieces.iter().flatten().map(Device::batch_axis);
-        let first = batches.next().flatten();
-        if first.is_none() || first == Some(axis) || batches.any(|batch| batch != first) {
-            return Err(b.unsupported(
-                "a concatenation along the batch, or of tensors with the batch at different places",
-            ));
-        }
-        return Ok(vec![Value::Stack(Stack { axis, parts: pieces.concat() })]);
-    }
-    let devices: Vec<Device> = parts.iter().map(|x| b.computed(x)).collect::<Result<_>>()?;
-    joined(b, &devices, axis).map(|y| vec![Value::Device(y)])
-}
-
-/// Computed values one behind the other along an axis.
-fn joined(b: &mut Builder<'_>, parts: &[Device], axis: usize) -> Result<Device> {
-    let batch = parts[0].batch_axis();
-    if batch == Some(axis) || parts.iter().any(|x| x.batch_axis() != batch || batch.is_none()) {
-        return Err(b.unsupported(
-            "a concatenation along the batch, or of tensors with the batch at different places",
-        ));
-    }
-    let at = axis - usize::from(batch.is_some_and(|batch| batch < axis));
-    let mut arranged = Vec::new();
-    for x in parts {
-        let x = b.canonical(x)?;
-        arranged.push(if at == 0 { b.unmasked(&x)? } else { x });
-    }
-    let symbols: Vec<&Symbol> = arranged.iter().map(|x| &x.symbol).collect();
-    let symbol = b.apply(Concatenate::new().axis(at as i64 + 1), Vec::new(), &symbols)?.swap_remove(0);
-    let sizes: Option<Vec<usize>> = parts.iter().map(|x| b.known_size(&x.axes[axis])).collect();
-    let group = b.axis(sizes.map(|sizes| sizes.iter().sum()));
-    let first = &arranged[0];
-    let (mut physical, mut axes) = (first.physical.clone(), first.axes.clone());
-    physical[at] = group.clone();
-    axes[axis] = group;
-    let mask = arranged.iter().find_map(|x| x.mask);
-    let kind = if arranged.iter().all(|x| x.kind == first.kind) { first.kind } else { Kind::CutOff };
-    let mut y = b.device(symbol, physical, axes);
-    (y.mask, y.kind) = (mask, kind);
-    Ok(y)
-}
-
-fn joined_known(b: &mut Builder<'_>, parts: &[&Known], axis: usize) -> Result<Known> {
-    let mut shape = parts[0].shape.clone();
-    for other in &parts[1..] {
-        for (at, n) in other.shape.iter().enumerate() {
-            if at == axis {
-                shape[at] = shape[at].add(n);
-            } else if !b.same(&shape[at], n) {
-                let problem = format!("tensors of shapes {} and {}", text(&shape), text(&other.shape));
-                return Err(b.damaged(problem));
-            }
-        }
-    }
-    let first = parts[0].uniform();
-    if first.is_some()
-        && parts.iter().all(|x| x.uniform() == first)
-        && let Some(tensor) = parts[0].tensor.first(shape.len())
-        && parts[0].tensor.len() > 0
-        && !matches!(parts[0].tensor.as_ref(), Tensor::Int(_))
-    {
-        return Ok(Known { tensor: Rc::new(tensor), shape });
-    }
-    // Broadcast axes stay so where all parts broadcast them.
-    let mut tensors = Vec::new();
-    for x in parts {
-        let mut dims: Vec<usize> =
-            (0..shape.len()).map(|at| parts.iter().map(|x| x.tensor.dims()[at]).max().unwrap_or(1)).collect();
-        let own = x.shape[axis].known().and_then(|n| usize::try_from(n).ok());
-        dims[axis] = own.ok_or_else(|| b.unsupported("a concatenation of an unknown number of constants"))?;
-        let sizes: Vec<u64> = dims.iter().map(|&n| n as u64).collect();
-        let count = b.limits.elements(&b.place, &sizes)?;
-        b.count(count)?;
-        tensors.push(x.tensor.expanded(&dims).ok_or_else(|| b.damaged("tensors that do not fit together"))?);
-    }
-    let tensor = Tensor::joined(axis, &tensors).ok_or_else(|| b.damaged("tensors of different kinds"))?;
-    Ok(Known { tensor: Rc::new(tensor), shape })
-}
-
 /// Each element of an axis by itself, without the axis.
 pub(super) fn elements(b: &mut Builder<'_>, x: &Value, axis: usize, count: usize) -> Result<Vec<Value>> {
     let n = b.shape_of(x).get(axis).cloned().unwrap_or(Number::Unknown);
@@ -525,17 +351,4 @@ pub(super) fn elements(b: &mut Builder<'_>, x: &Value, axis: usize, count: usize
         return Err(b.damaged(format!("an axis of {n}, expected {count}")));
     }
     (0..count as i64).map(|at| element(b, x, axis, at)).collect()
-}
-
-/// The numbers of a constant of floats, with nothing broadcast.
-pub(super) fn floats(b: &mut Builder<'_>, known: &Known) -> Result<ArrayD<f32>> {
-    match b.plain(known)?.tensor.as_ref() {
-        Tensor::Float(values) => Ok(values.clone()),
-        _ => Err(b.damaged("a tensor of floats is expected")),
-    }
-}
-
-/// A value broadcast to more axes, for operators of several inputs.
-pub(super) fn padded(b: &mut Builder<'_>, x: &Value, rank: usize) -> Result<Value> {
-    views::padded(b, x, rank)
 }
