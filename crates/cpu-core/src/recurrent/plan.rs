@@ -35,8 +35,11 @@ const HANDOFF: usize = 300_000;
 /// Multiply-adds per step that pay for a barrier: 0.3 us where both threads run, but a time slice of the system where
 /// one of them has to wait for a core.
 const BARRIER: usize = 2_000_000;
-/// Bytes of packed weights that stay in a core's own cache from step to step.
+/// Bytes of packed recurrent weights that stay in a core's own cache from step to step.
 const CACHE: usize = 1_500_000;
+/// Bytes of packed weights, the input's among them, that a step may read at once. More than [`CACHE`]: what does not stay costs less
+/// than to write the input's products to memory and read them again.
+const FUSED: usize = 1_700_000;
 
 impl Plan {
     pub fn new(cell: Cell, shape: RecurrentShape, threads: usize) -> Plan {
@@ -66,7 +69,7 @@ impl Plan {
             threads = threads.min(units.div_ceil(lanes));
         }
         let before = matches!(cell, Cell::Gru { reset_after: false, .. });
-        let small = (input + units) * columns * 4 <= CACHE;
+        let small = (input + units) * columns * 4 <= FUSED;
         let fused = !before && (input <= 16 || (small && rows_each >= 4));
         let chunk = if fused { 1 } else { (512 / batch.max(1)).clamp(1, time.max(1)) };
         let stream = weights / if split == Split::Units { threads } else { 1 } > CACHE;

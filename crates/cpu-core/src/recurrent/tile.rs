@@ -12,8 +12,10 @@ pub(super) const MOST_ROWS: usize = 8;
 pub(super) const MOST_VECTORS: usize = 4;
 /// Rows whose sums are kept in the cache while the panel's blocks go by.
 pub(super) const GROUP: usize = 48;
-/// Bytes of a block of a panel: about a first-level cache.
-const BLOCK_BYTES: usize = 48 * 1024;
+/// Bytes of a block of a panel: with operands and sums it stays in a first-level cache of 48 KiB.
+const BLOCK_BYTES: usize = 32 * 1024;
+/// Steps of the inner loop that are written out.
+const UNROLL: usize = 4;
 
 /// Sums of a group, `[vectors][items][N]`. An item is a row of a panel; where rows are few, several panels are in one
 /// group.
@@ -220,7 +222,7 @@ unsafe fn fixed<S: Lanes<T = f32>, const R: usize, const V: usize>(s: S, tile: &
 #[inline(always)]
 unsafe fn multiply<S: Lanes<T = f32>, const R: usize, const V: usize, const FETCH: bool>(s: S, tile: &Tile) {
     // All loops over `R` and `V` have to be unrolled, so that the sums are only indexed by constants and live in
-    // registers: no match and no call inside them.
+    // registers: no match inside them, and no call that is not inlined.
     let mut sums = [[s.splat(0.0); V]; R];
     let mut rows = [tile.operand.first; R];
     for r in 0..R {
@@ -233,33 +235,57 @@ unsafe fn multiply<S: Lanes<T = f32>, const R: usize, const V: usize, const FETC
     }
     let mut weights = tile.panel;
     let mut ahead = tile.ahead;
-    for p in 0..tile.k {
+    let whole = tile.k - tile.k % UNROLL;
+    for first in (0..whole).step_by(UNROLL) {
         if FETCH {
-            for _ in 0..ahead.lines {
+            for _ in 0..ahead.lines * UNROLL {
                 fetch(ahead.from);
                 ahead.from = ahead.from.wrapping_add(16);
             }
         }
-        // SAFETY: `p < k`, and the caller says that rows and panel are that long.
-        unsafe {
-            let mut w = [s.splat(0.0); V];
-            for v in 0..V {
-                w[v] = s.load(std::slice::from_raw_parts(weights.add(v * S::N), S::N));
-            }
-            for r in 0..R {
-                let x = s.splat(*rows[r].add(p));
-                for v in 0..V {
-                    sums[r][v] = s.fma(x, w[v], sums[r][v]);
-                }
-            }
-            weights = weights.add(V * S::N);
+        for p in first..first + UNROLL {
+            // SAFETY: `p < k`, and the caller says that rows and panel are that long.
+            unsafe { add(s, &mut sums, &rows, p, weights) };
+            weights = weights.wrapping_add(V * S::N);
         }
+    }
+    for p in whole..tile.k {
+        // SAFETY: as above.
+        unsafe { add(s, &mut sums, &rows, p, weights) };
+        weights = weights.wrapping_add(V * S::N);
     }
     for r in 0..R {
         for v in 0..V {
             let to = tile.out.wrapping_add(v * tile.stride + r * S::N);
             // SAFETY: the caller's.
             s.store(unsafe { std::slice::from_raw_parts_mut(to, S::N) }, sums[r][v]);
+        }
+    }
+}
+
+/// `sums[r][v] += rows[r][p] * weights[v]`
+///
+/// # Safety
+/// The rows hold more than `p` numbers, the weights `V` vectors.
+#[inline(always)]
+unsafe fn add<S: Lanes<T = f32>, const R: usize, const V: usize>(
+    s: S,
+    sums: &mut [[S::V; V]; R],
+    rows: &[*const f32; R],
+    p: usize,
+    weights: *const f32,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut w = [s.splat(0.0); V];
+        for v in 0..V {
+            w[v] = s.load(std::slice::from_raw_parts(weights.add(v * S::N), S::N));
+        }
+        for r in 0..R {
+            let x = s.splat(*rows[r].add(p));
+            for v in 0..V {
+                sums[r][v] = s.fma(x, w[v], sums[r][v]);
+            }
         }
     }
 }
