@@ -1,4 +1,4 @@
-"""Single recurrent operations: ONNX Runtime's LSTM, GRU and RNN with peepholes, a clip and coupled gates, and Keras's cells
+"""Single recurrent operations: ONNX Runtime's LSTM, GRU and RNN with peepholes, a clip, coupled gates and three activations, and Keras's cells
 with a given recurrent dropout mask. Weights are in the layout of the engine's operations (gate order i, f, c, o and z, r, h)."""
 
 import keras
@@ -20,6 +20,8 @@ ONNX_CASES = [
     ("lstm_clip", "LSTM", False, {"clip": 0.5}),
     ("lstm_coupled", "LSTM", False, {"input_forget": 1}),
     ("lstm_all", "LSTM", True, {"clip": 0.7, "input_forget": 1}),
+    ("lstm_output", "LSTM", False, {"activations": ["Sigmoid", "Tanh", "Softsign"]}),
+    ("lstm_three", "LSTM", True, {"activations": ["HardSigmoid", "Softsign", "Relu"], "clip": 0.6}),
     ("gru_clip", "GRU", False, {"clip": 0.5, "linear_before_reset": 1}),
     ("gru_before_clip", "GRU", False, {"clip": 0.5, "linear_before_reset": 0}),
     ("rnn_clip", "RNN", False, {"clip": 0.5}),
@@ -71,6 +73,7 @@ def from_onnx(family, label, op, peepholes, attributes):
         reset_after=reset_after,
         clip=attributes.get("clip"),
         coupled=attributes.get("input_forget", 0) == 1,
+        activations=attributes.get("activations"),
     )
     v = draw(put, rng, op, reset_after)
     u, gates = SHAPE["units"], len(GATES[op])

@@ -69,6 +69,9 @@ ACTIVATIONS = {
         dict(activations=["Sigmoid", "Relu", "Relu"]),
         dict(activations=["Sigmoid", "Softsign", "Softsign"]),
         dict(activations=["Sigmoid", "ScaledTanh", "ScaledTanh"], activation_alpha=[0.9, 0.9], activation_beta=[0.7, 0.7]),
+        dict(activations=["Sigmoid", "Tanh", "Relu"]),
+        dict(activations=["HardSigmoid", "ScaledTanh", "Affine"], activation_alpha=[0.25, 0.9, 0.6],
+             activation_beta=[0.4, 0.7, 0.1]),
     ],
     "GRU": [
         dict(activations=["HardSigmoid", "Softsign"], activation_alpha=[0.3], activation_beta=[0.45]),

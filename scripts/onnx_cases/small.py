@@ -2,7 +2,7 @@
 
 NAMES = {
     "lstm_bidirectional_states", "lstm_reverse_lens", "lstm_forward_lens_states_h", "lstm_bidirectional_peepholes_clip",
-    "lstm_forward_coupled", "lstm_forward_act0", "gru_reverse_y", "gru_forward_clip", "gru_bidirectional_linear_lens",
+    "lstm_forward_coupled", "lstm_forward_act0", "lstm_forward_act4", "lstm_bidirectional_act5", "gru_reverse_y", "gru_forward_clip", "gru_bidirectional_linear_lens",
     "gru_mixed_directions", "rnn_bidirectional_all", "rnn_reverse_act3", "lstm_h_only",
     "stacked_bidirectional", "last_step", "middle_steps", "open_last", "zero_states", "learned_states", "encoder_decoder",
     "autoencoder", "states_in_and_out", "embedding_lens", "lens_then_plain", "normalized", "branches", "attention",

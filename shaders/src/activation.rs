@@ -18,11 +18,14 @@ crate::params! {
 
 /// The constants of `activations.wgsl`: which formula, and its numbers.
 pub const ACT: [Override; 4] = [over("ACT", 0.0), over("ACT_A", 0.0), over("ACT_B", 0.0), over("ACT_C", 0.0)];
-/// Those of `recurrent_activation.wgsl`.
+/// Those of a cell's gates in `recurrent_activation.wgsl`.
 pub const REC_ACT: [Override; 4] =
     [over("REC_ACT", 2.0), over("REC_ACT_A", 0.0), over("REC_ACT_B", 0.0), over("REC_ACT_C", 0.0)];
+/// Those of an LSTM's cell state on its way out, there too.
+pub const OUT_ACT: [Override; 4] =
+    [over("OUT_ACT", 1.0), over("OUT_ACT_A", 0.0), over("OUT_ACT_B", 0.0), over("OUT_ACT_C", 0.0)];
 
-/// Values of [`ACT`] or [`REC_ACT`] for an activation.
+/// Values of [`ACT`], [`REC_ACT`] or [`OUT_ACT`] for an activation.
 pub fn constants(names: &[Override; 4], kind: Activation) -> [(&'static str, f64); 4] {
     let (formula, [a, b, c]) = kind.formula();
     let values = [f64::from(formula as u32), a, b, c];

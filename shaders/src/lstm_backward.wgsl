@@ -1,5 +1,5 @@
 // lstm_backward: a step of
-//   dh = dy + dgates[t+1] U^T + dpass   do = dh act(c)   dc += dh o act'(c)
+//   dh = dy + dgates[t+1] U^T + dpass   do = dh out_act(c)   dc += dh o out_act'(c)
 //   di = dc g   df = dc cp   dg = dc i   (each times its activation's derivative)   dc <- dc f
 // saved i, f, g, o; states c; carry dpass and dc; dgates [T, B, 4U]. With peepholes (i, o, f; rows of w after its 4U) the
 // gates' gradients reach dc and dcp as well, and dgates [T, B, 7U] gets the peepholes' gradients of each row behind its own.
@@ -31,9 +31,9 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         let g = saved[gate + 2u * params.units];
         let o = saved[gate + 3u * params.units];
         let cp = select(0.0, state_before(t, at), kept);
-        let y = act(state_before(t + 1u, at));
+        let y = out_act(state_before(t + 1u, at));
         let d_o = dh * y * rec_slope(o);
-        dcell += dh * o * act_grad(y) + d_o * peephole(1u, unit);
+        dcell += dh * o * out_act_grad(y) + d_o * peephole(1u, unit);
         var to_i = g - cp;
         var to_f = 0.0;
         if !COUPLED {

@@ -1,5 +1,5 @@
 // lstm_forward: a step of
-//   i, f, o = rec_act(xw + hp U)   g = act(xw + hp U)   c = f cp + i g   h = o act(c)
+//   i, f, o = rec_act(xw + hp U)   g = act(xw + hp U)   c = f cp + i g   h = o out_act(c)
 // gates [T, B, 4U] come as x W + b and, where kept, leave as i, f, g, o. extra [3U], where it is, has peepholes for i, o, f:
 // weights of cp inside i and f, and of c inside o. COUPLED: f = 1 - i.
 
@@ -58,5 +58,5 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
         gates[gate + 3u * params.units] = o;
     }
     c[next] = cn;
-    set_h(t, at, o * act(cn));
+    set_h(t, at, o * out_act(cn));
 }

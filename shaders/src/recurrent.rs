@@ -2,7 +2,7 @@
 //! `recurrent_forward.wgsl` (bindings, parameters, states), those of the way back `recurrent_backward.wgsl`, and all of them
 //! `recurrent_steps.wgsl` (product and loop over time); they differ in the text of the cell. Equations and shapes stand in
 //! the `.wgsl` files.
-use crate::activation::{ACT, REC_ACT};
+use crate::activation::{ACT, OUT_ACT, REC_ACT};
 use crate::contract::{Binding, Kernel, Override, over, read, write};
 
 crate::params! {
@@ -140,6 +140,10 @@ const FORWARD_OVERRIDES: &[Override] = &[
     REC_ACT[1],
     REC_ACT[2],
     REC_ACT[3],
+    OUT_ACT[0],
+    OUT_ACT[1],
+    OUT_ACT[2],
+    OUT_ACT[3],
     over("MASKED", 0.0),
     over("CLIPPED", 0.0),
     over("COUPLED", 0.0),

@@ -20,10 +20,12 @@ use bytemuck::{Pod, Zeroable};
 pub enum Cell {
     /// Long short-term memory.
     Lstm {
-        /// of the candidate and of the cell state on its way out (Keras `activation`)
+        /// of the candidate (ONNX's g)
         activation: Activation,
-        /// of the gates i, f and o
+        /// of the gates i, f and o (ONNX's f)
         recurrent_activation: Activation,
+        /// of the cell state on its way out (ONNX's h); Keras has the candidate's here
+        output_activation: Activation,
     },
     /// Gated recurrent unit.
     Gru {
@@ -41,7 +43,39 @@ pub enum Cell {
     },
 }
 
+/// The activations of a cell. One that it has no place for is the candidate's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CellActivations {
+    /// of the candidate, or of the new state of a SimpleRNN
+    pub candidate: Activation,
+    /// of the gates
+    pub gate: Activation,
+    /// of an LSTM's cell state on its way out
+    pub output: Activation,
+}
+
+impl CellActivations {
+    /// All three.
+    pub fn each(self) -> [Activation; 3] {
+        [self.candidate, self.gate, self.output]
+    }
+}
+
 impl Cell {
+    /// Which activation stands where.
+    pub fn activations(self) -> CellActivations {
+        let (candidate, gate, output) = match self {
+            Cell::Lstm { activation, recurrent_activation, output_activation } => {
+                (activation, recurrent_activation, output_activation)
+            }
+            Cell::Gru { activation, recurrent_activation, .. } => {
+                (activation, recurrent_activation, activation)
+            }
+            Cell::SimpleRnn { activation } => (activation, activation, activation),
+        };
+        CellActivations { candidate, gate, output }
+    }
+
     /// Gate blocks of `units` columns in the kernel and the recurrent kernel.
     pub fn gates(self) -> usize {
         match self {

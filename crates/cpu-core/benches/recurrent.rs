@@ -10,7 +10,11 @@ use cpu_core::recurrent::{
 use cpu_core::{Activation, Cell};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-const LSTM: Cell = Cell::Lstm { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid };
+const LSTM: Cell = Cell::Lstm {
+    activation: Activation::Tanh,
+    recurrent_activation: Activation::Sigmoid,
+    output_activation: Activation::Tanh,
+};
 const GRU: Cell =
     Cell::Gru { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid, reset_after: true };
 

@@ -73,9 +73,9 @@ pub use random::random_uniform;
 pub use real::Real;
 pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, to_vec, transpose01};
 pub use rnn_shaders::vocabulary::{
-    Activation, Bound, Cell, CellExtras, ColumnTerms, Draw, EMA_OVERWRITE, EMA_START, Factored, Formula,
-    HOLD, Limit, Matrix, Noise, Normalization, OptimizerSpec, Parametric, Penalty, Pool, RESET,
-    RowActivation, Score, StepParams, Trust, UpdateRule, VALID,
+    Activation, Bound, Cell, CellActivations, CellExtras, ColumnTerms, Draw, EMA_OVERWRITE, EMA_START,
+    Factored, Formula, HOLD, Limit, Matrix, Noise, Normalization, OptimizerSpec, Parametric, Penalty, Pool,
+    RESET, RowActivation, Score, StepParams, Trust, UpdateRule, VALID,
 };
 pub use row_activation::{row_activation_backward, row_activation_forward};
 pub use row_weights::row_weights;

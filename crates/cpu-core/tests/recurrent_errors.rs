@@ -6,7 +6,11 @@ use cpu_core::recurrent::{
 };
 use cpu_core::{Activation, Cell, Error};
 
-const LSTM: Cell = Cell::Lstm { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid };
+const LSTM: Cell = Cell::Lstm {
+    activation: Activation::Tanh,
+    recurrent_activation: Activation::Sigmoid,
+    output_activation: Activation::Tanh,
+};
 const SHAPE: RecurrentShape = RecurrentShape { time: 2, batch: 3, input: 4, units: 5 };
 
 #[test]

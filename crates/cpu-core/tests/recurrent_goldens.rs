@@ -5,7 +5,7 @@ use cpu_core::recurrent::{
     RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace, RecurrentUpstream,
     RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
 };
-use cpu_core::{Activation, Cell, CellExtras, Real};
+use cpu_core::{Activation, Cell, CellExtras, Parametric, Real};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -40,6 +40,23 @@ impl Case<'_> {
     }
 }
 
+/// Of the gates, of the candidate and of the output, by ONNX's names.
+fn activations(config: &Value) -> [Activation; 3] {
+    let Some(names) = config["activations"].as_array() else {
+        return [Activation::Sigmoid, Activation::Tanh, Activation::Tanh];
+    };
+    let kind = |name: &Value| match name.as_str().unwrap() {
+        "Sigmoid" => Activation::Sigmoid,
+        // ONNX's slope is 0.2, Keras's 1 / 6.
+        "HardSigmoid" => Activation::With(Parametric::HardSigmoid { alpha: 0.2, beta: 0.5 }),
+        "Tanh" => Activation::Tanh,
+        "Softsign" => Activation::Softsign,
+        "Relu" => Activation::Relu,
+        other => panic!("no activation {other}"),
+    };
+    [0, 1, 2].map(|at| kind(&names[at]))
+}
+
 fn check<T: Real>(case: &Case<'_>, config: &Value) {
     let size = |key: &str| config["shape"][key].as_u64().unwrap() as usize;
     let shape = RecurrentShape {
@@ -48,9 +65,9 @@ fn check<T: Real>(case: &Case<'_>, config: &Value) {
         input: size("input"),
         units: size("units"),
     };
-    let (activation, recurrent_activation) = (Activation::Tanh, Activation::Sigmoid);
+    let [recurrent_activation, activation, output_activation] = activations(config);
     let cell = match config["op"].as_str().unwrap() {
-        "LSTM" => Cell::Lstm { activation, recurrent_activation },
+        "LSTM" => Cell::Lstm { activation, recurrent_activation, output_activation },
         "GRU" => Cell::Gru {
             activation,
             recurrent_activation,
@@ -122,7 +139,7 @@ fn onnx_and_keras_cells() {
     let config: Value = serde_json::from_str(&config).unwrap();
     let file = SafeTensors::deserialize(FILE).unwrap();
     let cases = config["cases"].as_array().unwrap();
-    assert_eq!(cases.len(), 12);
+    assert_eq!(cases.len(), 14);
     for config in cases {
         let case = Case { name: config["name"].as_str().unwrap().to_owned(), file: &file };
         check::<f64>(&case, config);

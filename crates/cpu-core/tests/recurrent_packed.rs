@@ -8,7 +8,7 @@ use cpu_core::recurrent::{
     RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentWorkspace, recurrent_forward,
 };
 use proptest::prelude::*;
-use support::{Problem, Results, Rng, cell};
+use support::{Problem, Results, Rng, cell, with_output};
 
 /// Rounding of f32 is 6e-8 per operation; a step has sums over up to some hundred terms of size 1, whose error is some
 /// 1e-6, and a chain of up to a dozen steps carries errors on. Values are of order 1, weight gradients sums over all
@@ -68,13 +68,14 @@ proptest! {
         threads in 1..3usize,
     ) {
         let mut rng = Rng(seed);
-        let (activation, gate) = if usual {
-            (Activation::Tanh, Activation::Sigmoid)
+        let [activation, gate, output] = if usual {
+            [Activation::Tanh, Activation::Sigmoid, Activation::Tanh]
         } else {
-            (rng.pick(&BOUNDED), rng.pick(&BOUNDED))
+            [(); 3].map(|()| rng.pick(&BOUNDED))
         };
         let shape = RecurrentShape { time, batch, input, units };
-        let mut p = Problem::random(&mut rng, cell(kind, activation, gate), shape);
+        let cell = with_output(cell(kind, activation, gate), output);
+        let mut p = Problem::random(&mut rng, cell, shape);
         // What lies within a rounding of the limit has its gradient or not; see `limits` for seeds where nothing does.
         p.extras.clip = None;
         let got = p.run::<f32>(&mut RecurrentWorkspace::new(), threads);
@@ -91,7 +92,10 @@ fn limits() {
         for (units, usual) in [(19, true), (33, false), (150, true)] {
             let gate = if usual { Activation::Sigmoid } else { Activation::HardSigmoid };
             let shape = RecurrentShape { time: 4, batch: 5, input: 6, units };
-            let mut p = Problem::random(&mut rng, cell(kind, Activation::Tanh, gate), shape);
+            // The limit is not on what goes into LSTM's output.
+            let output = if usual { Activation::Tanh } else { Activation::Softsign };
+            let cell = with_output(cell(kind, Activation::Tanh, gate), output);
+            let mut p = Problem::random(&mut rng, cell, shape);
             p.extras.clip = Some(0.4);
             let expected = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);
             all_close(&p.run::<f32>(&mut RecurrentWorkspace::new(), 2), &expected, &p).unwrap();
@@ -127,17 +131,21 @@ fn larger_shapes() {
 
 #[test]
 fn every_activation() {
-    let mut rng = Rng(5);
+    let (mut rng, mut other) = (Rng(5), Rng(14));
+    let (tanh, sigmoid) = (Activation::Tanh, Activation::Sigmoid);
+    let shape = RecurrentShape { time: 3, batch: 5, input: 3, units: 19 };
+    let same = |mut p: Problem| {
+        p.extras.clip = None;
+        let expected = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);
+        all_close(&p.run::<f32>(&mut RecurrentWorkspace::new(), 2), &expected, &p).unwrap();
+    };
     for activation in Activation::ALL.into_iter().filter(|a| a.derivative_from_output()) {
         for kind in 0..4 {
-            for (act, gate) in [(activation, Activation::Sigmoid), (Activation::Tanh, activation)] {
-                let shape = RecurrentShape { time: 3, batch: 5, input: 3, units: 19 };
-                let mut p = Problem::random(&mut rng, cell(kind, act, gate), shape);
-                p.extras.clip = None;
-                let expected = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);
-                all_close(&p.run::<f32>(&mut RecurrentWorkspace::new(), 2), &expected, &p).unwrap();
-            }
+            same(Problem::random(&mut rng, cell(kind, activation, sigmoid), shape));
+            same(Problem::random(&mut rng, cell(kind, tanh, activation), shape));
         }
+        // Of the cell state on its way out.
+        same(Problem::random(&mut other, with_output(cell(0, tanh, sigmoid), activation), shape));
     }
 }
 

@@ -8,7 +8,11 @@ use gpu_core::vocabulary::{Activation, Cell};
 use gpu_core::{Context, Program};
 use support::{context, filled};
 
-const LSTM: Cell = Cell::Lstm { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid };
+const LSTM: Cell = Cell::Lstm {
+    activation: Activation::Tanh,
+    recurrent_activation: Activation::Sigmoid,
+    output_activation: Activation::Tanh,
+};
 const GRU: Cell =
     Cell::Gru { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid, reset_after: true };
 

@@ -35,7 +35,11 @@ struct Problem {
     chunk_bytes: Option<u64>,
 }
 
-const LSTM: Cell = Cell::Lstm { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid };
+const LSTM: Cell = Cell::Lstm {
+    activation: Activation::Tanh,
+    recurrent_activation: Activation::Sigmoid,
+    output_activation: Activation::Tanh,
+};
 const GRU: Cell =
     Cell::Gru { activation: Activation::Tanh, recurrent_activation: Activation::Sigmoid, reset_after: true };
 const GRU_BEFORE: Cell =
@@ -381,13 +385,13 @@ fn hardware_faces_agree() {
     }
 }
 
-/// All cells share the text of the activations, so one cell shows them, two at a time.
+/// All cells share the text of the activations, so one cell shows them, three at a time.
 #[test]
 fn every_activation_with_a_derivative_from_its_output() {
     let kinds: Vec<_> = Activation::ALL.into_iter().filter(|a| a.derivative_from_output()).collect();
     for (i, &activation) in kinds.iter().enumerate() {
-        let recurrent_activation = kinds[(i + 1) % kinds.len()];
-        let cell = Cell::Lstm { activation, recurrent_activation };
+        let [recurrent_activation, output_activation] = [1, 2].map(|next| kinds[(i + next) % kinds.len()]);
+        let cell = Cell::Lstm { activation, recurrent_activation, output_activation };
         // Exponential and linear gates explode through time; two steps show their derivatives.
         Problem { weight_scale: 0.1, ..problem(cell, 2, 3, 2, 6) }.check();
     }
@@ -442,8 +446,12 @@ fn wrong_buffers_and_activations_are_errors() {
     };
     assert!(run(LSTM, 5, Some(6)).contains("h needs 6 elements, got 5"));
     assert!(run(LSTM, 6, None).contains("cell state"));
-    let silu = Cell::Lstm { activation: Activation::Silu, recurrent_activation: Activation::Sigmoid };
-    assert!(run(silu, 6, Some(6)).contains("Silu"));
+    for at in 0..3 {
+        let kind = |i: usize| if i == at { Activation::Silu } else { Activation::Sigmoid };
+        let [activation, recurrent_activation, output_activation] = [kind(0), kind(1), kind(2)];
+        let silu = Cell::Lstm { activation, recurrent_activation, output_activation };
+        assert!(run(silu, 6, Some(6)).contains("Silu"));
+    }
 }
 
 proptest! {

@@ -128,7 +128,7 @@ fn the_recurrent_node_tests_of_the_onnx_package_pass() {
 
 #[test]
 fn models_of_exporters_and_by_hand_give_the_numbers_of_onnx_runtime() {
-    check("models", 47);
+    check("models", 49);
 }
 
 /// Every cut of a file is an error, and none a panic.

@@ -7,8 +7,12 @@ use common::golden::{Case, family};
 use common::{Report, Tolerance, gpu};
 use devices::on_each;
 use ndarray::{Array, ArrayD, Axis, Slice as Part};
-use rnn_model::layer::{Dense, Gru, Layer, Lstm, Reshape, SimpleRnn, Slice, Softmax};
-use rnn_model::{Adam, Device, Input, LayerState, Loss, Model, Sequential};
+use rnn_model::cell::AnyCell;
+use rnn_model::layer::{
+    CellLayer, Dense, Gru, GruCell, Layer, Lstm, LstmCell, Reshape, SimpleRnn, SimpleRnnCell, Slice, Softmax,
+};
+use rnn_model::{Activation, Adam, Device, Input, LayerState, Loss, Model, Parametric, Sequential};
+use rnn_model::{Graph, Symbol, apply};
 use std::sync::Mutex;
 
 fn numbers(seed: usize, shape: &[usize]) -> ArrayD<f32> {
@@ -85,14 +89,34 @@ fn slices_that_can_not_be_are_refused() {
     assert!(build(Slice::new(1, i64::MIN, i64::MIN)).contains("something in"));
 }
 
+/// Of an LSTM's gates, candidate and output, by ONNX's names.
+fn activations(case: &Case) -> [Activation; 3] {
+    let Some(names) = case.settings["activations"].as_array() else {
+        return [Activation::Sigmoid, Activation::Tanh, Activation::Tanh];
+    };
+    [0, 1, 2].map(|at| match names[at].as_str().expect("a name") {
+        "Sigmoid" => Activation::Sigmoid,
+        // ONNX's slope is 0.2, Keras's 1 / 6.
+        "HardSigmoid" => Parametric::HardSigmoid { alpha: 0.2, beta: 0.5 }.into(),
+        "Tanh" => Activation::Tanh,
+        "Softsign" => Activation::Softsign,
+        "Relu" => Activation::Relu,
+        other => panic!("no activation {other}"),
+    })
+}
+
 /// The layer of a case of `cells`, and its weights.
 fn onnx_cell(case: &Case) -> (Layer, Vec<ArrayD<f32>>) {
     let units = case.settings["shape"]["units"].as_u64().expect("units") as usize;
     let clip = case.settings["clip"].as_f64().map(|clip| clip as f32);
     let peepholes = case.find("peepholes");
+    let activations = activations(case);
     let layer: Layer = match case.settings["op"].as_str().expect("op") {
         "LSTM" => Lstm::new(units)
             .clip(clip)
+            .activation(activations[1])
+            .recurrent_activation(activations[0])
+            .output_activation(activations[2])
             .peepholes(peepholes.is_some())
             .input_forget(case.flag("coupled"))
             .return_sequences(true)
@@ -143,7 +167,7 @@ fn onnx_cells(device: &Device, tolerance: Tolerance) {
             report.close(&format!("{} c", case.name), &last[0].states[1], c, tolerance.forward, 1.0);
         }
     }
-    report.finish(10);
+    report.finish(12);
 }
 
 #[test]
@@ -168,7 +192,71 @@ fn extended() -> Vec<Layer> {
         Gru::new(3).clip(0.3).into(),
         Gru::new(3).reset_after(false).clip(0.4).return_sequences(true).into(),
         SimpleRnn::new(3).clip(0.2).into(),
+        Lstm::new(3).output_activation(Activation::Softsign).return_sequences(true).into(),
+        Lstm::new(3)
+            .recurrent_activation(Activation::Tanh)
+            .output_activation(Activation::Sigmoid)
+            .clip(0.5)
+            .into(),
+        // From here on no kernel fuses the cell.
+        Lstm::new(3).output_activation(Activation::Silu).into(),
+        Lstm::new(3).activation(Activation::Silu).peepholes(true).clip(0.4).return_sequences(true).into(),
+        Lstm::new(3).activation(Softmax).peepholes(true).input_forget(true).use_bias(false).into(),
+        Lstm::new(3).recurrent_activation(Activation::Gelu).input_forget(true).clip(0.6).into(),
+        Gru::new(3).activation(Activation::Silu).clip(0.3).into(),
+        Gru::new(3).activation(Activation::Mish).reset_after(false).clip(0.4).into(),
+        SimpleRnn::new(3).activation(Softmax).clip(0.2).use_bias(false).into(),
     ]
+}
+
+/// A cell by hand, or one of plain operations that a sequence asks for, says what the layer's own kernel says.
+#[test]
+fn extended_cells_in_plain_operations_are_those_of_the_kernels() {
+    let cells: Vec<(AnyCell, Layer)> = vec![
+        (LstmCell::new(3).peepholes(true).clip(0.4).into(), Lstm::new(3).peepholes(true).clip(0.4).into()),
+        (
+            LstmCell::new(3).peepholes(true).input_forget(true).use_bias(false).into(),
+            Lstm::new(3).peepholes(true).input_forget(true).use_bias(false).into(),
+        ),
+        (
+            LstmCell::new(3).input_forget(true).output_activation(Activation::Softsign).clip(0.3).into(),
+            Lstm::new(3).input_forget(true).output_activation(Activation::Softsign).clip(0.3).into(),
+        ),
+        (GruCell::new(3).clip(0.2).into(), Gru::new(3).clip(0.2).into()),
+        (
+            GruCell::new(3).reset_after(false).clip(0.3).into(),
+            Gru::new(3).reset_after(false).clip(0.3).into(),
+        ),
+        (SimpleRnnCell::new(3).clip(0.2).into(), SimpleRnn::new(3).clip(0.2).into()),
+    ];
+    let x = numbers(3, &[4, 1, 2]);
+    on_each(|device| {
+        for (cell, layer) in &cells {
+            let mut fused =
+                Sequential::new(Input::sequence(1, 2)).layer(layer.clone()).build(device).unwrap();
+            let weights: Vec<ArrayD<f32>> =
+                fused.get_weights().unwrap().iter().enumerate().map(|(i, w)| numbers(i, w.shape())).collect();
+            fused.set_weights(&weights).unwrap();
+            // One step by hand, from states that are not zero.
+            let states = cell.state_sizes().len();
+            let symbols: Vec<Symbol> =
+                (0..=states).map(|i| Input::vector(if i == 0 { 2 } else { 3 }).symbol()).collect();
+            let inputs: Vec<&Symbol> = symbols.iter().collect();
+            let outputs = apply(CellLayer::new(cell.clone()), &inputs).unwrap();
+            let mut by_hand = Graph::new(&inputs, &[&outputs[0]]).unwrap().build(device).unwrap();
+            by_hand.set_weights(&weights).unwrap();
+            let starts: Vec<ArrayD<f32>> = (0..states).map(|i| numbers(20 + i, &[4, 3])).collect();
+            let name = fused.graph().layer_names()[0].to_owned();
+            let kept = LayerState { layer: name, states: starts.clone() };
+            let (want, _) = fused.predict_with_states(&x, Some(&[kept])).unwrap();
+            let first = x.clone().into_shape_with_order(vec![4, 2]).unwrap();
+            let given: Vec<ArrayD<f32>> = std::iter::once(first).chain(starts).collect();
+            let got = by_hand.predict_outputs(given.as_slice()).unwrap().swap_remove(0);
+            // A step's sums of five terms of size 1, each rounded (6e-8), through two activations.
+            let error = got.iter().zip(&want).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(got.shape() == want.shape() && error <= 1e-6, "{layer:?}: {error:e}");
+        }
+    });
 }
 
 /// In f64 a one-sided difference with a step of 1e-3 is off by half the second derivative (of order 1) times the step;
@@ -247,18 +335,17 @@ fn extended_cells_train_on_each_device_alike_and_come_back_from_a_file() {
 }
 
 #[test]
-fn options_that_no_kernel_runs_are_refused() {
+fn limits_that_are_none_are_refused() {
     let device = Device::cpu();
     let build = |layer: Layer| {
-        Sequential::new(Input::sequence(4, 2))
-            .layer(layer)
-            .build(&device)
-            .map(|_| ())
-            .unwrap_err()
-            .to_string()
+        let model = Sequential::new(Input::sequence(4, 2)).layer(layer).build(&device);
+        model.map(|_| ()).unwrap_err().to_string()
     };
-    assert!(build(Lstm::new(2).clip(-1.0).into()).contains("clip must be positive and finite, got -1"));
-    assert!(build(Gru::new(2).clip(f32::NAN).into()).contains("clip must be"));
-    let message = build(Lstm::new(2).activation(Softmax).peepholes(true).into());
-    assert!(message.contains("peepholes, input_forget and clip are options of a whole layer"), "{message}");
+    for clip in [-1.0, 0.0, f32::NAN, f32::INFINITY, f32::MAX] {
+        for layer in [Layer::from(Lstm::new(2).clip(clip)), Gru::new(2).clip(clip).activation(Softmax).into()]
+        {
+            let message = build(layer);
+            assert!(message.contains("clip must be from 1e-30 to 1e30"), "{message}");
+        }
+    }
 }

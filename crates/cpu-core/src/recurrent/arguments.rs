@@ -1,8 +1,8 @@
 //! What the recurrent operations take and give, and whether it fits together.
 
-use super::{RecurrentShape, activations, saved_blocks, saved_len};
+use super::{RecurrentShape, saved_blocks, saved_len};
 use crate::error::{check_len, volume};
-use crate::{Cell, CellExtras, Error, Result};
+use crate::{Activation, Cell, CellExtras, Error, Result};
 
 pub(super) const FORWARD: &str = "recurrent_forward";
 const BACKWARD: &str = "recurrent_backward";
@@ -169,8 +169,7 @@ pub(super) fn check_backward<T>(
     if grads.peepholes.is_some() && inputs.peepholes.is_none() {
         return Err(Error::Missing { op: BACKWARD, what: "peepholes" });
     }
-    let (activation, gate) = activations(cell);
-    if !activation.derivative_from_output() || !gate.derivative_from_output() {
+    if !cell.activations().each().into_iter().all(Activation::derivative_from_output) {
         let reason = "the derivative of silu and gelu needs their input, which a cell does not keep";
         return Err(Error::Invalid { op: BACKWARD, reason });
     }

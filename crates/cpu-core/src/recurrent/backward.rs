@@ -327,12 +327,12 @@ impl Pass<'_> {
                     let outputs = &mut cell_outputs[..rows.len() * S::N];
                     // SAFETY: these rows and units are this member's.
                     unsafe {
-                        if let Cell::Lstm { activation, .. } = self.cell {
+                        if let Cell::Lstm { output_activation, .. } = self.cell {
                             for (r, row) in rows.iter().enumerate() {
                                 let c = self.after(s, self.c, place(row));
                                 s.store(&mut outputs[r * S::N..], c);
                             }
-                            activate(self.plan.level, activation, outputs);
+                            activate(self.plan.level, output_activation, outputs);
                         }
                         let sum = |s: S, r| sums.get(s, rows.len(), v, r);
                         if self.usual {

@@ -5,7 +5,7 @@
 //! before the step, zero where the step's flag has `RESET`):
 //!
 //! ```text
-//! LSTM       i, f, o = rec_act(x W + hp U + b)    g = act(..)    c = f cp + i g    h = o act(c)
+//! LSTM       i, f, o = rec_act(x W + hp U + b)    g = act(..)    c = f cp + i g    h = o out_act(c)
 //! GRU after  z, r = rec_act(x W + hp U + b + b')  n = act(x W_h + b_h + r (hp U_h + b'_h))   h = z hp + (1 - z) n
 //! GRU before z, r = rec_act(x W + hp U + b)       n = act(x W_h + b_h + (r hp) U_h)          h = z hp + (1 - z) n
 //! SimpleRNN  h = act(x W + hp U + b)
@@ -35,7 +35,7 @@ mod tile;
 mod view;
 mod workspace;
 
-use crate::{Activation, Cell, CellExtras, RESET, Real, Result, VALID};
+use crate::{Activation, Cell, CellActivations, CellExtras, RESET, Real, Result, VALID};
 pub use arguments::{RecurrentGrads, RecurrentInputs, RecurrentStates, RecurrentTrace, RecurrentUpstream};
 use arguments::{check_backward, check_forward};
 use plan::Plan;
@@ -227,21 +227,13 @@ pub(crate) fn flag(flags: Option<&[u32]>, index: usize) -> (bool, bool) {
     flags.map_or((true, false), |flags| (flags[index] & VALID != 0, flags[index] & RESET != 0))
 }
 
-/// Activation of the candidate, activation of the gates.
-pub(crate) fn activations(cell: Cell) -> (Activation, Activation) {
-    match cell {
-        Cell::Lstm { activation, recurrent_activation }
-        | Cell::Gru { activation, recurrent_activation, .. } => (activation, recurrent_activation),
-        Cell::SimpleRnn { activation } => (activation, activation),
-    }
-}
-
 /// Whether a cell is Keras's by default: tanh and sigmoid, without limits, peepholes and a coupled gate. The backward pass
 /// has code of its own for it, which asks for nothing at each vector.
 fn is_usual<T>(cell: Cell, inputs: RecurrentInputs<'_, T>) -> bool {
-    let (candidate, gate) = activations(cell);
+    let CellActivations { candidate, gate, output } = cell.activations();
     let gates = matches!(cell, Cell::SimpleRnn { .. }) || gate == Activation::Sigmoid;
     candidate == Activation::Tanh
+        && output == Activation::Tanh
         && gates
         && inputs.peepholes.is_none()
         && inputs.extras == CellExtras::default()

@@ -60,7 +60,7 @@ pub(super) fn forward<T: Real>(
         }
         product(&x[row * input..][..input], kernel, columns, 0, gates);
         match cell {
-            Cell::Lstm { activation, recurrent_activation } => {
+            Cell::Lstm { activation, recurrent_activation, output_activation } => {
                 product(seen, recurrent, columns, 0, gates);
                 let c_new = c_new.expect("LSTM has c");
                 for u in 0..units {
@@ -72,7 +72,7 @@ pub(super) fn forward<T: Real>(
                     let g = activation::value(activation, limited(gates[2 * units + u]));
                     c_new[u] = f * cp[u] + i * g;
                     let o = gate(gates[3 * units + u] + peep(1, c_new[u]));
-                    h_new[u] = o * activation::value(activation, c_new[u]);
+                    h_new[u] = o * activation::value(output_activation, c_new[u]);
                     (gates[u], gates[units + u]) = (i, f);
                     (gates[2 * units + u], gates[3 * units + u]) = (g, o);
                 }

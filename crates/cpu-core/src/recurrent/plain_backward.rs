@@ -63,16 +63,17 @@ pub(super) fn through_time<T: Real>(
             before(h, hp);
             let after = (row + batch) * units..(row + batch + 1) * units;
             match cell {
-                Cell::Lstm { activation, recurrent_activation } => {
+                Cell::Lstm { activation, recurrent_activation, output_activation } => {
                     let c = c.expect("LSTM has c");
                     before(c, cp);
                     for (u, &c_new) in c[after].iter().enumerate() {
                         let [i, f, g, o] = [0, 1, 2, 3].map(|block| kept[block * units + u]);
                         let gate = |y| slope(recurrent_activation, y);
                         let peep = |gate: usize| peepholes.map_or(T::ZERO, |p| p[gate * units + u]);
-                        let tc = activation::value(activation, c_new);
+                        let tc = activation::value(output_activation, c_new);
                         let d_o = dh[u] * tc * gate(o);
-                        let dcu = dc[u] + dh[u] * o * activation::slope(activation, tc) + d_o * peep(1);
+                        let dcu =
+                            dc[u] + dh[u] * o * activation::slope(output_activation, tc) + d_o * peep(1);
                         // A coupled forget gate is 1 - i.
                         let (to_i, to_f) = if extras.coupled { (g - cp[u], T::ZERO) } else { (g, cp[u]) };
                         let (d_i, d_f) = (dcu * to_i * gate(i), dcu * to_f * gate(f));

@@ -137,7 +137,7 @@ fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
 fn every_level_of_instructions() {
     let (activation, recurrent_activation) = (Activation::Tanh, Activation::Sigmoid);
     let cells = [
-        Cell::Lstm { activation, recurrent_activation },
+        Cell::Lstm { activation, recurrent_activation, output_activation: activation },
         Cell::Gru { activation, recurrent_activation, reset_after: true },
         Cell::Gru { activation, recurrent_activation, reset_after: false },
         Cell::SimpleRnn { activation },
@@ -246,7 +246,7 @@ fn same<T: Real>(cell: Cell, shape: RecurrentShape, tolerance: f64) {
 fn a_sequence_goes_back_in_parts_as_it_does_whole() {
     let (activation, recurrent_activation) = (Activation::Tanh, Activation::Sigmoid);
     for cell in [
-        Cell::Lstm { activation, recurrent_activation },
+        Cell::Lstm { activation, recurrent_activation, output_activation: activation },
         Cell::Gru { activation, recurrent_activation, reset_after: true },
         Cell::Gru { activation, recurrent_activation, reset_after: false },
         Cell::SimpleRnn { activation },

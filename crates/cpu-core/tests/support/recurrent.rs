@@ -68,10 +68,20 @@ pub struct Results<T> {
 /// A cell of each kind in turn with the given activations.
 pub fn cell(kind: usize, activation: Activation, recurrent_activation: Activation) -> Cell {
     match kind % 4 {
-        0 => Cell::Lstm { activation, recurrent_activation },
+        0 => Cell::Lstm { activation, recurrent_activation, output_activation: activation },
         1 => Cell::Gru { activation, recurrent_activation, reset_after: true },
         2 => Cell::Gru { activation, recurrent_activation, reset_after: false },
         _ => Cell::SimpleRnn { activation },
+    }
+}
+
+/// An LSTM's cell with another activation of the cell state on its way out; another cell as it is.
+pub fn with_output(cell: Cell, output_activation: Activation) -> Cell {
+    match cell {
+        Cell::Lstm { activation, recurrent_activation, .. } => {
+            Cell::Lstm { activation, recurrent_activation, output_activation }
+        }
+        other => other,
     }
 }
 

@@ -73,6 +73,7 @@ const RECURRENT: &[Differs] = &[
     free("seed"),
     of_2(free("implementation")),
     of_2(fixed("time_major", &["false"])),
+    ours("output_activation", "null"),
     ours("peepholes", "false"),
     ours("input_forget", "false"),
     ours("clip", "null"),
@@ -80,6 +81,7 @@ const RECURRENT: &[Differs] = &[
 const CELL: &[Differs] = &[
     free("seed"),
     of_2(free("implementation")),
+    ours("output_activation", "null"),
     ours("peepholes", "false"),
     ours("input_forget", "false"),
     ours("clip", "null"),
@@ -121,9 +123,9 @@ classes! {
     "GRU" layer(Gru::new(1)), RECURRENT_WEIGHTS, RECURRENT;
     "SimpleRNN" layer(SimpleRnn::new(1)), RECURRENT_WEIGHTS, RECURRENT;
     "RNN" layer(Rnn::new(GruCell::new(1))), &[], &[of_2(fixed("time_major", &["false"]))];
-    "LSTMCell" cell(LstmCell::new(1)), &[], CELL;
-    "GRUCell" cell(GruCell::new(1)), &[], CELL;
-    "SimpleRNNCell" cell(SimpleRnnCell::new(1)), &[], CELL;
+    "LSTMCell" cell(LstmCell::new(1)), RECURRENT_WEIGHTS, CELL;
+    "GRUCell" cell(GruCell::new(1)), RECURRENT_WEIGHTS, CELL;
+    "SimpleRNNCell" cell(SimpleRnnCell::new(1)), RECURRENT_WEIGHTS, CELL;
     "StackedRNNCells" cell(StackedCells::new()), &[], NONE;
     "Dense" layer(Dense::new(1)), &["kernel", "bias"], PLAIN_WEIGHTS;
     "Bidirectional" layer(Bidirectional::new(Gru::new(1))), &[], NONE;
@@ -133,7 +135,7 @@ classes! {
     "LeakyReLU" layer(LeakyRelu::new(0.3)), &[], &[of_2(named("alpha", "negative_slope"))];
     "ELU" layer(Elu::new(1.0)), &[], NONE;
     "ReLU" layer(Relu::new()), &[], NONE;
-    "PReLU" layer(PRelu::new()), &[], NONE;
+    "PReLU" layer(PRelu::new()), &["alpha"], NONE;
     "Softmax" layer(SoftmaxLayer::new()), &[], NONE;
     "ActivityRegularization" layer(ActivityRegularization::new(Regularizer::default())), &[], NONE;
     "Dropout" layer(Dropout::new(0.0)), &[], WITH_SEED;
@@ -154,7 +156,7 @@ classes! {
     "Dot" layer(Dot::new([-1, -1])), &[], NONE;
     "Embedding" layer(Embedding::new(1, 1)), &["embeddings"], EMBEDDING;
     "Masking" layer(Masking::new(0.0)), &[], NONE;
-    "LayerNormalization" layer(LayerNormalization::new()), &[], NONE;
+    "LayerNormalization" layer(LayerNormalization::new()), &["gamma", "beta"], NONE;
     "GlobalAveragePooling1D" layer(GlobalAveragePooling1D::new()), &[], POOLING;
     "GlobalMaxPooling1D" layer(GlobalMaxPooling1D::new()), &[],
         &[fixed("data_format", &["\"channels_last\""]), ours("masked", "false")];

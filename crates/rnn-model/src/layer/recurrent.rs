@@ -1,7 +1,7 @@
 //! LSTM, GRU and SimpleRNN. One set of options and one lowering; what differs is the cell.
 
 use super::cell::{RecurrentCell, schedule};
-use super::composite::Composite;
+use super::composite::{Composite, Equations};
 use super::sequence::{Run, SequenceOptions, Walk, one_part, sequence_options};
 use super::{
     Activate, Constraint, Held, Initializer, LayerKind, RecurrentTraits, Regularizer, SampleShape,
@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 pub struct LstmOptions {
     activation: Activate,
     recurrent_activation: Activate,
+    #[serde(default)]
+    output_activation: Option<Activate>,
     unit_forget_bias: bool,
     #[serde(default)]
     peepholes: bool,
@@ -68,7 +70,8 @@ pub struct Recurrent<C> {
 
 /// Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 ///
-/// With gates `i, f, c, o` from `z = x W + h U + b`: `c' = f * c + i * act(z_c)`, `h' = o * act(c')`.
+/// With gates `i, f, c, o` from `z = x W + h U + b`: `c' = f * c + i * act(z_c)`, `h' = o * out_act(c')`; Keras has one
+/// activation for both, and so has this layer by default.
 /// Weights: kernel `[features, 4 units]`, recurrent kernel `[units, 4 units]`, bias `[4 units]`, and with
 /// [`peepholes`](Lstm::peepholes) their three vectors `[3, units]`.
 ///
@@ -97,31 +100,24 @@ pub trait CellOptions:
     const CELL_CLASS: &'static str;
     /// A layer of `units` with Keras's defaults.
     fn layer(units: usize) -> Recurrent<Self>;
-    fn composite(&self) -> Composite;
+    fn equations(&self) -> Equations;
     fn unit_forget_bias(&self) -> bool {
-        false
-    }
-    /// The gates see the cell state.
-    fn peepholes(&self) -> bool {
-        false
-    }
-    /// The forget gate is what the input gate leaves.
-    fn input_forget(&self) -> bool {
         false
     }
     /// The cell that a fused kernel runs, unless an activation needs more than its own output.
     fn fused(&self) -> Option<Cell> {
-        match self.composite() {
-            Composite::Lstm { activation, recurrent_activation } => Some(Cell::Lstm {
+        match self.equations() {
+            Equations::Lstm { activation, recurrent_activation, output_activation, .. } => Some(Cell::Lstm {
                 activation: fusable(activation)?,
                 recurrent_activation: fusable(recurrent_activation)?,
+                output_activation: fusable(output_activation)?,
             }),
-            Composite::Gru { activation, recurrent_activation, reset_after } => Some(Cell::Gru {
+            Equations::Gru { activation, recurrent_activation, reset_after } => Some(Cell::Gru {
                 activation: fusable(activation)?,
                 recurrent_activation: fusable(recurrent_activation)?,
                 reset_after,
             }),
-            Composite::SimpleRnn { activation } => Some(Cell::SimpleRnn { activation: fusable(activation)? }),
+            Equations::SimpleRnn { activation } => Some(Cell::SimpleRnn { activation: fusable(activation)? }),
         }
     }
 }
@@ -139,17 +135,18 @@ impl CellOptions for LstmOptions {
     fn layer(units: usize) -> Lstm {
         Lstm::new(units)
     }
-    fn composite(&self) -> Composite {
-        Composite::Lstm { activation: self.activation, recurrent_activation: self.recurrent_activation }
+    fn equations(&self) -> Equations {
+        let LstmOptions { activation, recurrent_activation, output_activation, .. } = *self;
+        Equations::Lstm {
+            activation,
+            recurrent_activation,
+            output_activation: output_activation.unwrap_or(activation),
+            peepholes: self.peepholes,
+            coupled: self.input_forget,
+        }
     }
     fn unit_forget_bias(&self) -> bool {
         self.unit_forget_bias
-    }
-    fn peepholes(&self) -> bool {
-        self.peepholes
-    }
-    fn input_forget(&self) -> bool {
-        self.input_forget
     }
 }
 
@@ -159,9 +156,9 @@ impl CellOptions for GruOptions {
     fn layer(units: usize) -> Gru {
         Gru::new(units)
     }
-    fn composite(&self) -> Composite {
+    fn equations(&self) -> Equations {
         let GruOptions { activation, recurrent_activation, reset_after } = *self;
-        Composite::Gru { activation, recurrent_activation, reset_after }
+        Equations::Gru { activation, recurrent_activation, reset_after }
     }
 }
 
@@ -171,8 +168,8 @@ impl CellOptions for SimpleRnnOptions {
     fn layer(units: usize) -> SimpleRnn {
         SimpleRnn::new(units)
     }
-    fn composite(&self) -> Composite {
-        Composite::SimpleRnn { activation: self.activation }
+    fn equations(&self) -> Equations {
+        Equations::SimpleRnn { activation: self.activation }
     }
 }
 
@@ -182,6 +179,7 @@ impl Lstm {
         let cell = LstmOptions {
             activation: Activation::Tanh.into(),
             recurrent_activation: Activation::Sigmoid.into(),
+            output_activation: None,
             unit_forget_bias: true,
             peepholes: false,
             input_forget: false,
@@ -189,7 +187,8 @@ impl Lstm {
         Self::with_cell(units, cell)
     }
 
-    /// Of the candidate and of the cell state on its way out; tanh.
+    /// Of the candidate and, unless [`output_activation`](Lstm::output_activation) says otherwise, of the cell state on its
+    /// way out; tanh.
     pub fn activation(mut self, activation: impl Into<Activate>) -> Self {
         self.cell.activation = activation.into();
         self
@@ -198,6 +197,13 @@ impl Lstm {
     /// Of the three gates; sigmoid.
     pub fn recurrent_activation(mut self, activation: impl Into<Activate>) -> Self {
         self.cell.recurrent_activation = activation.into();
+        self
+    }
+
+    /// Of the cell state on its way out, `h' = o * out_act(c')` (ONNX's third activation); that of the candidate, as in
+    /// Keras, which has one for both.
+    pub fn output_activation(mut self, activation: impl Into<Activate>) -> Self {
+        self.cell.output_activation = Some(activation.into());
         self
     }
 
@@ -357,8 +363,8 @@ impl<C> Recurrent<C> {
         self
     }
 
-    /// Keep what goes into the activations of the gates and of the candidate within `[-clip, clip]` (ONNX's `clip`); no
-    /// limit.
+    /// Keep what goes into the activations of the gates and of the candidate within `[-clip, clip]` (ONNX's `clip`), from
+    /// 1e-30 to 1e30; no limit.
     pub fn clip(mut self, clip: impl Into<Option<f32>>) -> Self {
         self.clip = clip.into();
         self
@@ -370,21 +376,16 @@ impl<C> Recurrent<C> {
 impl<C: CellOptions> Recurrent<C> {
     /// What the cell has beyond Keras's.
     fn extras(&self) -> CellExtras {
-        CellExtras { clip: self.clip, coupled: self.cell.input_forget() }
+        CellExtras { clip: self.clip, coupled: self.cell.equations().coupled() }
     }
 
-    /// Refuses what ONNX's cells have where no fused kernel runs the cell.
-    pub(super) fn check_extras(&self, class: &str, fused: bool) -> Result<()> {
-        if let Some(clip) = self.clip.filter(|clip| !(*clip > 0.0 && clip.is_finite())) {
-            let problem = format!("clip must be positive and finite, got {clip}");
-            return Err(Error::invalid(class, problem));
-        }
-        if !fused && (self.cell.peepholes() || self.extras() != CellExtras::default()) {
-            let problem = "peepholes, input_forget and clip are options of a whole layer whose activations have a \
-                           derivative in terms of their output, such as tanh, sigmoid, relu or hard_sigmoid";
-            return Err(Error::invalid(class, problem));
-        }
-        Ok(())
+    /// Refuses a limit that is none.
+    fn check_clip(&self, class: &str) -> Result<()> {
+        let Some(clip) = self.clip.filter(|clip| !(1e-30..=1e30).contains(clip)) else { return Ok(()) };
+        Err(Error::invalid(
+            class,
+            format!("clip must be from 1e-30 to 1e30, got {clip:e}; leave it out for no limit"),
+        ))
     }
 
     /// Rates of dropout: of the inputs, of the state.
@@ -392,27 +393,27 @@ impl<C: CellOptions> Recurrent<C> {
         (self.dropout, self.recurrent_dropout)
     }
 
-    /// The equations in plain operations.
+    /// The cell in plain operations.
     pub(super) fn composite(&self) -> Composite {
-        self.cell.composite()
+        Composite { equations: self.cell.equations(), use_bias: self.use_bias, clip: self.clip }
     }
 
     /// Sizes of h, and of c of an LSTM.
     fn state_sizes(&self) -> Vec<usize> {
-        vec![self.units; if matches!(self.cell.composite(), Composite::Lstm { .. }) { 2 } else { 1 }]
+        vec![self.units; if matches!(self.cell.equations(), Equations::Lstm { .. }) { 2 } else { 1 }]
     }
 
     fn gates(&self) -> usize {
-        self.cell.composite().gates()
+        self.cell.equations().gates()
     }
 
     fn bias(&self) -> VariableSpec {
         let u = self.units;
-        match self.cell.composite() {
-            Composite::Gru { reset_after: true, .. } => {
+        match self.cell.equations() {
+            Equations::Gru { reset_after: true, .. } => {
                 VariableSpec::new("bias", vec![2, 3 * u], self.bias_initializer)
             }
-            Composite::Lstm { .. } if self.cell.unit_forget_bias() => VariableSpec {
+            Equations::Lstm { .. } if self.cell.unit_forget_bias() => VariableSpec {
                 start: vec![
                     (u, self.bias_initializer),
                     (u, Initializer::Ones),
@@ -434,8 +435,8 @@ impl<C: CellOptions> LayerKind for Recurrent<C> {
         if self.units == 0 {
             return Err(Error::invalid(C::CLASS, "units must be at least 1"));
         }
-        self.cell.composite().check(C::CLASS)?;
-        self.check_extras(C::CLASS, self.cell.fused().is_some())?;
+        self.cell.equations().check(C::CLASS)?;
+        self.check_clip(C::CLASS)?;
         for (name, rate) in [("dropout", self.dropout), ("recurrent_dropout", self.recurrent_dropout)] {
             if !(0.0..1.0).contains(&rate) {
                 let problem = format!("{name} must be at least 0 and below 1, got {rate}");
@@ -456,7 +457,7 @@ impl<C: CellOptions> LayerKind for Recurrent<C> {
         if self.use_bias {
             variables.push(self.bias().held(self.bias_held));
         }
-        if self.cell.peepholes() {
+        if self.cell.equations().peepholes() {
             variables.push(VariableSpec::new("peepholes", vec![3, self.units], Initializer::Zeros));
         }
         variables
@@ -490,7 +491,8 @@ impl<C: CellOptions> LayerKind for Recurrent<C> {
             };
             let mut rest = 2..;
             let mut next = |there: bool| there.then(|| rest.next()).flatten();
-            let weights = Optional { bias: next(self.use_bias), peepholes: next(self.cell.peepholes()) };
+            let weights =
+                Optional { bias: next(self.use_bias), peepholes: next(self.cell.equations().peepholes()) };
             fused(l, node, cell, self.units, walk, h_mask, weights, self.extras())
         })
     }

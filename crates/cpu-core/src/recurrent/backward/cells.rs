@@ -2,10 +2,10 @@
 
 use super::super::pointwise::activate;
 use super::super::view::{load, store};
-use super::super::{RecurrentShape, activations, gradient_blocks, saved_blocks};
+use super::super::{RecurrentShape, gradient_blocks, saved_blocks};
 use super::{Pass, Place};
 use crate::math::{Lanes, Level};
-use crate::{Activation, Cell, activation_backward};
+use crate::{Activation, Cell, CellActivations, activation_backward};
 
 /// Smallest and largest output of the candidate's activation and of the gates' within the limits of what goes into them.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ pub(super) fn limits(level: Level, cell: Cell, clip: f32) -> Limits {
         // An activation may fall.
         [a.min(b), a.max(b)]
     };
-    let (candidate, gate) = activations(cell);
+    let CellActivations { candidate, gate, .. } = cell.activations();
     Limits { candidate: outputs(candidate), gate: outputs(gate) }
 }
 
@@ -106,16 +106,16 @@ impl Pass<'_> {
         s.mul(product, unsafe { load(s, mask.as_ptr(), place.n) })
     }
 
-    /// The slope of the candidate's activation in terms of its output, without limits.
+    /// The slope of the activation of LSTM's output in terms of its own output; nothing limits what goes into it.
     #[inline(always)]
-    fn own_slope<S: Lanes<T = f32>, const USUAL: bool>(&self, s: S, y: S::V) -> S::V {
-        slope(s, if USUAL { Activation::Tanh } else { activations(self.cell).0 }, y)
+    fn output_slope<S: Lanes<T = f32>, const USUAL: bool>(&self, s: S, y: S::V) -> S::V {
+        slope(s, if USUAL { Activation::Tanh } else { self.cell.activations().output }, y)
     }
 
     /// The candidate's slope in terms of its output.
     #[inline(always)]
     fn candidate_slope<S: Lanes<T = f32>, const USUAL: bool>(&self, s: S, y: S::V) -> S::V {
-        let slope = self.own_slope::<S, USUAL>(s, y);
+        let slope = slope(s, if USUAL { Activation::Tanh } else { self.cell.activations().candidate }, y);
         match self.limits {
             Some(limits) if !USUAL => within(s, limits.candidate, y, slope),
             _ => slope,
@@ -125,7 +125,7 @@ impl Pass<'_> {
     /// A gate's slope in terms of its output.
     #[inline(always)]
     fn gate_slope<S: Lanes<T = f32>, const USUAL: bool>(&self, s: S, y: S::V) -> S::V {
-        let slope = slope(s, if USUAL { Activation::Sigmoid } else { activations(self.cell).1 }, y);
+        let slope = slope(s, if USUAL { Activation::Sigmoid } else { self.cell.activations().gate }, y);
         match self.limits {
             Some(limits) if !USUAL => within(s, limits.gate, y, slope),
             _ => slope,
@@ -242,7 +242,7 @@ impl Pass<'_> {
             let g = self.saved(s, place, 2);
             let o = self.saved(s, place, 3);
             let dc_at = self.dc.at(place.b * self.shape.units + place.unit, place.n);
-            let through_h = s.mul(s.mul(dh, o), self.own_slope::<S, USUAL>(s, tc));
+            let through_h = s.mul(s.mul(dh, o), self.output_slope::<S, USUAL>(s, tc));
             let d_o = s.mul(s.mul(dh, tc), self.gate_slope::<S, USUAL>(s, o));
             let dc = self.peep::<S, USUAL>(s, place, 1, d_o, s.add(load(s, dc_at, place.n), through_h));
             let cp = self.before(s, self.c, place);

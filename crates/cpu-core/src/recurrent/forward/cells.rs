@@ -1,14 +1,14 @@
 //! The cells' equations on groups of sums.
 
+use super::super::RecurrentShape;
 use super::super::pack::Panel;
 use super::super::pointwise::activate;
 use super::super::tile::{Sums, staged_stride};
 use super::super::view::{View, load, store};
 use super::super::workspace::Row;
-use super::super::{RecurrentShape, activations};
 use super::{Pass, Slots};
-use crate::Activation;
 use crate::math::{Lanes, Level};
+use crate::{Activation, CellActivations};
 
 /// Rows and panels whose sums are ready: item `i` is row `i % rows`, and of the panels that begin with `panel` the
 /// `i / rows`-th.
@@ -143,8 +143,8 @@ impl Pass<'_> {
         sums: &mut Sums,
     ) {
         let items = group.items;
-        let (kind, gate) = activations(self.cell);
-        let common = (kind, gate) == (Activation::Tanh, Activation::Sigmoid);
+        let CellActivations { candidate, gate, output } = self.cell.activations();
+        let common = [candidate, gate, output] == [Activation::Tanh, Activation::Sigmoid, Activation::Tanh];
         if MORE {
             // SAFETY: the impl's.
             unsafe { self.peep_before(s, group, sums) };
@@ -153,7 +153,7 @@ impl Pass<'_> {
         }
         if !common {
             activate(self.plan.level, gate, sums.vectors(s, items, 0, 2));
-            activate(self.plan.level, kind, sums.vectors(s, items, 3, 4));
+            activate(self.plan.level, candidate, sums.vectors(s, items, 3, 4));
         }
         let zero = s.splat(0.0);
         let mut place = Places::new(self, group);
@@ -188,7 +188,7 @@ impl Pass<'_> {
                     (o, c) = (s.sigmoid_of_four(o), s.tanh_of_four(c));
                 } else {
                     o = four_of(s, self.plan.level, gate, o);
-                    c = four_of(s, self.plan.level, kind, c);
+                    c = four_of(s, self.plan.level, output, c);
                 }
                 for j in 0..n {
                     self.set_h(s, group.slots, four[j], s.mul(o[j], c[j]));
@@ -254,7 +254,7 @@ impl Pass<'_> {
         sums: &mut Sums,
     ) {
         let items = group.items;
-        let (kind, gate) = activations(self.cell);
+        let CellActivations { candidate: kind, gate, .. } = self.cell.activations();
         let common = (kind, gate) == (Activation::Tanh, Activation::Sigmoid);
         if MORE {
             self.limit(sums.vectors(s, items, 0, 2));
@@ -301,7 +301,7 @@ impl Pass<'_> {
     pub(super) unsafe fn gru_early<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
         let RecurrentShape { batch, units, .. } = self.shape;
         let (items, rows) = (group.items, group.rows.len());
-        let (_, gate) = activations(self.cell);
+        let gate = self.cell.activations().gate;
         self.limit(sums.vectors(s, items, 0, 2));
         activate(self.plan.level, gate, sums.vectors(s, items, 0, 2));
         for panel in 0..items / rows {
@@ -327,7 +327,7 @@ impl Pass<'_> {
     #[inline(always)]
     pub(super) unsafe fn gru_late<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
         let RecurrentShape { batch, units, .. } = self.shape;
-        let (kind, _) = activations(self.cell);
+        let kind = self.cell.activations().candidate;
         self.limit(sums.vectors(s, group.items, 0, 1));
         activate(self.plan.level, kind, sums.vectors(s, group.items, 0, 1));
         for r in 0..group.rows.len() {
@@ -345,7 +345,7 @@ impl Pass<'_> {
 
     #[inline(always)]
     pub(super) unsafe fn simple<S: Lanes<T = f32>>(&self, s: S, group: &Group<'_>, sums: &mut Sums) {
-        let (kind, _) = activations(self.cell);
+        let kind = self.cell.activations().candidate;
         let vectors = group.panel.vectors;
         self.limit(sums.vectors(s, group.items, 0, vectors));
         activate(self.plan.level, kind, sums.vectors(s, group.items, 0, vectors));

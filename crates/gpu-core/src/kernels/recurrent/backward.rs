@@ -1,8 +1,8 @@
 //! The way back through a sequence, and the gradients of weights and inputs.
 use super::plan::{Plan, plan};
 use super::{
-    Calls, Layer, RecurrentInputs, RecurrentShape, RecurrentStates, activations, each_dispatch, elements,
-    gate_blocks, size,
+    Calls, Layer, RecurrentInputs, RecurrentShape, RecurrentStates, each_dispatch, elements, gate_blocks,
+    size,
 };
 use crate::buffer::expect_len;
 use crate::kernels::matmul::{Matmul, matmul, pack_rows};
@@ -214,7 +214,7 @@ fn recurrence(
     let padded = units.next_multiple_of(4);
     let depth = if matches!(cell, Cell::Gru { reset_after: false, .. }) { 2 * units } else { columns };
     let Plan { geometry, steps_at_once } = plan(rec, cell, shape, 0, depth)?;
-    let (acts, masked) = (activations(cell), inputs.h_mask.is_some());
+    let (acts, masked) = (cell.activations(), inputs.h_mask.is_some());
     let extras = inputs.extras;
     let calls = Calls { operation: OP, geometry, acts, batch, units, masked, extras, start: false };
     let nothing = rec.nothing()?;

@@ -1,8 +1,6 @@
 //! The forward pass over a sequence.
 use super::plan::{Geometry, Plan, plan};
-use super::{
-    Calls, Layer, RecurrentInputs, RecurrentShape, RecurrentStates, activations, each_dispatch, gate_blocks,
-};
+use super::{Calls, Layer, RecurrentInputs, RecurrentShape, RecurrentStates, each_dispatch, gate_blocks};
 use crate::kernels::copy;
 use crate::kernels::matmul::{Matmul, matmul, pack_rows};
 use crate::{Recorder, Result, Slice};
@@ -130,7 +128,7 @@ impl<'a> Recurrence<'a> {
         };
         let Plan { geometry, steps_at_once } = plan(rec, cell, shape, in_tile, units)?;
         let (masked, start_here) = (inputs.h_mask.is_some(), start.is_some());
-        let acts = activations(cell);
+        let acts = cell.activations();
         let extras = inputs.extras;
         let calls = Calls { operation: OP, geometry, acts, batch, units, masked, extras, start: start_here };
         let extra = match (cell, inputs.bias) {

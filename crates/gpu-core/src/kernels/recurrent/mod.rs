@@ -16,9 +16,9 @@ use super::operands::{elements, size};
 use crate::buffer::expect_len;
 use crate::{Call, Error, Groups, Recorder, Result, Slice};
 use plan::Geometry;
-use rnn_shaders::activation::{ACT, REC_ACT, constants};
+use rnn_shaders::activation::{ACT, OUT_ACT, REC_ACT, constants};
 use rnn_shaders::contract::Kernel;
-use rnn_shaders::vocabulary::{Activation, Cell, CellExtras};
+use rnn_shaders::vocabulary::{Cell, CellActivations, CellExtras};
 
 pub use rnn_shaders::shape::RecurrentShape;
 
@@ -35,14 +35,6 @@ fn gate_blocks(cell: Cell) -> usize {
     match cell {
         Cell::Lstm { .. } | Cell::Gru { .. } => 4,
         Cell::SimpleRnn { .. } => 1,
-    }
-}
-
-fn activations(cell: Cell) -> (Activation, Activation) {
-    match cell {
-        Cell::Lstm { activation, recurrent_activation }
-        | Cell::Gru { activation, recurrent_activation, .. } => (activation, recurrent_activation),
-        Cell::SimpleRnn { activation } => (activation, Activation::Linear),
     }
 }
 
@@ -124,8 +116,7 @@ impl Layer<'_> {
         if [time, batch, input, units].contains(&0) {
             return invalid(format!("{:?} has a side of 0", self.shape));
         }
-        let (act, rec_act) = activations(self.cell);
-        for kind in [act, rec_act] {
+        for kind in self.cell.activations().each() {
             if !kind.derivative_from_output() {
                 return invalid(format!(
                     "{kind:?} inside a cell: its derivative needs more than its output; use another"
@@ -198,7 +189,7 @@ impl Layer<'_> {
 struct Calls {
     operation: &'static str,
     geometry: Geometry,
-    acts: (Activation, Activation),
+    acts: CellActivations,
     batch: usize,
     units: usize,
     /// the state is masked on its way into the product
@@ -219,7 +210,7 @@ impl Calls {
         count: usize,
         depth: usize,
     ) -> Result<()> {
-        let Calls { geometry, acts: (act, rec_act), batch, units, .. } = *self;
+        let Calls { geometry, acts, batch, units, .. } = *self;
         let all = [
             ("WORKGROUP", geometry.workgroup as f64),
             ("ROWS", geometry.rows as f64),
@@ -233,8 +224,9 @@ impl Calls {
         ];
         let overrides: Vec<_> = all
             .into_iter()
-            .chain(constants(&ACT, act))
-            .chain(constants(&REC_ACT, rec_act))
+            .chain(constants(&ACT, acts.candidate))
+            .chain(constants(&REC_ACT, acts.gate))
+            .chain(constants(&OUT_ACT, acts.output))
             .filter(|(name, _)| kernel.overrides.iter().any(|o| o.name == *name))
             .collect();
         let lanes = units.div_ceil(geometry.units_per_lane());

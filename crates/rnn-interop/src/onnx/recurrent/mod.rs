@@ -7,6 +7,7 @@
 //! | gates of a GRU | z, r, h | the same |
 //! | bias | `B [directions, 2 * gates * units]`, of the input, then of the state | their sum; of a GRU with `linear_before_reset` the two rows |
 //! | `linear_before_reset` | 1, 0 | `reset_after` true, false |
+//! | `activations` of an LSTM: f, g, h | | `recurrent_activation`, `activation`, `output_activation` |
 //! | `clip`, `input_forget`, `P` | | `clip`, `input_forget`, `peepholes` |
 //! | `direction=reverse` | outputs stand at their steps | `go_backwards`, and [`Reverse`] behind it |
 //! | `sequence_lens` | outputs behind the last step are 0, states are the last step's | [`Lengths`] and `zero_output_for_mask` |

@@ -39,15 +39,11 @@ pub(super) fn layer(
     let units = weights.units;
     let layer: Layer = match (cell, kinds.as_slice()) {
         (Cell::Lstm, [gates, candidate, output]) => {
-            if candidate != output {
-                let problem = format!(
-                    "activations {candidate} of the candidate and {output} of the cell state; the layer here has one for both"
-                );
-                return Err(b.unsupported(problem));
-            }
+            let output = if output == candidate { Json::Null } else { output.clone() };
             settings.extend([
                 ("recurrent_activation", gates.clone()),
                 ("activation", candidate.clone()),
+                ("output_activation", output),
                 ("unit_forget_bias", false.into()),
                 ("peepholes", weights.peepholes.is_some().into()),
                 ("input_forget", (node.int("input_forget", 0)? != 0).into()),

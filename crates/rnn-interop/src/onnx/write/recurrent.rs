@@ -225,7 +225,13 @@ fn attributes(
 ) -> Result<Vec<(&'static str, Attribute<'static>)>> {
     let config = cell.config;
     let kinds: Vec<&Json> = match cell.op {
-        "LSTM" => vec![&config["recurrent_activation"], &config["activation"], &config["activation"]],
+        "LSTM" => {
+            let output = match &config["output_activation"] {
+                Json::Null => &config["activation"],
+                given => given,
+            };
+            vec![&config["recurrent_activation"], &config["activation"], output]
+        }
         "GRU" => vec![&config["recurrent_activation"], &config["activation"]],
         _ => vec![&config["activation"]],
     };

@@ -4,8 +4,8 @@ use super::{CellDefinition, CellOps, CellStep, CellValue, CellVariable, CellWeig
 use crate::Result;
 use crate::layer::recurrent::CellOptions;
 use crate::layer::{
-    Activate, GruOptions, Initializer, LayerKind, LstmOptions, Recurrent, RecurrentTraits, SequenceOptions,
-    SimpleRnnOptions,
+    Activate, Constraint, GruOptions, Initializer, LayerKind, LstmOptions, Recurrent, RecurrentTraits,
+    Regularizer, SequenceOptions, SimpleRnnOptions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -60,6 +60,9 @@ pub type SimpleRnnCell = RecurrentCell<SimpleRnnOptions>;
 const OF_A_SEQUENCE: [&str; 6] =
     ["return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask"];
 
+/// What is not written where nothing holds a weight.
+const HELD: [&str; 3] = ["kernel_held", "recurrent_held", "bias_held"];
+
 impl<C: CellOptions> From<RecurrentCell<C>> for Json {
     fn from(cell: RecurrentCell<C>) -> Json {
         let mut config = serde_json::to_value(cell.layer).expect("a layer is plain data");
@@ -80,10 +83,11 @@ impl<C: CellOptions> TryFrom<Json> for RecurrentCell<C> {
             return Err("its config must be an object".to_owned());
         };
         for (name, value) in given {
-            match options.get_mut(name) {
-                Some(option) if !OF_A_SEQUENCE.contains(&name.as_str()) => *option = value.clone(),
-                _ => return Err(format!("it has no option {name:?}")),
+            let known = options.contains_key(name) || HELD.contains(&name.as_str());
+            if !known || OF_A_SEQUENCE.contains(&name.as_str()) {
+                return Err(format!("it has no option {name:?}"));
             }
+            options.insert(name.clone(), value.clone());
         }
         if !given.contains_key("units") {
             return Err("its config must have units".to_owned());
@@ -110,8 +114,15 @@ impl<C: CellOptions> RecurrentCell<C> {
         kernel_initializer: Initializer, "Start of the kernel; Glorot uniform.";
         recurrent_initializer: Initializer, "Start of the recurrent kernel; orthogonal.";
         bias_initializer: Initializer, "Start of the bias; zeros.";
+        kernel_regularizer: Regularizer, "A penalty on the kernel; none.";
+        recurrent_regularizer: Regularizer, "A penalty on the recurrent kernel; none.";
+        bias_regularizer: Regularizer, "A penalty on the bias; none.";
+        kernel_constraint: Constraint, "What the kernel is held to after each update; nothing.";
+        recurrent_constraint: Constraint, "What the recurrent kernel is held to after each update; nothing.";
+        bias_constraint: Constraint, "What the bias is held to after each update; nothing.";
         dropout: f32, "Drop a share of the inputs while training, the same ones at every step; 0.";
         recurrent_dropout: f32, "Drop a share of the state on its way into the products, the same at every step; 0.";
+        clip: impl Into<Option<f32>>, "Keep what goes into the activations of gates and candidate within `[-clip, clip]`; no limit.";
     }
 
     /// The same cell as part of its layer.
@@ -140,7 +151,10 @@ impl LstmCell {
     options! {
         activation: impl Into<Activate>, "Of the candidate and of the cell state on its way out; tanh.";
         recurrent_activation: impl Into<Activate>, "Of the three gates; sigmoid.";
+        output_activation: impl Into<Activate>, "Of the cell state on its way out; that of the candidate.";
         unit_forget_bias: bool, "Start the forget gate's bias at 1 (Jozefowicz et al. 2015); true.";
+        peepholes: bool, "Let the gates see the cell state, as [`Lstm::peepholes`](crate::layer::Lstm::peepholes); false.";
+        input_forget: bool, "Let the forget gate be `1 - i`; false.";
     }
 }
 
@@ -178,8 +192,7 @@ impl<C: CellOptions> CellDefinition for RecurrentCell<C> {
     }
 
     fn check(&self) -> Result<()> {
-        // What the layer refuses, and what only a layer can do.
-        self.layer.check_extras(C::CELL_CLASS, false)?;
+        // What the layer refuses.
         self.layer.output_shapes(&[vec![None, Some(1)]]).map(|_| ())
     }
 
