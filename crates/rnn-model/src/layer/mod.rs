@@ -13,7 +13,6 @@ mod dot;
 mod embedding;
 mod held;
 mod initializer;
-mod initializer_file;
 mod masking;
 mod merge;
 mod noise;

@@ -1,6 +1,6 @@
 //! Initializers in files: Keras's names, and its classes and configurations.
 
-use super::initializer::{Distribution, Fan, Initializer, Recipe};
+use super::{Distribution, Fan, Initializer, Recipe};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
