@@ -152,7 +152,13 @@ impl LayerKind for Bidirectional {
     fn recurrent_parts(&self) -> Vec<RecurrentTraits> {
         let named = |direction: &'static str, layer: &Layer| {
             let parts = layer.kind().recurrent_parts().into_iter();
-            parts.map(move |part| RecurrentTraits { part: direction, ..part })
+            parts.map(move |traits| {
+                let part = match traits.part.as_str() {
+                    "" => direction.to_owned(),
+                    part => format!("{direction}/{part}"),
+                };
+                RecurrentTraits { part, ..traits }
+            })
         };
         let backward = self.backward();
         named("forward", &self.layer).chain(named("backward", &backward)).collect()

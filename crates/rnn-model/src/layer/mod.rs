@@ -275,8 +275,8 @@ layers! {
 /// What a model needs to know of a part of a layer that has states.
 #[derive(Clone, Debug)]
 pub(crate) struct RecurrentTraits {
-    /// name within the layer, `forward`; empty when the layer has one part
-    pub part: &'static str,
+    /// name within the layer, `forward` or `backward/cell_1`; empty when the layer has one part
+    pub part: String,
     /// `None` where the part is made of plain operations
     pub fused: Option<Cell>,
     /// values per sample of each state: h, or h and c

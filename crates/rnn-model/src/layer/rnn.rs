@@ -10,12 +10,6 @@ use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Names of the parts of a stack of cells.
-const PARTS: [&str; 16] = [
-    "cell_0", "cell_1", "cell_2", "cell_3", "cell_4", "cell_5", "cell_6", "cell_7", "cell_8", "cell_9",
-    "cell_10", "cell_11", "cell_12", "cell_13", "cell_14", "cell_15",
-];
-
 /// How one step alone is run.
 const ONE_STEP: SequenceOptions = SequenceOptions {
     return_sequences: false,
@@ -72,7 +66,7 @@ impl LayerKind for Rnn {
 
     fn recurrent_parts(&self) -> Vec<RecurrentTraits> {
         let cells = cells(&self.cell);
-        let name = |i: usize| if cells.len() == 1 { "" } else { PARTS.get(i).copied().unwrap_or("cell") };
+        let name = |i: usize| if cells.len() == 1 { String::new() } else { format!("cell_{i}") };
         let part = |(i, cell): (usize, &&AnyCell)| RecurrentTraits {
             part: name(i),
             fused: built_in(cell).and_then(|traits| traits.fused),
@@ -168,9 +162,6 @@ fn check(cell: &AnyCell) -> Result<()> {
     if sizes.is_empty() || sizes.contains(&0) || definition.output_size() == 0 {
         let problem = format!("it needs an output and states of at least one value, got states of {sizes:?}");
         return Err(Error::invalid(class(), problem));
-    }
-    if cells(cell).len() > PARTS.len() {
-        return Err(Error::invalid(class(), format!("takes at most {} cells in a stack", PARTS.len())));
     }
     Ok(())
 }

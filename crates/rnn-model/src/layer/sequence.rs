@@ -210,7 +210,7 @@ pub(super) fn one_part(
     states: Vec<usize>,
 ) -> Vec<RecurrentTraits> {
     vec![RecurrentTraits {
-        part: "",
+        part: String::new(),
         fused,
         states,
         stateful: options.stateful,

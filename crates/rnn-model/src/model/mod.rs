@@ -166,7 +166,7 @@ impl Model {
             let traits = layer.layer.kind().recurrent_parts();
             let part = (!traits.is_empty()).then_some(parts.len());
             parts.extend(traits.into_iter().map(|traits| {
-                let name = match traits.part {
+                let name = match traits.part.as_str() {
                     "" => layer.name.clone(),
                     part => format!("{}/{part}", layer.name),
                 };

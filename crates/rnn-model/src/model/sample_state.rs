@@ -144,7 +144,8 @@ impl Model {
         self.check_batch(theirs.batch)?;
         let mut pairs = Vec::new();
         for (index, part) in self.parts.iter().enumerate().filter(|(_, p)| p.traits.stateful) {
-            let id = |model: &Model, part: &Part| (model.graph.layers[part.layer].id, part.traits.part);
+            let id =
+                |model: &Model, part: &Part| (model.graph.layers[part.layer].id, part.traits.part.clone());
             let with = |fits: &dyn Fn(&Part) -> bool| {
                 theirs
                     .parts()
