@@ -145,6 +145,22 @@ def layer_cases():
                              lambda: L.GRU(2)), before=2)
 
 
+def held_cases():
+    """Regularizers and constraints in cells, and of weights that are no kernels."""
+    reg, con = keras.regularizers, keras.constraints
+    cells = lambda: [
+        L.LSTMCell(3, kernel_regularizer=reg.L1L2(0.01, 0.02), recurrent_constraint="unit_norm", bias_regularizer="l2"),
+        L.GRUCell(2, recurrent_regularizer=reg.L2(0.03), kernel_constraint=con.MaxNorm(0.5), bias_constraint="non_neg"),
+    ]
+    both = lambda: L.Bidirectional(L.RNN(L.SimpleRNNCell(2, kernel_regularizer="l1")))
+    case("cells_held", chain(lambda: L.RNN(cells(), return_sequences=True), both, dense()), before=1)
+    normalized = lambda: L.LayerNormalization(
+        gamma_regularizer="l2", beta_regularizer=reg.L1(0.02), gamma_constraint="unit_norm", beta_constraint="non_neg"
+    )
+    rectified = lambda: L.PReLU(alpha_initializer="ones", alpha_regularizer="l1", alpha_constraint=con.MaxNorm(0.7))
+    case("layers_held", chain(dense(3), normalized, rectified, lambda: L.GRU(2), dense()), fmt="h5", before=1)
+
+
 def fixed_layers():
     model = keras.Sequential([L.Input((5, 3)), L.LSTM(3, return_sequences=True, trainable=False), L.GRU(3), L.Dense(2)])
     return model
@@ -516,8 +532,8 @@ def deflate(path):
 
 
 # Small ones of each kind for the tests without Python.
-GOLDENS = ["lstm_plain", "gru_reset_before", "lstm_regularized", "gru_masked", "two_way_own_backward", "cells_stacked",
-           "embedding_masked", "layer_layer_normalization", "layer_p_re_lu", "graph_seq2seq", "graph_nested", "graph_nested_deep",
+GOLDENS = ["lstm_plain", "gru_reset_before", "lstm_regularized", "gru_masked", "two_way_own_backward", "cells_stacked", "cells_held",
+           "layers_held", "embedding_masked", "layer_layer_normalization", "layer_p_re_lu", "graph_seq2seq", "graph_nested", "graph_nested_deep",
            "graph_branches_masked", "graph_two_outputs", "graph_by_name", "graph_two_outputs_h5", "graph_nested_h5",
            "optimizer_adam", "optimizer_adafactor", "optimizer_rmsprop_centered", "optimizer_nadam", "optimizer_gathered",
            "optimizer_ema", "loss_cce", "simple_rnn_activity"]
@@ -529,6 +545,8 @@ def main():
     layer_cases()
     graph_cases()
     training_cases()
+    # Cases are drawn by their place: new ones stand behind the others.
+    held_cases()
     if "--goldens" in sys.argv:
         shutil.rmtree(root, ignore_errors=True)
         generate(root, GOLDENS)

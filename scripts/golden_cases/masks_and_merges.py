@@ -165,6 +165,12 @@ def chains(family):
             spec("Reshape", target_shape=[shown[0], shown[1] * shown[2]]),
             recurrent("SimpleRNN", 3),
         )
+    for axis in [1, 2, -2]:
+        chain(f"softmax_axis_{axis}", values(3, 5, 4), spec("Softmax", axis=axis))
+    cube = spec("Reshape", target_shape=[2, 5, 3])
+    for axis in [1, 2, -1]:
+        chain(f"softmax_cube_axis_{axis}", values(3, 30), cube, spec("Softmax", axis=axis), spec("Flatten"))
+    chain("softmax_vector", values(3, 5), spec("Softmax", axis=1))
     chain("rescaling", values(3, 5, 4), spec("Rescaling", scale=-0.5, offset=0.25), recurrent("GRU", 3))
     chain("permute_gru", values(3, 5, 4), spec("Permute", dims=[2, 1]), recurrent("GRU", 3), spec("Permute", dims=[1, 2]))
 
@@ -195,8 +201,47 @@ def merges(family):
         several(name.lower() + "_three", [values(3, 4, 2)] * 3, spec(name))
     several("subtract", [values(3, 4, 2)] * 2, spec("Subtract"))
 
-    def dot(name, axes, *arrays, normalize=False):
-        several(name, arrays, spec("Dot", axes=axes, normalize=normalize))
+    shapes = {
+        "steps": [values(3, 4, 2), values(3, 1, 2)],
+        "features": [values(3, 4, 1), values(3, 4, 2)],
+        "both": [values(3, 1, 2), values(3, 4, 1)],
+        "one_value": [values(3, 1), values(3, 5)],
+        "vector": [values(3, 4, 2), values(3, 2)],
+        "vector_first": [values(3, 2), values(3, 4, 1)],
+    }
+    split = [[spec("Reshape", target_shape=[2, 3, 2])], []]
+    for name in ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"]:
+        for label, arrays in shapes.items():
+            several(f"{name.lower()}_broadcast_{label}", arrays, spec(name))
+        if name != "Subtract":
+            arrays = [values(3, 1, 2), values(3, 4, 1), values(3, 4, 2)]
+            several(f"{name.lower()}_broadcast_three", arrays, spec(name), recurrent("GRU", 3))
+    several("add_broadcast_axes", [values(3, 12), values(3, 3, 2)], spec("Add"), branches=split)
+    several("multiply_broadcast_axes", [values(3, 12), values(3, 3, 1)], spec("Multiply"), branches=split)
+
+    same = [padded(5, 6, 3), padded(5, 6, 3)]
+    turned = [padded(5, 6, 3), lambda rng: padded(5, 6, 3)(rng)[::-1].copy()]
+    one_step = [padded(5, 6, 3), lambda rng: normal(rng, (5, 1, 3)) * np.array([1, 0, 1, 0, 1]).reshape(5, 1, 1)]
+    for name in ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"]:
+        for label, arrays, branches in [
+            ("masked", same, masked),
+            ("masked_differently", turned, masked),
+            ("half_masked", turned, [[masking()], []]),
+            ("other_half_masked", turned, [[], [masking()]]),
+            ("masked_one_step", one_step, masked),
+            ("masked_vector", [padded(5, 6, 3), values(5, 3)], [[masking()], []]),
+        ]:
+            # Of the others only what differs from Add.
+            if name in ["Add", "Multiply", "Maximum"] or label == "masked_differently":
+                several(f"{name.lower()}_{label}", arrays, spec(name), branches=branches)
+            if name == "Add" or label == "masked_differently":
+                several(f"{name.lower()}_{label}_gru", arrays, spec(name), recurrent("GRU", 4, False), branches=branches)
+        if name != "Subtract":
+            arrays, branches = [*turned, values(5, 6, 1)], [[masking()], [masking()], []]
+            several(f"{name.lower()}_third_not_masked", arrays, spec(name), recurrent("GRU", 4), branches=branches)
+
+    def dot(name, axes, *arrays, normalize=False, branches=None):
+        several(name, arrays, spec("Dot", axes=axes, normalize=normalize), branches=branches)
 
     dot("dot_vectors", [1, 1], values(3, 5), values(3, 5))
     dot("dot_last", [2, 2], values(3, 4, 5), values(3, 2, 5))
@@ -208,3 +253,9 @@ def merges(family):
     dot("dot_negative", [-1, -1], values(3, 4, 5), values(3, 2, 5))
     dot("dot_cosine", [1, 1], values(3, 5), values(3, 5), normalize=True)
     dot("dot_cosine_steps", [2, 1], values(3, 4, 5), values(3, 5, 2), normalize=True)
+    cube = [[spec("Reshape", target_shape=[2, 3, 4])], []]
+    dot("dot_axes_last", [3, 1], values(3, 24), values(3, 4, 2), branches=cube)
+    dot("dot_axes_middle", [2, 2], values(3, 24), values(3, 5, 3), branches=cube)
+    dot("dot_axes_first_vector", [1, 1], values(3, 24), values(3, 2), branches=cube)
+    dot("dot_vector_axes", [1, 2], values(3, 3), values(3, 24), branches=cube[::-1])
+    dot("dot_cosine_axes", [2, -1], values(3, 24), values(3, 5, 3), normalize=True, branches=cube)

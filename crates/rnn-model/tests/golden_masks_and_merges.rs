@@ -5,7 +5,8 @@ mod common;
 
 use common::golden::{Case, family, layer};
 use common::{Report, Tolerance, gpu};
-use rnn_model::layer::SharedLayer;
+use ndarray::Array3;
+use rnn_model::layer::{Lstm, SharedLayer, add};
 use rnn_model::{Device, Graph, Input, Model, Symbol, apply};
 use serde_json::Value;
 
@@ -14,8 +15,8 @@ fn run(device: &Device, tolerance: Tolerance) {
     for case in family("masks_and_merges") {
         run_case(&case, device, tolerance, &mut report);
     }
-    // 58 cases with an output in two modes, and each at least one gradient.
-    report.finish(200);
+    // 149 cases with an output in two modes, and each at least one gradient.
+    report.finish(500);
 }
 
 fn run_case(case: &Case, device: &Device, tolerance: Tolerance, report: &mut Report) {
@@ -91,4 +92,26 @@ fn on_the_gpu() {
     if let Some(device) = gpu() {
         run(&device, Tolerance::F32);
     }
+}
+
+/// What is the same at every step can not be told from a step of a part of the time axis.
+#[test]
+fn what_is_repeated_over_time_is_not_run_in_parts() {
+    let device = Device::cpu();
+    let x = Input::sequence(None, 2).symbol();
+    let steps = x.layer(Lstm::new(3).return_sequences(true)).unwrap();
+    let last = x.layer(Lstm::new(3)).unwrap();
+    let y = add(&[&steps, &last]).unwrap();
+    let mut model = Graph::new(&[&x], &[&y]).unwrap().build(&device).unwrap();
+    let message = model.predict_long(&Array3::<f32>::ones((2, 6, 2)), 3).unwrap_err().to_string();
+    assert!(message.contains("layer add: it brings a sequence together with what has no steps"), "{message}");
+    // Inputs whose steps are as many only when it runs.
+    let (a, b) = (Input::sequence(None, 2).symbol(), Input::sequence(None, 2).symbol());
+    let mut model = Graph::new(&[&a, &b], &[&add(&[&a, &b]).unwrap()]).unwrap().build(&device).unwrap();
+    let (six, one) = (Array3::<f32>::ones((2, 6, 2)), Array3::<f32>::ones((2, 1, 2)));
+    assert!(model.predict([&six, &one]).unwrap().iter().all(|&v| v == 2.0));
+    let message = model.predict_long([&six, &one], 3).unwrap_err().to_string();
+    assert!(message.contains("6 steps, as many as the first input has"), "{message}");
+    let message = model.predict([&six, &Array3::<f32>::ones((2, 4, 2))]).unwrap_err().to_string();
+    assert!(message.contains("input of Add") && message.contains("[4, 2]"), "{message}");
 }

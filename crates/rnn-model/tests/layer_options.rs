@@ -9,7 +9,8 @@ use devices::on_each;
 use ndarray::{Array, ArrayD, Axis, Slice as Part};
 use rnn_model::cell::AnyCell;
 use rnn_model::layer::{
-    CellLayer, Dense, Gru, GruCell, Layer, Lstm, LstmCell, Reshape, SimpleRnn, SimpleRnnCell, Slice, Softmax,
+    CellLayer, Dense, Gru, GruCell, Layer, Lstm, LstmCell, Reshape, Rnn, SimpleRnn, SimpleRnnCell, Slice,
+    Softmax, Zoneout,
 };
 use rnn_model::{Activation, Adam, Device, Input, LayerState, Loss, Model, Parametric, Sequential};
 use rnn_model::{Graph, Symbol, apply};
@@ -209,18 +210,18 @@ fn extended() -> Vec<Layer> {
     ]
 }
 
-/// A cell by hand, or one of plain operations that a sequence asks for, says what the layer's own kernel says.
-#[test]
-fn extended_cells_in_plain_operations_are_those_of_the_kernels() {
-    let cells: Vec<(AnyCell, Layer)> = vec![
+/// Cells with what ONNX's have more, and their layers.
+fn extended_cells() -> Vec<(AnyCell, Layer)> {
+    let softsign = Activation::Softsign;
+    vec![
         (LstmCell::new(3).peepholes(true).clip(0.4).into(), Lstm::new(3).peepholes(true).clip(0.4).into()),
         (
             LstmCell::new(3).peepholes(true).input_forget(true).use_bias(false).into(),
             Lstm::new(3).peepholes(true).input_forget(true).use_bias(false).into(),
         ),
         (
-            LstmCell::new(3).input_forget(true).output_activation(Activation::Softsign).clip(0.3).into(),
-            Lstm::new(3).input_forget(true).output_activation(Activation::Softsign).clip(0.3).into(),
+            LstmCell::new(3).input_forget(true).output_activation(softsign).clip(0.3).into(),
+            Lstm::new(3).input_forget(true).output_activation(softsign).clip(0.3).into(),
         ),
         (GruCell::new(3).clip(0.2).into(), Gru::new(3).clip(0.2).into()),
         (
@@ -228,33 +229,49 @@ fn extended_cells_in_plain_operations_are_those_of_the_kernels() {
             Gru::new(3).reset_after(false).clip(0.3).into(),
         ),
         (SimpleRnnCell::new(3).clip(0.2).into(), SimpleRnn::new(3).clip(0.2).into()),
-    ];
-    let x = numbers(3, &[4, 1, 2]);
+    ]
+}
+
+/// By hand, from states that are not zero; over a sequence; and in plain operations, which zoneout that keeps nothing asks for.
+#[test]
+fn extended_cells_by_hand_and_in_plain_operations_are_their_layers() {
+    // Sums of five terms of size 1, each rounded (6e-8), through two activations, and four steps of that.
+    let near = |what: &str, got: &ArrayD<f32>, want: &ArrayD<f32>| {
+        let error = got.iter().zip(want).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+        assert!(got.shape() == want.shape() && error <= 2e-6, "{what}: {error:e}");
+    };
     on_each(|device| {
-        for (cell, layer) in &cells {
-            let mut fused =
-                Sequential::new(Input::sequence(1, 2)).layer(layer.clone()).build(device).unwrap();
+        for (cell, layer) in extended_cells() {
+            let what = format!("{layer:?}");
+            let states = cell.definition().state_sizes().len();
+            let sequence =
+                |layer: Layer| Sequential::new(Input::sequence(None, 2)).layer(layer).build(device).unwrap();
+            let mut whole = sequence(layer);
             let weights: Vec<ArrayD<f32>> =
-                fused.get_weights().unwrap().iter().enumerate().map(|(i, w)| numbers(i, w.shape())).collect();
-            fused.set_weights(&weights).unwrap();
-            // One step by hand, from states that are not zero.
-            let states = cell.state_sizes().len();
-            let symbols: Vec<Symbol> =
+                whole.get_weights().unwrap().iter().enumerate().map(|(i, w)| numbers(i, w.shape())).collect();
+            whole.set_weights(&weights).unwrap();
+            let x = numbers(3, &[4, 5, 2]);
+            let want = whole.predict(&x).unwrap();
+            let plain = Zoneout::new(cell.clone(), vec![0.0; states]);
+            for layer in [Rnn::new(cell.clone()), Rnn::new(plain)] {
+                let mut over = sequence(layer.into());
+                over.set_weights(&weights).unwrap();
+                near(&what, &over.predict(&x).unwrap(), &want);
+            }
+            let inputs: Vec<Symbol> =
                 (0..=states).map(|i| Input::vector(if i == 0 { 2 } else { 3 }).symbol()).collect();
-            let inputs: Vec<&Symbol> = symbols.iter().collect();
-            let outputs = apply(CellLayer::new(cell.clone()), &inputs).unwrap();
+            let inputs: Vec<&Symbol> = inputs.iter().collect();
+            let outputs = apply(CellLayer::new(cell), &inputs).unwrap();
             let mut by_hand = Graph::new(&inputs, &[&outputs[0]]).unwrap().build(device).unwrap();
             by_hand.set_weights(&weights).unwrap();
             let starts: Vec<ArrayD<f32>> = (0..states).map(|i| numbers(20 + i, &[4, 3])).collect();
-            let name = fused.graph().layer_names()[0].to_owned();
+            let name = whole.graph().layer_names()[0].to_owned();
             let kept = LayerState { layer: name, states: starts.clone() };
-            let (want, _) = fused.predict_with_states(&x, Some(&[kept])).unwrap();
-            let first = x.clone().into_shape_with_order(vec![4, 2]).unwrap();
+            let first = x.slice_axis(Axis(1), Part::from(..1)).to_owned();
+            let (want, _) = whole.predict_with_states(&first, Some(&[kept])).unwrap();
+            let first = first.into_shape_with_order(vec![4, 2]).unwrap();
             let given: Vec<ArrayD<f32>> = std::iter::once(first).chain(starts).collect();
-            let got = by_hand.predict_outputs(given.as_slice()).unwrap().swap_remove(0);
-            // A step's sums of five terms of size 1, each rounded (6e-8), through two activations.
-            let error = got.iter().zip(&want).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
-            assert!(got.shape() == want.shape() && error <= 1e-6, "{layer:?}: {error:e}");
+            near(&what, &by_hand.predict_outputs(given.as_slice()).unwrap()[0], &want);
         }
     });
 }

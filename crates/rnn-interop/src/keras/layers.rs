@@ -321,7 +321,14 @@ fn read_option(
             }
             value
         }
-        ("Softmax" | "LayerNormalization", "axis") => match axis(value) {
+        ("Softmax", "axis") => match axis(value) {
+            Some(axis) => json!(axis),
+            None => {
+                let problem = format!("one axis is taken, got {}", shown(value));
+                return Err(Error::unsupported(place, problem));
+            }
+        },
+        ("LayerNormalization", "axis") => match axis(value) {
             Some(-1) => json!(-1),
             _ => {
                 let problem = format!("only the last axis, -1, is taken, got {}", shown(value));

@@ -43,13 +43,8 @@ impl Masks {
         self.any_of.get(&mask).copied().unwrap_or(Mask::JOINED)
     }
 
-    /// The mask of a layer's outputs in Keras. `Err` where it has none but this engine has: with a sentence where that can
-    /// not be helped.
-    pub fn of_outputs(
-        &mut self,
-        layer: &Layer,
-        inputs: &[Data],
-    ) -> Result<Option<Mask>, Option<&'static str>> {
+    /// The mask of a layer's outputs in Keras, or a sentence where this engine has another.
+    pub fn of_outputs(&mut self, layer: &Layer, inputs: &[Data]) -> Result<Option<Mask>, &'static str> {
         let of = |x: &Data| x.mask.or(x.lost);
         let first = inputs.first().and_then(of);
         let options = || serde_json::to_value(layer).unwrap_or_default();
@@ -94,18 +89,16 @@ impl Masks {
                 match first {
                     _ if all.iter().all(Option::is_none) => Ok(None),
                     Some(_) if all.iter().all(|mask| *mask == first) => Ok(first),
-                    _ if all.contains(&None) => Err(None),
-                    _ => Err(Some(
-                        "its inputs have different masks, which Keras joins and this engine does not",
-                    )),
+                    _ if all.contains(&None) => Ok(None),
+                    _ => Ok(Some(Mask::JOINED)),
                 }
             }
             Layer::Concatenate(_) => Ok(inputs.iter().any(|x| of(x).is_some()).then_some(Mask::JOINED)),
             Layer::Softmax(_) if first.is_some() => {
-                Err(Some("Keras takes masked values out of a softmax, this engine does not"))
+                Err("Keras takes masked values out of a softmax, this engine does not")
             }
             Layer::TimeDistributed(_) if first.is_some() && counts(layer) => {
-                Err(Some("Keras hands a mask of steps to the layer within, this engine does not"))
+                Err("Keras hands a mask of steps to the layer within, this engine does not")
             }
             _ => Ok(first),
         }
@@ -122,6 +115,9 @@ pub(super) fn counts(layer: &Layer) -> bool {
         | Layer::Bidirectional(_)
         | Layer::GlobalAveragePooling1D(_)
         | Layer::Softmax(_)
+        | Layer::Multiply(_)
+        | Layer::Maximum(_)
+        | Layer::Minimum(_)
         | Layer::Concatenate(_) => true,
         Layer::TimeDistributed(_) => {
             let layer = serde_json::to_value(layer).unwrap_or_default();

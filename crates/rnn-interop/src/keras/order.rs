@@ -154,23 +154,14 @@ impl Calls {
             | Layer::Multiply(_)
             | Layer::Average(_)
             | Layer::Maximum(_)
-            | Layer::Minimum(_) => match first.or_else(|| args.iter().find_map(|arg| arg.1)) {
-                None => None,
-                Some(mask)
-                    if args.iter().all(|arg| arg.1.is_some_and(|other| other.origin == mask.origin)) =>
-                {
-                    let mut node = mask.node;
-                    for other in args.iter().skip(1).filter_map(|arg| arg.1) {
-                        node = self.mask_node(vec![node, other.node]);
-                    }
-                    Some(Mask { node, origin: mask.origin })
-                }
-                Some(_) => {
-                    return refuse(
-                        "its inputs do not all have the same mask, and Keras joins masks otherwise",
-                    );
-                }
-            },
+            | Layer::Minimum(_) => {
+                // Where an input has none, neither has the whole.
+                let masks: Option<Vec<Mask>> = args.iter().map(|arg| arg.1).collect();
+                masks.unwrap_or_default().into_iter().reduce(|all, mask| {
+                    let node = self.mask_node(vec![all.node, mask.node]);
+                    Mask { node, origin: if all.origin == mask.origin { all.origin } else { node } }
+                })
+            }
             Layer::Concatenate(_) if args.iter().any(|arg| arg.1.is_some()) => {
                 let mut parts = Vec::new();
                 for &(x, mask) in args {

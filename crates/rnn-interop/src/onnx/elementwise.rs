@@ -197,8 +197,9 @@ pub(super) fn with_number(
         (Binary::Mul, _) => (c, 0.0),
         (Binary::Div, false) => (1.0 / c, 0.0),
         (Binary::Pow, false) if c == 2.0 => {
+            let x = b.unmasked(x)?;
             let symbol = merge(b, layer::Multiply::new(), &x.symbol, &x.symbol)?;
-            return Ok(b.like(x, symbol));
+            return Ok(b.like(&x, symbol));
         }
         (Binary::Max, _) if c == 0.0 => return activation(b, x, "relu".into()),
         (Binary::Max, _) => return clipped(b, x, Some(c), None),
@@ -249,10 +250,13 @@ fn both(b: &mut Builder<'_>, op: Binary, x: &Device, y: &Device) -> Result<Value
             (x, y)
         }
     };
+    // A layer that merges looks at the steps of masks, ONNX's operators at the values that stand there.
+    let (x, y) = match x.mask == y.mask && matches!(op, Binary::Add | Binary::Sub) {
+        true => (x, y),
+        false => (b.unmasked(&x)?, b.unmasked(&y)?),
+    };
     let symbol = merge(b, layer, &x.symbol, &y.symbol)?;
-    let mut z = b.like(&x, symbol);
-    z.mask = x.mask.or(y.mask);
-    Ok(Value::Device(z))
+    Ok(Value::Device(b.like(&x, symbol)))
 }
 
 /// Gives the axes of `y` the names of the same axes of another value, where they are made of as many parts.

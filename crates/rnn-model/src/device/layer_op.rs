@@ -7,7 +7,6 @@ use rnn_shaders::vocabulary::{Draw, Noise, Normalization, Pool};
 
 /// One operation on device buffers. As for every [`Op`](super::op::Op), an output shares no buffer with an input; two outputs
 /// of one operation share none either.
-#[allow(dead_code, reason = "each is used where its layer is; some wait for theirs")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LayerOp {
     CopyBlock {
@@ -162,11 +161,6 @@ pub(crate) enum LayerOp {
         dy: Slice,
         d: Slice,
     },
-    Div {
-        a: Slice,
-        b: Slice,
-        y: Slice,
-    },
     Maximum {
         a: Slice,
         b: Slice,
@@ -215,7 +209,6 @@ impl LayerOp {
             LayerOp::CombineFlags { .. } | LayerOp::ReverseFlags { .. } | LayerOp::SeenFlags { .. } => {}
             LayerOp::Embedding { table: a, ids: b, out: y, .. }
             | LayerOp::Blend { a, b, y, .. }
-            | LayerOp::Div { a, b, y }
             | LayerOp::Maximum { a, b, y }
             | LayerOp::Minimum { a, b, y } => {
                 [a, b].into_iter().for_each(|s| f(s, Read));

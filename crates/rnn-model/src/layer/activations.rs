@@ -1,7 +1,7 @@
-//! The activations that Keras has as layers of their own: LeakyReLU, ELU, ReLU, Softmax, and PReLU, whose slope is learned.
+//! The activations that Keras has as layers of their own: LeakyReLU, ELU, ReLU, and PReLU, whose slope is learned.
 
 use super::simple::activate;
-use super::{Activate, Initializer, OneToOne, SampleShape, VariableSpec};
+use super::{Activate, Constraint, Held, Initializer, OneToOne, Regularizer, SampleShape, VariableSpec};
 use crate::device::{Op, Slice};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
@@ -89,32 +89,6 @@ impl Relu {
     }
 }
 
-/// Softmax over the last axis.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SoftmaxLayer {
-    axis: i64,
-}
-
-impl SoftmaxLayer {
-    /// Over the last axis, -1 in Keras's count: the one that there is.
-    pub fn new() -> Self {
-        SoftmaxLayer { axis: -1 }
-    }
-
-    fn activation(&self) -> Result<Activate> {
-        match self.axis {
-            -1 => Ok(Activate::Softmax),
-            axis => Err(Error::invalid("Softmax", format!("the axis must be -1, the last one, got {axis}"))),
-        }
-    }
-}
-
-impl Default for SoftmaxLayer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 macro_rules! activation_layers {
     ($($layer:ty: $class:literal),*) => {$(
         impl OneToOne for $layer {
@@ -142,13 +116,15 @@ macro_rules! activation_layers {
     )*};
 }
 
-activation_layers!(LeakyRelu: "LeakyReLU", Elu: "ELU", Relu: "ReLU", SoftmaxLayer: "Softmax");
+activation_layers!(LeakyRelu: "LeakyReLU", Elu: "ELU", Relu: "ReLU");
 
 /// `x` for `x > 0`, else `alpha * x` with a weight `alpha` for every value of a sample (He et al. 2015), or one for all
 /// values along some axes. Weights: alpha, of the shape of a sample with 1 for each shared axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PRelu {
     alpha_initializer: Initializer,
+    #[serde(default, skip_serializing_if = "Held::is_free")]
+    alpha_held: Held,
     shared_axes: Option<Vec<usize>>,
 }
 
@@ -161,12 +137,24 @@ impl Default for PRelu {
 impl PRelu {
     /// A slope for every value of a sample, 0 at first.
     pub fn new() -> Self {
-        PRelu { alpha_initializer: Initializer::Zeros, shared_axes: None }
+        PRelu { alpha_initializer: Initializer::Zeros, alpha_held: Held::default(), shared_axes: None }
     }
 
     /// Start of alpha; zeros.
     pub fn alpha_initializer(mut self, initializer: Initializer) -> Self {
         self.alpha_initializer = initializer;
+        self
+    }
+
+    /// A penalty on alpha; none.
+    pub fn alpha_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.alpha_held.regularizer = Some(regularizer);
+        self
+    }
+
+    /// What alpha is held to after each update; nothing.
+    pub fn alpha_constraint(mut self, constraint: Constraint) -> Self {
+        self.alpha_held.constraint = Some(constraint);
         self
     }
 
@@ -215,7 +203,7 @@ impl OneToOne for PRelu {
 
     fn variables(&self, input: &[Option<usize>]) -> Vec<VariableSpec> {
         let shape = self.alpha_shape(input).unwrap_or_default();
-        vec![VariableSpec::new("alpha", shape, self.alpha_initializer)]
+        vec![VariableSpec::new("alpha", shape, self.alpha_initializer).held(self.alpha_held)]
     }
 
     fn lower(&self, l: &mut Lowering<'_>, node: &Node, x: Value) -> Result<Value> {

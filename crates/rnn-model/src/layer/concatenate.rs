@@ -1,10 +1,12 @@
 //! Concatenate.
 
+use super::broadcast::any_of;
 use super::{LayerKind, SampleShape, arity};
 use crate::device::{IndexSlice, LayerOp};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::model::{Symbol, apply};
 use crate::{Error, Result};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 use rnn_shaders::shape::{Block, Steps};
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +93,11 @@ impl LayerKind for Concatenate {
         self.axis != 1
     }
 
+    fn moved(&self, inputs: &[ArrayViewD<'_, f32>]) -> Option<ArrayD<f32>> {
+        let axis = self.sample_axis(inputs.first()?.ndim() - 1)?;
+        ndarray::concatenate(Axis(axis + 1), inputs).ok()
+    }
+
     fn kernels(&self) -> &'static str {
         "one copy for each input"
     }
@@ -169,24 +176,14 @@ fn mask(l: &mut Lowering<'_>, inputs: &[Value], axis: usize) -> Result<Option<In
         }
         return Ok(Some(out));
     }
-    if inputs.iter().any(|x| x.mask.is_none()) {
+    let mut masks: Vec<IndexSlice> = inputs.iter().filter_map(|x| x.mask).collect();
+    if masks.len() < inputs.len() {
         // An input that has every step: so has the whole. Where states start anew is kept.
         let first = &inputs[0];
         let flags = l.index_buffer(first.shape[0] * batch)?;
         let steps = Steps::of_rows(first.shape[0], batch, first.data.len / flags.len);
         l.emit(LayerOp::FlagsFromValues { steps, cols: 1, value: f32::NAN, x: first.data, flags });
-        return join(l, std::iter::once(flags).chain(inputs.iter().filter_map(|x| x.mask))).map(Some);
+        masks.push(flags);
     }
-    join(l, inputs.iter().filter_map(|x| x.mask)).map(Some)
-}
-
-/// A step that any of the masks has.
-fn join(l: &mut Lowering<'_>, mut masks: impl Iterator<Item = IndexSlice>) -> Result<IndexSlice> {
-    let mut all = masks.next().expect("there is a mask");
-    for mask in masks {
-        let out = l.index_buffer(all.len)?;
-        l.emit(LayerOp::CombineFlags { either: true, a: all, b: mask, out });
-        all = out;
-    }
-    Ok(all)
+    any_of(l, masks).map(Some)
 }

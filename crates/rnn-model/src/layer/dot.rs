@@ -1,6 +1,6 @@
 //! Dot.
 
-use super::permute::swap_time_and_features;
+use super::permute::swap_last_axes;
 use super::shaping::{batch_major, time_major};
 use super::{LayerKind, SampleShape, arity};
 use crate::device::{LayerOp, Op};
@@ -12,7 +12,8 @@ use rnn_shaders::vocabulary::Normalization;
 use serde::{Deserialize, Serialize};
 
 /// Products of the samples of two inputs, summed over one axis of each: of `[batch, t, f]` and `[batch, s, f]` over the last
-/// axes `[batch, t, s]`, the scores of an attention; of two vectors `[batch, f]` their scalar product `[batch, 1]`.
+/// axes `[batch, t, s]`, the scores of an attention; of two vectors `[batch, f]` their scalar product `[batch, 1]`. Samples may
+/// have any number of axes; those that are not summed over stand in the output in their order. Step masks end here.
 ///
 /// ```
 /// use rnn_model::{Input, layer::dot};
@@ -43,9 +44,8 @@ impl Dot {
     fn axis(&self, i: usize, sample: &[Option<usize>]) -> Result<usize> {
         let rank = sample.len() as i64;
         let axis = if self.axes[i] < 0 { self.axes[i] + rank } else { self.axes[i] - 1 };
-        if !(1..=2).contains(&rank) || !(0..rank).contains(&axis) {
-            let expected =
-                format!("[batch, features] or [batch, time, features] with an axis {}", self.axes[i]);
+        if !(0..rank).contains(&axis) {
+            let expected = format!("samples with an axis {}, counted from 1", self.axes[i]);
             return Err(Error::shape("input of Dot", expected, sample));
         }
         Ok(axis as usize)
@@ -79,6 +79,15 @@ impl LayerKind for Dot {
         {
             return Err(Error::invalid("Dot", format!("the axes to sum over have {m} and {n} values")));
         }
+        for sample in [a, b].into_iter().filter(|sample| sample.len() > 2) {
+            if sample[1..].contains(&None) {
+                return Err(Error::shape(
+                    "input of Dot",
+                    "known sizes of all axes but the steps",
+                    sample.as_slice(),
+                ));
+            }
+        }
         if self.normalize && shape.contains(&None) {
             return Err(Error::shape("input of Dot", "known sizes, to normalize", a.as_slice()));
         }
@@ -94,16 +103,9 @@ impl LayerKind for Dot {
         let mut shape = Vec::new();
         for (i, x) in inputs.iter().enumerate() {
             let sample: SampleShape = x.shape.iter().map(|&n| Some(n)).collect();
-            let (mut axis, mut x) = (self.axis(i, &sample)?, x.clone());
-            if self.normalize {
-                if axis + 1 < x.shape.len() {
-                    (x, axis) = (swap_time_and_features(l, x)?, 1);
-                }
-                x = unit_rows(l, x)?;
-            }
-            let others = x.shape.iter().enumerate().filter(|&(at, _)| at != axis);
-            shape.extend(others.map(|(_, &n)| n));
-            sides.push(Side::new(l, x, axis)?);
+            let axis = self.axis(i, &sample)?;
+            shape.extend(x.shape.iter().enumerate().filter(|&(at, _)| at != axis).map(|(_, &n)| n));
+            sides.push(Side::new(l, x.clone(), axis, self.normalize)?);
         }
         let b = sides.pop().expect("two inputs");
         let a = sides.pop().expect("two inputs");
@@ -111,10 +113,9 @@ impl LayerKind for Dot {
     }
 }
 
-/// Rows divided by their norms, or by a small number where that is larger, as Keras's `normalize`.
-fn unit_rows(l: &mut Lowering<'_>, x: Value) -> Result<Value> {
+/// Rows of `cols` values divided by their norms, or by a small number where that is larger, as Keras's `normalize`.
+fn unit_rows(l: &mut Lowering<'_>, x: Value, cols: usize) -> Result<Value> {
     let kind = Normalization::L2 { epsilon: 1e-7 };
-    let cols = *x.shape.last().unwrap_or(&1);
     let rows = x.data.len / cols;
     let (data, stats) = (l.buffer(x.data.len)?, l.buffer(2 * rows)?);
     let y = l.value(data, x.shape.clone());
@@ -144,21 +145,24 @@ struct Side {
 }
 
 impl Side {
-    /// A sequence is brought into the order of the host, where a sample's values are together.
-    fn new(l: &mut Lowering<'_>, x: Value, axis: usize) -> Result<Self> {
-        let shape = x.shape.clone();
-        let x = batch_major(l, x)?;
-        Ok(match *shape.as_slice() {
-            [time, features] => {
-                let across = axis == 0;
-                let (free, summed) = if across { (features, time) } else { (time, features) };
-                Side { x, free, summed, across, row: features, sample: time * features }
-            }
-            _ => {
-                let summed = shape[0];
-                Side { x, free: 1, summed, across: false, row: summed, sample: summed }
-            }
-        })
+    /// In the order of the host, where a sample's values are together. The axis that is summed over comes last, but for a
+    /// first one whose rows need no norm: that is what a product can read as it stands.
+    fn new(l: &mut Lowering<'_>, x: Value, axis: usize, normalize: bool) -> Result<Self> {
+        let size = |axes: &[usize]| axes.iter().product::<usize>();
+        let [before, behind] = [&x.shape[..axis], &x.shape[axis + 1..]].map(size);
+        let (summed, free, sample) = (x.shape[axis], before * behind, size(&x.shape));
+        let mut x = batch_major(l, x)?;
+        if behind > 1 && before == 1 && !normalize {
+            return Ok(Side { x, free, summed, across: true, row: free, sample });
+        }
+        if behind > 1 {
+            let (outer, shape) = (l.batch() * before, x.shape.clone());
+            x = swap_last_axes(l, x, [outer, summed, behind], shape)?;
+        }
+        if normalize {
+            x = unit_rows(l, x, summed)?;
+        }
+        Ok(Side { x, free, summed, across: false, row: summed, sample })
     }
 }
 

@@ -8,8 +8,12 @@ use rnn_shaders::shape::Steps;
 use serde::{Deserialize, Serialize};
 
 /// Whole numbers from 0 to `input_dim - 1` to rows of a table that is learned: `[batch, time]` to `[batch, time, output_dim]`,
-/// and likewise for ids of any shape. Weights: embeddings `[input_dim, output_dim]`. Fractions are cut off; an id that the
-/// table does not have gives a row of zeros.
+/// and likewise for ids of any shape. Weights: embeddings `[input_dim, output_dim]`.
+///
+/// An id that the table does not have (negative, `input_dim` or above, a fraction, NaN) in an array that is given to the model
+/// is an error that names its place, also where the ids come through layers that only move values (Reshape, Flatten, Permute,
+/// Slice, Reverse, Concatenate). Of ids that are computed on the device, and of [`Tensor`](crate::Tensor)s, which are not read
+/// back, fractions are cut off, and one that the table does not have gives a row of zeros.
 ///
 /// The gradient of an id that occurs several times in a batch is the sum of theirs, which then goes to the optimizer.
 ///
@@ -92,6 +96,10 @@ impl LayerKind for Embedding {
         let shape = vec![self.input_dim, self.output_dim];
         let table = VariableSpec::new("embeddings", shape, self.embeddings_initializer);
         vec![table.held(self.embeddings_held)]
+    }
+
+    fn table_rows(&self) -> Option<usize> {
+        Some(self.input_dim)
     }
 
     fn kernels(&self) -> &'static str {

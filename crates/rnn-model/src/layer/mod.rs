@@ -4,6 +4,7 @@
 mod activate;
 mod activations;
 mod bidirectional;
+mod broadcast;
 pub mod cell;
 mod composite;
 mod concatenate;
@@ -27,12 +28,13 @@ mod sequence;
 mod shaping;
 mod simple;
 mod slice;
+mod softmax;
 mod stacked;
 mod time_distributed;
 
 pub use crate::model::SharedLayer;
 pub use activate::{Activate, Softmax};
-pub use activations::{Elu, LeakyRelu, PRelu, Relu, SoftmaxLayer};
+pub use activations::{Elu, LeakyRelu, PRelu, Relu};
 pub use bidirectional::{Bidirectional, MergeMode};
 pub use cell::{
     GruCell, LayerNormGruCell, LayerNormLstmCell, LstmCell, ProjectedLstmCell, SimpleRnnCell, StackedCells,
@@ -61,11 +63,13 @@ pub use sequence::SequenceOptions;
 pub use shaping::{Flatten, RepeatVector, Reshape};
 pub use simple::{ActivationLayer, ActivityRegularization, Dropout, Rescaling};
 pub use slice::Slice;
+pub use softmax::SoftmaxLayer;
 pub use stacked::stacked;
 pub use time_distributed::TimeDistributed;
 
 use crate::Result;
 use crate::model::lowering::{Lowering, Node, Value};
+use ndarray::{ArrayD, ArrayViewD};
 use rnn_shaders::vocabulary::Cell;
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +139,14 @@ pub(crate) trait LayerKind {
     fn is_stepwise(&self) -> bool {
         false
     }
+    /// Rows of a table whose numbers, from 0 on, the values of the first input must be.
+    fn table_rows(&self) -> Option<usize> {
+        None
+    }
+    /// The output `[samples, ...]` on the host, where it holds nothing but values of the inputs.
+    fn moved(&self, _inputs: &[ArrayViewD<'_, f32>]) -> Option<ArrayD<f32>> {
+        None
+    }
     /// Which kernels run the layer, where no recurrent part says it.
     fn kernels(&self) -> &'static str;
     /// Emits the forward operations and leaves the backward ones on the tape.
@@ -159,6 +171,14 @@ pub(crate) trait OneToOne {
     fn passes_mask(&self) -> bool {
         true
     }
+    /// As [`LayerKind::table_rows`].
+    fn table_rows(&self) -> Option<usize> {
+        None
+    }
+    /// As [`LayerKind::moved`].
+    fn moved(&self, _x: &ArrayViewD<'_, f32>) -> Option<ArrayD<f32>> {
+        None
+    }
     /// Which kernels run the layer.
     fn kernels(&self) -> &'static str;
     /// Emits the forward operations and leaves the backward ones on the tape.
@@ -181,6 +201,14 @@ impl<T: OneToOne> LayerKind for T {
 
     fn is_stepwise(&self) -> bool {
         OneToOne::is_stepwise(self)
+    }
+
+    fn table_rows(&self) -> Option<usize> {
+        OneToOne::table_rows(self)
+    }
+
+    fn moved(&self, inputs: &[ArrayViewD<'_, f32>]) -> Option<ArrayD<f32>> {
+        OneToOne::moved(self, inputs.first()?)
     }
 
     fn kernels(&self) -> &'static str {
@@ -242,7 +270,7 @@ layers! {
     ELU(Elu) "Exponential linear unit.",
     ReLU(Relu) "Rectifier with a slope, a largest value and a threshold.",
     PReLU(PRelu) "Rectifier whose slope below 0 is learned.",
-    Softmax(SoftmaxLayer) "Softmax over the last axis.",
+    Softmax(SoftmaxLayer) "Softmax over an axis.",
     ActivityRegularization(ActivityRegularization) "A penalty on what passes through.",
     Dropout(Dropout) "Random zeros while training.",
     Flatten(Flatten) "Steps and features in one vector.",

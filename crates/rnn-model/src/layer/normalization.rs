@@ -1,6 +1,6 @@
 //! LayerNormalization.
 
-use super::{Initializer, OneToOne, SampleShape, VariableSpec};
+use super::{Constraint, Held, Initializer, OneToOne, Regularizer, SampleShape, VariableSpec};
 use crate::device::{LayerOp, Op};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
@@ -27,6 +27,10 @@ pub struct LayerNormalization {
     rms_scaling: bool,
     beta_initializer: Initializer,
     gamma_initializer: Initializer,
+    #[serde(default, skip_serializing_if = "Held::is_free")]
+    beta_held: Held,
+    #[serde(default, skip_serializing_if = "Held::is_free")]
+    gamma_held: Held,
 }
 
 impl Default for LayerNormalization {
@@ -38,6 +42,8 @@ impl Default for LayerNormalization {
             rms_scaling: false,
             beta_initializer: Initializer::Zeros,
             gamma_initializer: Initializer::Ones,
+            beta_held: Held::default(),
+            gamma_held: Held::default(),
         }
     }
 }
@@ -84,6 +90,30 @@ impl LayerNormalization {
         self
     }
 
+    /// A penalty on beta; none.
+    pub fn beta_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.beta_held.regularizer = Some(regularizer);
+        self
+    }
+
+    /// A penalty on gamma; none.
+    pub fn gamma_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.gamma_held.regularizer = Some(regularizer);
+        self
+    }
+
+    /// What beta is held to after each update; nothing.
+    pub fn beta_constraint(mut self, constraint: Constraint) -> Self {
+        self.beta_held.constraint = Some(constraint);
+        self
+    }
+
+    /// What gamma is held to after each update; nothing.
+    pub fn gamma_constraint(mut self, constraint: Constraint) -> Self {
+        self.gamma_held.constraint = Some(constraint);
+        self
+    }
+
     fn has_gamma(&self) -> bool {
         self.scale || self.rms_scaling
     }
@@ -121,10 +151,11 @@ impl OneToOne for LayerNormalization {
         let shape = vec![input.last().copied().flatten().unwrap_or(0)];
         let mut variables = Vec::new();
         if self.has_gamma() {
-            variables.push(VariableSpec::new("gamma", shape.clone(), self.gamma_initializer));
+            let gamma = VariableSpec::new("gamma", shape.clone(), self.gamma_initializer);
+            variables.push(gamma.held(self.gamma_held));
         }
         if self.has_beta() {
-            variables.push(VariableSpec::new("beta", shape, self.beta_initializer));
+            variables.push(VariableSpec::new("beta", shape, self.beta_initializer).held(self.beta_held));
         }
         variables
     }

@@ -4,6 +4,7 @@ use super::{OneToOne, SampleShape};
 use crate::device::LayerOp;
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
+use ndarray::{ArrayD, ArrayViewD};
 use rnn_shaders::shape::Block;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,11 @@ impl OneToOne for Permute {
 
     fn passes_mask(&self) -> bool {
         self.dims.iter().copied().eq(1..=self.dims.len())
+    }
+
+    fn moved(&self, x: &ArrayViewD<'_, f32>) -> Option<ArrayD<f32>> {
+        let axes: Vec<usize> = std::iter::once(0).chain(self.dims.iter().copied()).collect();
+        Some(x.view().permuted_axes(axes).as_standard_layout().into_owned())
     }
 
     fn kernels(&self) -> &'static str {
@@ -101,23 +107,31 @@ fn moves(shape: &[usize], order: &[usize]) -> Vec<[usize; 3]> {
 
 /// The copies of [`moves`], as a value of `shape`.
 fn permute(l: &mut Lowering<'_>, x: Value, moves: Vec<[usize; 3]>, shape: Vec<usize>) -> Result<Value> {
-    let mut y = l.alias(&x, shape.clone());
-    for [outer, inner, behind] in moves {
-        let (from, data) = (y, l.buffer(x.data.len)?);
-        y = l.value(data, shape.clone());
-        let block = Block::permute([outer, inner, behind], [0, 2, 1]);
-        l.emit(LayerOp::CopyBlock { block, joint: false, x: from.data, y: data });
-        let output = y.clone();
-        l.backward(move |l| {
-            let Some(dy) = l.gradient(&output) else { return Ok(()) };
-            l.propagate(&from, |l, dx| {
-                if let Some(y) = dx {
-                    let block = Block::permute([outer, behind, inner], [0, 2, 1]);
-                    l.emit(LayerOp::CopyBlock { block, joint: false, x: dy, y });
-                }
-            })
-        });
-    }
+    let y = l.alias(&x, shape.clone());
+    moves.into_iter().try_fold(y, |y, sizes| swap_last_axes(l, y, sizes, shape.clone()))
+}
+
+/// `[outer, inner, behind]` to `[outer, behind, inner]`, as a value of `shape`.
+pub(super) fn swap_last_axes(
+    l: &mut Lowering<'_>,
+    x: Value,
+    [outer, inner, behind]: [usize; 3],
+    shape: Vec<usize>,
+) -> Result<Value> {
+    let data = l.buffer(x.data.len)?;
+    let y = l.value(data, shape);
+    let block = Block::permute([outer, inner, behind], [0, 2, 1]);
+    l.emit(LayerOp::CopyBlock { block, joint: false, x: x.data, y: data });
+    let output = y.clone();
+    l.backward(move |l| {
+        let Some(dy) = l.gradient(&output) else { return Ok(()) };
+        l.propagate(&x, |l, dx| {
+            if let Some(y) = dx {
+                let block = Block::permute([outer, behind, inner], [0, 2, 1]);
+                l.emit(LayerOp::CopyBlock { block, joint: false, x: dy, y });
+            }
+        })
+    });
     Ok(y)
 }
 

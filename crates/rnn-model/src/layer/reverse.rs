@@ -4,6 +4,7 @@ use super::shaping::reverse_time;
 use super::{LayerKind, SampleShape, arity};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 use serde::{Deserialize, Serialize};
 
 /// The steps of `[batch, time, ...]`, and their mask, in the opposite order: the outputs of a layer built with
@@ -37,6 +38,12 @@ impl LayerKind for Reverse {
             [input] => Err(Error::shape("input of Reverse", "[batch, time, ...]", input.as_slice())),
             _ => Err(arity("Reverse", "one input", inputs.len())),
         }
+    }
+
+    fn moved(&self, inputs: &[ArrayViewD<'_, f32>]) -> Option<ArrayD<f32>> {
+        let mut x = inputs.first()?.to_owned();
+        x.invert_axis(Axis(1));
+        Some(x)
     }
 
     fn kernels(&self) -> &'static str {

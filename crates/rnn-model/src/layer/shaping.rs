@@ -4,6 +4,7 @@ use super::{OneToOne, SampleShape};
 use crate::device::{LayerOp, Op};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
+use ndarray::{ArrayD, ArrayViewD};
 use serde::{Deserialize, Serialize};
 
 const TRANSPOSE: &str = "a transpose where the steps are more than one, else nothing";
@@ -80,6 +81,10 @@ impl OneToOne for Flatten {
         false
     }
 
+    fn moved(&self, x: &ArrayViewD<'_, f32>) -> Option<ArrayD<f32>> {
+        reshaped(x, &[x.len() / x.shape()[0].max(1)])
+    }
+
     fn kernels(&self) -> &'static str {
         TRANSPOSE
     }
@@ -133,6 +138,10 @@ impl OneToOne for Reshape {
         false
     }
 
+    fn moved(&self, x: &ArrayViewD<'_, f32>) -> Option<ArrayD<f32>> {
+        reshaped(x, &self.resolved(x.len() / x.shape()[0].max(1))?)
+    }
+
     fn kernels(&self) -> &'static str {
         TRANSPOSE
     }
@@ -155,6 +164,12 @@ impl OneToOne for Reshape {
         let target = self.resolved(size).expect("checked with the shapes");
         reshape(l, x, target)
     }
+}
+
+/// Samples in another shape, on the host.
+fn reshaped(x: &ArrayViewD<'_, f32>, sample: &[usize]) -> Option<ArrayD<f32>> {
+    let shape = [&x.shape()[..1], sample].concat();
+    Some(x.to_shape(shape).ok()?.into_owned())
 }
 
 /// A sequence stands time-major on the device, but a sample's values are in order only batch-major: so by way of that.

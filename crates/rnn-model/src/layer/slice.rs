@@ -4,6 +4,7 @@ use super::{OneToOne, SampleShape};
 use crate::device::{LayerOp, Op};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 use rnn_shaders::shape::Block;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,12 @@ impl OneToOne for Slice {
 
     fn passes_mask(&self) -> bool {
         false
+    }
+
+    fn moved(&self, x: &ArrayViewD<'_, f32>) -> Option<ArrayD<f32>> {
+        let (start, len) = self.range(*x.shape().get(self.axis)?);
+        let places: Vec<usize> = (0..len).map(|i| start + i * self.step).collect();
+        Some(x.select(Axis(self.axis), &places))
     }
 
     fn kernels(&self) -> &'static str {

@@ -58,6 +58,10 @@ impl OneToOne for TimeDistributed {
         true
     }
 
+    fn table_rows(&self) -> Option<usize> {
+        self.layer.kind().table_rows()
+    }
+
     fn kernels(&self) -> &'static str {
         self.layer.kind().kernels()
     }

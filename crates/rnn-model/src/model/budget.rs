@@ -119,7 +119,9 @@ impl Model {
             Ok(self.step_bytes(&self.lower(&key, None, &StateSlices::new(), segments)?.0))
         };
         let mut recomputed = Vec::new();
-        if self.check_steps("memory_need").is_ok() {
+        let in_parts =
+            self.check_steps("memory_need").and_then(|()| self.check_same_steps("memory_need", &key.samples));
+        if in_parts.is_ok() {
             for segments in counts(key.samples[0][0]) {
                 recomputed.push((segments, bytes(segments)?));
             }

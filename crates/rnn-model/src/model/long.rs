@@ -2,10 +2,12 @@
 //! layers handed on. Device memory is that of one chunk.
 
 use super::Model;
+use super::graph::Edge;
 use super::lowering::{Lowered, Lowering};
 use super::state::StateSet;
 use crate::array::{Arrays, array};
 use crate::device::{Port, Program};
+use crate::layer::SampleShape;
 use crate::{Error, HostArray, Result};
 use ndarray::{ArrayD, Axis, Slice as Range};
 
@@ -35,11 +37,8 @@ impl LongRun<'_> {
         if x.samples() != self.batch {
             return Err(Error::BatchSize { expected: self.batch, got: x.samples(), fixed: false });
         }
+        self.model.check_same_steps("predict in chunks of time", &samples)?;
         let time = samples[0][0];
-        if let Some(other) = samples.iter().find(|s| s[0] != time) {
-            let expected = format!("{time} steps, as many as the first input has");
-            return Err(Error::shape("x", expected, other.as_slice()));
-        }
         let at = match self.chunks.iter().position(|c| c.time == time) {
             Some(at) => at,
             None => {
@@ -103,6 +102,7 @@ impl Model {
         }
         let samples = self.check_inputs("x", &x)?;
         self.check_steps("predict_long")?;
+        self.check_same_steps("predict_long", &samples)?;
         let (time, batch) = (samples[0][0], x.samples());
         let outputs = self.concrete_outputs(&samples)?.swap_remove(0);
         let mut shape = vec![batch];
@@ -184,18 +184,49 @@ impl Model {
                 return refuse(&layer.name, problem);
             }
         }
-        match self.graph.inputs.iter().find(|i| i.input.sample.len() < 2) {
-            Some(input) => refuse(&input.name, "this input has no time axis"),
+        if let Some(input) = self.graph.inputs.iter().find(|i| i.input.sample.len() < 2) {
+            return refuse(&input.name, "this input has no time axis");
+        }
+        let (inputs, made) = self.open_shapes()?;
+        for call in self.graph.calls.iter().filter(|call| call.inputs.len() > 1) {
+            let in_time = |edge: &Edge| match *edge {
+                Edge::Input(input) => inputs[input][0].is_none(),
+                Edge::Output { call, output } => made[call][output][0].is_none(),
+            };
+            let steps = call.inputs.iter().filter(|edge| in_time(edge)).count();
+            if steps > 0 && steps < call.inputs.len() {
+                let problem = "it brings a sequence together with what has no steps, or one step for all";
+                return refuse(&self.graph.layers[call.layer].name, problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses inputs of different numbers of steps for a run that goes through time in parts.
+    pub(super) fn check_same_steps(&self, operation: &str, samples: &[Vec<usize>]) -> Result<()> {
+        match samples.iter().find(|sample| sample[0] != samples[0][0]) {
+            Some(other) => {
+                let expected = format!("{} steps, as many as the first input has", samples[0][0]);
+                Err(Error::shape(format!("input of {operation}"), expected, other.as_slice()))
+            }
             None => Ok(()),
         }
     }
 
-    /// Of each output, whether it has as many steps as the inputs.
-    pub(super) fn outputs_in_time(&self) -> Vec<bool> {
+    /// Shapes of the inputs with an unknown number of steps, and of what each call makes of them.
+    fn open_shapes(&self) -> Result<(Vec<SampleShape>, Vec<Vec<SampleShape>>)> {
         let mut inputs = self.graph.input_shapes();
         inputs.iter_mut().for_each(|shape| shape[0] = None);
-        match self.graph.shapes(&inputs) {
-            Ok(calls) => self.graph.output_shapes(&inputs, &calls).iter().map(|s| s[0].is_none()).collect(),
+        let made = self.graph.shapes(&inputs)?;
+        Ok((inputs, made))
+    }
+
+    /// Of each output, whether it has as many steps as the inputs.
+    pub(super) fn outputs_in_time(&self) -> Vec<bool> {
+        match self.open_shapes() {
+            Ok((inputs, calls)) => {
+                self.graph.output_shapes(&inputs, &calls).iter().map(|s| s[0].is_none()).collect()
+            }
             Err(_) => vec![false; self.graph.outputs.len()],
         }
     }

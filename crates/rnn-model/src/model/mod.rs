@@ -15,6 +15,7 @@ mod fit_options;
 mod forecast;
 mod gradients;
 pub(crate) mod graph;
+mod ids;
 mod long;
 pub(crate) mod lowering;
 mod names;
@@ -265,7 +266,9 @@ impl Model {
     /// Checks input arrays `[samples, ...]` and gives the shapes of their samples.
     pub(crate) fn check_inputs(&self, what: &str, arrays: &Arrays<'_>) -> Result<Vec<Vec<usize>>> {
         let shapes: Vec<&[usize]> = arrays.0.iter().map(|a| a.shape.as_slice()).collect();
-        self.check_shapes(what, &shapes)
+        let samples = self.check_shapes(what, &shapes)?;
+        self.graph.check_ids(what, arrays)?;
+        Ok(samples)
     }
 
     /// Checks the shapes of inputs `[samples, ...]` and gives those of their samples.

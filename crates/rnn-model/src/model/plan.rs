@@ -185,6 +185,7 @@ impl Model {
         let mut ports =
             Ports { x, targets: TargetPorts { y: Vec::new(), weights: Vec::new() }, outputs: Vec::new() };
         if training && (segments > 1 || key.window.batches > 0) {
+            self.check_same_steps("a training on parts of the time axis", &key.samples)?;
             let scores = |l: &mut Lowering<'_>, outputs: &[Value]| {
                 self.lower_scores(l, outputs, &key.weights, dataset, training)
             };

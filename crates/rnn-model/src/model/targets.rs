@@ -189,9 +189,15 @@ fn check_target(what: &str, y: &HostArray<'_>, samples: usize, output: &[usize],
     debug_assert_eq!(y.data.len(), samples * rows * cols);
     if loss.score().target_is_index() {
         let classes = output.last().copied().unwrap_or(1);
-        let bad = y.data.iter().find(|&&v| !(v >= 0.0 && v < classes as f32 && v.fract() == 0.0));
-        if let Some(bad) = bad {
-            let problem = format!("class indices must be whole numbers from 0 to {}, got {bad}", classes - 1);
+        let bad = y.data.iter().position(|&v| !(v >= 0.0 && v < classes as f32 && v.fract() == 0.0));
+        if let Some(at) = bad {
+            let step = if rows > 1 { format!(", step {}", at % rows) } else { String::new() };
+            let problem = format!(
+                "class indices must be whole numbers from 0 to {}, as many as the output has values, got {} in sample {}{step}",
+                classes - 1,
+                y.data[at],
+                at / rows
+            );
             return Err(Error::invalid(what, problem));
         }
     }

@@ -151,14 +151,10 @@ impl<'a> Reader<'a> {
             };
             let mask = match own_masks {
                 Ok(mask) => mask.filter(|_| at == 0 || matches!(shared.layer(), Layer::Bidirectional(_))),
-                Err(None) => None,
-                Err(Some(problem)) => return Err(Error::unsupported(place, problem)),
+                Err(problem) => return Err(Error::unsupported(place, problem)),
             };
             let mut data = self.data(symbol, mask.filter(|_| !lost))?;
             data.lost = mask.filter(|_| lost);
-            if own_masks.is_err() {
-                data = self.dropping_mask(&data, &place)?;
-            }
             made.push(data);
         }
         Ok(made)

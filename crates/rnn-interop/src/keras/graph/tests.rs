@@ -68,8 +68,8 @@ fn what_is_not_here_is_named_with_layer_and_option() {
         (one("LSTM", json!({ "units": 0 })), ["layer it", "at least 1"]),
         (one("LayerNormalization", json!({ "axis": 1 })), ["option axis", "last axis"]),
         (
-            one("LayerNormalization", json!({ "gamma_regularizer": { "class_name": "L2", "config": {} } })),
-            ["gamma", "remove"],
+            one("Masking", json!({ "kernel_regularizer": { "class_name": "L2", "config": {} } })),
+            ["option kernel_regularizer", "remove"],
         ),
         (
             one("TimeDistributed", json!({ "layer": one("Dense", json!({ "units": 1 })) })),

@@ -69,8 +69,17 @@ fn emit(
             recurrent::turned_round(e, &x.name)
         }
         "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum" => {
-            mask =
-                inputs.iter().map(|x| x.mask.clone()).find(|mask| *mask != Mask::None).unwrap_or(Mask::None);
+            let masks = || inputs.iter().map(|x| &x.mask);
+            let by_steps = matches!(class, "Multiply" | "Maximum" | "Minimum");
+            if by_steps && masks().any(|mask| *mask != Mask::None) {
+                let problem = format!("{class} of masked sequences, which passes over the masked steps");
+                return Err(e.unsupported(problem));
+            }
+            if masks().any(|mask| *mask == Mask::None) {
+                mask = Mask::None;
+            } else if masks().any(|other| *other != mask) {
+                mask = Mask::Other("a sum of sequences with different masks");
+            }
             merged(e, class, inputs)
         }
         "Concatenate" => {
@@ -83,6 +92,9 @@ fn emit(
         }
         "Dot" => {
             mask = Mask::None;
+            if inputs.iter().any(|x| x.shape.len() > 2) {
+                return Err(e.unsupported("a Dot of samples of more than two axes"));
+            }
             dot(e, config, inputs)
         }
         "Flatten" => {
@@ -170,7 +182,10 @@ fn by_row(
             apply(e, &config["activation"], &y)?
         }
         "Activation" => apply(e, &config["activation"], x)?,
-        "Softmax" => apply(e, &"softmax".into(), x)?,
+        "Softmax" => {
+            let axis = config["axis"].as_i64().unwrap_or(-1);
+            e.node("Softmax", &[x], &[("axis", Attribute::Int(axis))])
+        }
         "LeakyReLU" => e.node("LeakyRelu", &[x], &[("alpha", Attribute::Float(get("negative_slope", 0.3)))]),
         "ELU" => e.node("Elu", &[x], &[("alpha", Attribute::Float(get("alpha", 1.0)))]),
         "ReLU" => {
@@ -239,9 +254,15 @@ fn merged(e: &mut Emit, class: &str, inputs: &[Tensor]) -> String {
         "Minimum" => "Min",
         _ => "Add",
     };
-    let mut y = inputs[0].name.clone();
-    for other in &inputs[1..] {
-        y = e.node(op, &[&y, &other.name], &[]);
+    // Axes that are missing stand behind the batch.
+    let rank = inputs.iter().map(|x| x.shape.len()).max().unwrap_or(0);
+    let names: Vec<String> = inputs
+        .iter()
+        .map(|x| (x.shape.len()..rank).fold(x.name.clone(), |name, _| e.unsqueeze(&name, 1)))
+        .collect();
+    let mut y = names[0].clone();
+    for other in &names[1..] {
+        y = e.node(op, &[&y, other], &[]);
     }
     if class == "Average" { e.with_number("Mul", &y, 1.0 / inputs.len() as f32) } else { y }
 }
@@ -336,7 +357,8 @@ fn distributed(
         "Embedding",
     ];
     let mask = x.mask.clone();
-    if by_row.contains(&class) {
+    let last = |axis: &Json| matches!(axis.as_i64(), None | Some(-1));
+    if by_row.contains(&class) && last(&inner["config"]["axis"]) {
         let mut made =
             emit(e, class, &inner["config"], weights, std::slice::from_ref(x), std::slice::from_ref(shape))?;
         return Ok(Tensor { mask, ..made.swap_remove(0) });
