@@ -1,6 +1,7 @@
 //! What the integration tests share: devices to run on, golden files, and comparing with a reason to fail.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod cell_models;
 pub mod golden;
 pub mod own_cells;
 
