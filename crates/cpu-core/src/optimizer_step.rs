@@ -1,9 +1,11 @@
 //! The update of all parameters in one pass: clip the gradient's value, decay the weight, apply the rule.
 
+mod lanes;
+
 use crate::error::check_len;
 use crate::math::{Kernel, Lanes, WIDEST, dispatch};
 use crate::{Error, HOLD, OptimizerSpec, Real, Result, StepParams, UpdateRule, parallel};
-use std::ops::Range;
+use lanes::{Adam, Common, RmsProp, power};
 
 const OP: &str = "optimizer_step";
 
@@ -322,151 +324,6 @@ impl<T: Real> Kernel<T> for Update<'_, T> {
                     },
                 );
             }
-        }
-    }
-}
-
-/// RMSprop's constants in every lane.
-#[derive(Clone, Copy)]
-struct RmsProp<S: Lanes> {
-    s: S,
-    lr: S::V,
-    rho: S::V,
-    /// `1 - rho`
-    rest: S::V,
-    momentum: S::V,
-    epsilon: S::V,
-}
-
-impl<S: Lanes> RmsProp<S> {
-    #[inline(always)]
-    fn mean_square(self, v: S::V, g: S::V) -> S::V {
-        self.s.fma(self.rho, v, self.s.mul(self.rest, self.s.mul(g, g)))
-    }
-
-    #[inline(always)]
-    fn mean(self, x: S::V, g: S::V) -> S::V {
-        self.s.fma(self.rho, x, self.s.mul(self.rest, g))
-    }
-
-    #[inline(always)]
-    fn variance(self, v: S::V, x: S::V) -> S::V {
-        self.s.sub(v, self.s.mul(x, x))
-    }
-
-    #[inline(always)]
-    fn increment(self, g: S::V, square: S::V) -> S::V {
-        self.s.div(self.s.mul(self.lr, g), self.s.sqrt(self.s.add(square, self.epsilon)))
-    }
-}
-
-/// Adam's constants in every lane.
-#[derive(Clone, Copy)]
-struct Adam<S: Lanes> {
-    s: S,
-    /// `1 - beta_1`
-    rest_1: S::V,
-    /// `1 - beta_2`
-    rest_2: S::V,
-    epsilon: S::V,
-    alpha: S::V,
-}
-
-impl<S: Lanes> Adam<S> {
-    #[inline(always)]
-    fn new(s: S, beta_1: f64, beta_2: f64, epsilon: f64, alpha: f32) -> Self {
-        Adam {
-            s,
-            rest_1: s.c(1.0 - beta_1),
-            rest_2: s.c(1.0 - beta_2),
-            epsilon: s.c(epsilon),
-            alpha: s.c(alpha.into()),
-        }
-    }
-
-    #[inline(always)]
-    fn moments(self, g: S::V, m: S::V, v: S::V) -> (S::V, S::V) {
-        let s = self.s;
-        (s.fma(s.sub(g, m), self.rest_1, m), s.fma(s.sub(s.mul(g, g), v), self.rest_2, v))
-    }
-
-    #[inline(always)]
-    fn increment(self, m: S::V, v: S::V) -> S::V {
-        self.s.div(self.s.mul(self.alpha, m), self.s.add(self.s.sqrt(v), self.epsilon))
-    }
-}
-
-/// `x^exponent` for `x >= 0`. The square root is what Ftrl takes unless it is told otherwise.
-#[inline(always)]
-fn power<S: Lanes>(s: S, x: S::V, exponent: S::T) -> S::V {
-    if exponent == S::T::from_f64(0.5) {
-        return s.sqrt(x);
-    }
-    let mut lanes = [S::T::ZERO; WIDEST];
-    s.store(&mut lanes, x);
-    for lane in &mut lanes[..S::N] {
-        *lane = crate::score::power(*lane, exponent);
-    }
-    s.load(&lanes)
-}
-
-/// What comes before every rule.
-#[derive(Clone, Copy)]
-struct Common<S: Lanes> {
-    s: S,
-    clip: S::V,
-    decay: S::V,
-    lr: S::V,
-    decays: bool,
-}
-
-impl<S: Lanes> Common<S> {
-    /// Runs the rule on every vector of weights, gradients and `K` slots. The end goes through partly filled vectors, so
-    /// that a parameter's update does not depend on its position.
-    #[inline(always)]
-    fn each<const K: usize>(
-        self,
-        mut slots: [&mut [S::T]; K],
-        w: &mut [S::T],
-        g: &[S::T],
-        rule: impl Fn(S::V, S::V, [S::V; K]) -> (S::V, [S::V; K]),
-    ) {
-        let n = w.len();
-        let mut at = 0;
-        while at + S::N <= n {
-            self.vector(&mut slots, w, g, at..at + S::N, &rule, S::load, S::store);
-            at += S::N;
-        }
-        if at < n {
-            self.vector(&mut slots, w, g, at..n, &rule, S::load_part, S::store_part);
-        }
-    }
-
-    /// One vector of everything. Index loops of constant length unroll into registers.
-    #[inline(always)]
-    fn vector<const K: usize>(
-        self,
-        slots: &mut [&mut [S::T]; K],
-        w: &mut [S::T],
-        g: &[S::T],
-        window: Range<usize>,
-        rule: &impl Fn(S::V, S::V, [S::V; K]) -> (S::V, [S::V; K]),
-        load: impl Fn(S, &[S::T]) -> S::V,
-        store: impl Fn(S, &mut [S::T], S::V),
-    ) {
-        let s = self.s;
-        let old = load(s, &w[window.clone()]);
-        // With the gradient second, its NaN passes through.
-        let g = s.max(s.neg(self.clip), s.min(self.clip, load(s, &g[window.clone()])));
-        let old = if self.decays { s.sub(old, s.mul(s.mul(old, self.decay), self.lr)) } else { old };
-        let mut values = [g; K];
-        for k in 0..K {
-            values[k] = load(s, &slots[k][window.clone()]);
-        }
-        let (new, values) = rule(old, g, values);
-        store(s, &mut w[window.clone()], new);
-        for k in 0..K {
-            store(s, &mut slots[k][window.clone()], values[k]);
         }
     }
 }
