@@ -375,6 +375,7 @@ fn event_files_stand_where_keras_writes_them() {
     // For a look at them with TensorBoard's own reader: scripts/read_events.py.
     let logs = std::env::var_os("TIDEGATE_KEEP_EVENTS").map_or(folder.path().join("logs"), Into::into);
     let mut board = TensorBoard::new(&logs).update_freq(SaveFreq::Batches(2)).write_steps_per_second(true);
+    board = board.histogram_freq(2);
     let options = FitOptions::new().epochs(3).batch_size(8).validation_split(0.2).callback(&mut board);
     model(&Device::cpu()).fit(&x, &y, options).unwrap();
     for part in ["train", "validation"] {
@@ -384,13 +385,39 @@ fn event_files_stand_where_keras_writes_them() {
         let bytes = std::fs::read(logs.join(part).join(&names[0])).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         let tags: &[&str] = match part {
-            "train" => {
-                &["epoch_loss", "epoch_mae", "epoch_learning_rate", "epoch_steps_per_second", "batch_loss"]
-            }
+            "train" => &[
+                "epoch_loss",
+                "epoch_mae",
+                "epoch_learning_rate",
+                "epoch_steps_per_second",
+                "batch_loss",
+                "lstm/recurrent_kernel/histogram",
+                "dense/bias/histogram",
+            ],
             _ => &["epoch_loss", "epoch_mae", "evaluation_loss_vs_iterations"],
         };
         for tag in tags {
             assert!(text.contains(tag), "{part}: {tag}");
         }
+        // Of epochs 0 and 2.
+        let histograms = text.matches("lstm/kernel/histogram").count();
+        assert_eq!(histograms, if part == "train" { 2 } else { 0 });
     }
+}
+
+#[test]
+fn a_checkpoint_can_hold_the_weights_alone() {
+    let (x, y) = sine();
+    let folder = tempfile::tempdir().unwrap();
+    let mut trained = model(&Device::cpu());
+    let pattern = folder.path().join("{epoch:02d}.weights.safetensors");
+    let mut checkpoint = ModelCheckpoint::new(pattern).save_weights_only(true);
+    trained.fit(&x, &y, FitOptions::new().epochs(2).callback(&mut checkpoint)).unwrap();
+    assert_eq!(files(folder.path()), ["01.weights.safetensors", "02.weights.safetensors"]);
+    let mut other = model(&Device::cpu());
+    other.load_weights(checkpoint.last_path().unwrap()).unwrap();
+    assert_eq!(other.get_weights().unwrap(), trained.get_weights().unwrap());
+    let mut both = ModelCheckpoint::new(folder.path().join("x")).save_weights_only(true).with_states(true);
+    let error = trained.fit(&x, &y, FitOptions::new().callback(&mut both)).unwrap_err().to_string();
+    assert!(error.contains("states are no weights"), "{error}");
 }

@@ -5,9 +5,10 @@ mod devices;
 use devices::on_each;
 use ndarray::{Array, Array1, Array2, Array3, ArrayD, Axis, s};
 use rnn_model::data::{Batch, BatchSource, Prefetch, RowBatches, StatefulBatches, TimeseriesDataset};
-use rnn_model::layer::{Dense, Gru, Lstm, Softmax};
+use rnn_model::layer::{Dense, Gru, Lstm, Softmax, concatenate};
 use rnn_model::{
-    Adam, Device, Error, FitOptions, Flow, Input, LambdaCallback, Loss, Metric, Model, Result, Sequential,
+    Adam, Device, Error, FitOptions, Flow, Graph, Input, LambdaCallback, Loss, Metric, Model, Result,
+    Sequential,
 };
 
 fn bits(model: &Model) -> Vec<u32> {
@@ -234,5 +235,49 @@ fn windows_of_a_file_are_learned() {
         let history = model.fit_source(&mut Prefetch::new(windows, 2), FitOptions::new().epochs(10)).unwrap();
         let loss = history.get("loss");
         assert!(loss[9] < 0.05 * loss[0], "{loss:?}");
+    });
+}
+
+/// Two inputs and two outputs, with a weight for each, from sources as from arrays.
+#[test]
+fn a_source_of_several_inputs_and_outputs_trains_as_the_arrays_do() {
+    on_each(|device| {
+        let (x, y, w) = samples();
+        let facts = Array::from_shape_fn((45, 3), |(i, k)| ((i + 2 * k) as f32 * 0.4).cos());
+        let level = Array::from_shape_fn((45, 1), |(i, _)| (i as f32 * 0.2).sin());
+        let build = || {
+            let (series, about) = (Input::sequence(4, 2).symbol(), Input::vector(3).symbol());
+            let read = series.layer(Gru::new(5)).unwrap();
+            let both = concatenate(-1, &[&read, &about.layer(Dense::new(2)).unwrap()]).unwrap();
+            let class = both.layer(Dense::new(1)).unwrap();
+            let level = both.layer(Dense::new(1)).unwrap();
+            let graph = Graph::new(&[&series, &about], &[&class, &level]).unwrap().seed(8);
+            let mut model = graph.build(device).unwrap();
+            model.compile(Adam::new().learning_rate(0.02), Loss::MeanSquaredError, &[]).unwrap();
+            model
+        };
+        let (y, w) = (y.insert_axis(Axis(1)).into_dyn(), w.into_dyn());
+        let (x, facts, level) = (x.into_dyn(), facts.into_dyn(), level.into_dyn());
+        let mut arrays = build();
+        let options = FitOptions::new().epochs(3).batch_size(8).shuffle(false).sample_weight([&w, &w]);
+        let want = arrays.fit([&x, &facts], [&y, &level], options).unwrap();
+
+        let source = || {
+            let source =
+                RowBatches::new(x.clone()).input(facts.clone()).target(y.clone()).target(level.clone());
+            source.weight(w.clone()).weight(w.clone()).batch_size(8)
+        };
+        let mut plain = build();
+        let got = plain.fit_source(&mut source(), FitOptions::new().epochs(3)).unwrap();
+        assert_eq!(bits(&plain), bits(&arrays));
+        assert_eq!(got.get("loss"), want.get("loss"));
+        let mut ahead = build();
+        ahead.fit_source(&mut Prefetch::new(source(), 2), FitOptions::new().epochs(3)).unwrap();
+        assert_eq!(bits(&ahead), bits(&arrays));
+
+        // A source that leaves an input out says which ones there are.
+        let mut short = RowBatches::new(x.clone()).target(y.clone()).target(level.clone()).batch_size(8);
+        let error = build().fit_source(&mut short, FitOptions::new()).unwrap_err().to_string();
+        assert!(error.contains("2 arrays"), "{error}");
     });
 }

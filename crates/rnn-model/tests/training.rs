@@ -130,6 +130,65 @@ fn a_loaded_model_predicts_and_trains_on_bit_identically() {
     });
 }
 
+/// The moving average of the weights, gradients gathered so far and the count of steps are in the file: a training that is saved
+/// between two updates goes on with the same bits.
+#[test]
+fn a_training_saved_in_the_middle_of_gathering_goes_on_bit_identically() {
+    on_each(|device| {
+        let (x, y) = sine(12, 6);
+        let mut model = small(device);
+        let optimizer = Adam::new().learning_rate(0.02).ema(0.9).ema_overwrite_frequency(5);
+        model.compile(optimizer.gradient_accumulation_steps(4), Loss::MeanSquaredError, &[]).unwrap();
+        for _ in 0..6 {
+            model.train_on_batch(&x, &y).unwrap();
+        }
+        let before = bits(&model.get_weights().unwrap());
+        let mut loaded = Model::from_bytes(&model.to_bytes(false).unwrap(), device).unwrap();
+        let mut steps = Vec::new();
+        for _ in 0..30 {
+            assert_eq!(model.train_on_batch(&x, &y).unwrap(), loaded.train_on_batch(&x, &y).unwrap());
+            assert_eq!(bits(&model.get_weights().unwrap()), bits(&loaded.get_weights().unwrap()));
+            steps.push(bits(&model.get_weights().unwrap()));
+        }
+        // Two steps after the file came the update that the gathered gradients belong to; without them it would be another.
+        assert!(steps[0] == before && steps[1] != before);
+        let kept = |model: &Model| model.to_bytes(false).unwrap();
+        assert_eq!(kept(&model), kept(&loaded));
+    });
+}
+
+#[test]
+fn weights_alone_go_into_a_model_built_anew() {
+    let device = Device::cpu();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("small.weights.safetensors");
+    let (x, y) = sine(8, 5);
+    let mut model = small(&device);
+    model.train_on_batch(&x, &y).unwrap();
+    model.save_weights(&path).unwrap();
+    let mut other = small(&device);
+    other.load_weights(&path).unwrap();
+    assert_eq!(bits(&other.get_weights().unwrap()), bits(&model.get_weights().unwrap()));
+    assert_eq!(other.iterations(), 0);
+    // A model's file has them too.
+    let whole = folder.path().join("small.safetensors");
+    model.train_on_batch(&x, &y).unwrap();
+    model.save(&whole).unwrap();
+    other.load_weights(&whole).unwrap();
+    assert_eq!(bits(&other.get_weights().unwrap()), bits(&model.get_weights().unwrap()));
+    assert!(std::fs::metadata(&path).unwrap().len() < std::fs::metadata(&whole).unwrap().len() / 2);
+
+    let error = Model::load(&path, &device).unwrap_err().to_string();
+    assert!(error.contains("load_weights"), "{error}");
+    let mut wide = Sequential::new(Input::sequence(None, 1)).layer(Lstm::new(9)).build(&device).unwrap();
+    let before = bits(&wide.get_weights().unwrap());
+    let error = wide.load_weights(&path).unwrap_err().to_string();
+    assert!(error.contains("small.weights.safetensors") && error.contains("weights/lstm/kernel"), "{error}");
+    assert_eq!(bits(&wide.get_weights().unwrap()), before);
+    std::fs::write(&path, &std::fs::read(&path).unwrap()[..100]).unwrap();
+    assert!(other.load_weights(&path).unwrap_err().to_string().contains("not a complete"));
+}
+
 #[test]
 fn states_are_saved_when_asked() {
     let device = Device::cpu();

@@ -36,6 +36,7 @@ mod summary;
 mod symbol;
 mod targets;
 mod weights;
+mod weights_file;
 mod window;
 
 pub use aside::{PredictOptions, StateUse};

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 
-const KEY: &str = "tidegate";
+pub(super) const KEY: &str = "tidegate";
 const FORMAT: u32 = 2;
 /// Names of a layer's states, in order.
 const STATES: [&str; 2] = ["h", "c"];
@@ -35,10 +35,10 @@ struct Header {
 }
 
 /// A tensor on its way into a file.
-struct Tensor {
-    name: String,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
+pub(super) struct Tensor {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
 }
 
 impl Tensor {
@@ -105,7 +105,7 @@ impl Model {
         Ok(safetensors::serialize(views, Some(metadata)).expect("names are unique and shapes fit"))
     }
 
-    fn tensors(&self, prefix: &str, whole: Slice) -> Result<Vec<Tensor>> {
+    pub(super) fn tensors(&self, prefix: &str, whole: Slice) -> Result<Vec<Tensor>> {
         let all = self.device.engine().read(whole)?;
         let tensor = |v: &weights::Variable| {
             Tensor::new(format!("{prefix}/{}", v.name), &v.spec.shape, &all[v.offset..v.offset + v.len])
@@ -172,6 +172,10 @@ impl Model {
                 format.format
             )));
         }
+        if format.weights_only {
+            let problem = "it holds weights alone; build the model and read them with load_weights";
+            return Err(wrong(problem.into()));
+        }
         let header: Header = cells
             .reading(|| serde_json::from_str(json))
             .map_err(|e| wrong(format!("damaged description of the model ({e})")))?;
@@ -237,10 +241,12 @@ fn state_name(layer: &str, index: usize) -> String {
 #[derive(Deserialize)]
 struct Format {
     format: u32,
+    #[serde(default)]
+    weights_only: bool,
 }
 
 /// The bytes of the f32 tensor `name`, whose shape must be the one the architecture implies.
-fn tensor<'a>(file: &SafeTensors<'a>, name: &str, shape: &[usize]) -> Result<&'a [u8]> {
+pub(super) fn tensor<'a>(file: &SafeTensors<'a>, name: &str, shape: &[usize]) -> Result<&'a [u8]> {
     let tensor = file
         .tensor(name)
         .map_err(|_| Error::file(Path::new("model"), format!("tensor {name} is missing")))?;
@@ -256,6 +262,6 @@ fn tensor<'a>(file: &SafeTensors<'a>, name: &str, shape: &[usize]) -> Result<&'a
     Ok(tensor.data())
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }

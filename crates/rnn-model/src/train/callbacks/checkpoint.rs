@@ -43,6 +43,7 @@ pub struct ModelCheckpoint {
     monitor: Monitor,
     best_only: bool,
     with_states: bool,
+    weights_only: bool,
     freq: SaveFreq,
     threshold: Option<f64>,
     state: State,
@@ -67,6 +68,7 @@ impl ModelCheckpoint {
             monitor: Monitor::new("ModelCheckpoint", 0.0),
             best_only: false,
             with_states: false,
+            weights_only: false,
             freq: SaveFreq::Epoch,
             threshold: None,
             state: State::default(),
@@ -92,6 +94,14 @@ impl ModelCheckpoint {
     #[must_use]
     pub fn with_states(mut self, on: bool) -> Self {
         self.with_states = on;
+        self
+    }
+
+    /// Save the weights alone, for [`Model::load_weights`], in place of the whole model; false. Such a file is smaller by the
+    /// optimizer's slots, and training does not go on from it as if never interrupted.
+    #[must_use]
+    pub fn save_weights_only(mut self, on: bool) -> Self {
+        self.weights_only = on;
         self
     }
 
@@ -138,10 +148,10 @@ impl ModelCheckpoint {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
         }
-        if self.with_states {
-            model.save_with_states(&path)?
-        } else {
-            model.save(&path)?
+        match (self.weights_only, self.with_states) {
+            (true, _) => model.save_weights(&path)?,
+            (false, true) => model.save_with_states(&path)?,
+            (false, false) => model.save(&path)?,
         }
         self.last = Some(path);
         Ok(())
@@ -168,6 +178,9 @@ impl Callback for ModelCheckpoint {
     fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
         if self.best_only {
             self.monitor.check()?;
+        }
+        if self.weights_only && self.with_states {
+            return Err(self.monitor.wrong("states are no weights: use save_weights_only or with_states"));
         }
         if self.freq == SaveFreq::Batches(0) {
             return Err(self.monitor.wrong("save_freq must be at least 1 batch"));

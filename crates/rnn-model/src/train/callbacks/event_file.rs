@@ -1,5 +1,5 @@
 //! Event files as TensorBoard reads them: records framed as TensorFlow's `TFRecord`, each an `Event` message of Protocol
-//! Buffers. The few fields that a scalar needs are written by hand; numbers of fields are those of TensorFlow's `event.proto`,
+//! Buffers. The few fields that a scalar and a histogram need are written by hand; numbers of fields are those of TensorFlow's `event.proto`,
 //! `summary.proto` and `tensor.proto`.
 
 use std::fs::File;
@@ -35,9 +35,22 @@ impl EventFile {
 
     /// Numbers of one step, with the names that TensorBoard shows.
     pub fn scalars<'a>(&mut self, step: u64, values: impl Iterator<Item = (&'a str, f64)>) -> Result<()> {
+        self.summaries(step, values.map(|(tag, value)| scalar(tag, value as f32)))
+    }
+
+    /// Histograms of one step: rows of left edge, right edge and count.
+    pub fn histograms<'a>(
+        &mut self,
+        step: u64,
+        histograms: impl Iterator<Item = (&'a str, Vec<[f64; 3]>)>,
+    ) -> Result<()> {
+        self.summaries(step, histograms.map(|(tag, rows)| histogram(tag, &rows)))
+    }
+
+    fn summaries(&mut self, step: u64, values: impl Iterator<Item = Message>) -> Result<()> {
         let mut summary = Message::default();
-        for (tag, value) in values {
-            summary.message(1, scalar(tag, value as f32));
+        for value in values {
+            summary.message(1, value);
         }
         let mut event = Message::default();
         event.double(1, wall_time());
@@ -60,19 +73,40 @@ impl EventFile {
 
 /// `Summary.Value` as TensorBoard's `summary_v2` makes a scalar: a tensor without axes, and the plugin that shows it.
 fn scalar(tag: &str, value: f32) -> Message {
-    let mut plugin = Message::default();
-    plugin.bytes(1, b"scalars");
-    let mut metadata = Message::default();
-    metadata.message(1, plugin);
     let mut tensor = Message::default();
     tensor.varint(1, 1); // DT_FLOAT
     tensor.message(2, Message::default());
     tensor.bytes(5, &value.to_le_bytes()); // packed float_val
-    let mut scalar = Message::default();
-    scalar.bytes(1, tag.as_bytes());
-    scalar.message(8, tensor);
-    scalar.message(9, metadata);
-    scalar
+    value_of(tag, tensor, b"scalars")
+}
+
+/// `Summary.Value` as TensorBoard's `histogram_pb` makes it: a tensor `[rows, 3]`.
+fn histogram(tag: &str, rows: &[[f64; 3]]) -> Message {
+    let mut shape = Message::default();
+    for size in [rows.len() as u64, 3] {
+        let mut axis = Message::default();
+        axis.varint(1, size);
+        shape.message(2, axis);
+    }
+    let mut tensor = Message::default();
+    tensor.varint(1, 2); // DT_DOUBLE
+    tensor.message(2, shape);
+    let content: Vec<u8> = rows.iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
+    tensor.bytes(4, &content); // tensor_content
+    value_of(tag, tensor, b"histograms")
+}
+
+/// `Summary.Value`: a tensor under a name, and the plugin that shows it.
+fn value_of(tag: &str, tensor: Message, plugin_name: &[u8]) -> Message {
+    let mut plugin = Message::default();
+    plugin.bytes(1, plugin_name);
+    let mut metadata = Message::default();
+    metadata.message(1, plugin);
+    let mut value = Message::default();
+    value.bytes(1, tag.as_bytes());
+    value.message(8, tensor);
+    value.message(9, metadata);
+    value
 }
 
 /// Fields of a Protocol Buffers message.

@@ -7,6 +7,7 @@ mod checkpoint;
 mod csv_logger;
 mod early_stopping;
 mod event_file;
+mod histogram;
 mod lambda;
 mod monitor;
 mod path_pattern;

@@ -2,6 +2,7 @@
 
 use super::checkpoint::SaveFreq;
 use super::event_file::EventFile;
+use super::histogram::buckets;
 use crate::train::{Callback, Flow, Logs, Progress};
 use crate::{Error, Model, Result};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use std::time::Instant;
 
 /// Writes event files that TensorBoard shows, where Keras writes them and under its names: `epoch_loss`, `epoch_mae`,
 /// `epoch_learning_rate`, ... in `<log_dir>/train`, those of the validation in `<log_dir>/validation`, by epoch from 0; there too
-/// `evaluation_loss_vs_iterations`, by optimizer steps.
+/// `evaluation_loss_vs_iterations`, by optimizer steps. With [`histogram_freq`](Self::histogram_freq) also how the values of each
+/// weight are spread, `lstm/kernel/histogram`, in `<log_dir>/train`.
 ///
 /// ```
 /// use rnn_model::{SaveFreq, TensorBoard};
@@ -20,6 +22,7 @@ pub struct TensorBoard {
     folder: PathBuf,
     update: SaveFreq,
     speed: bool,
+    histograms: u64,
     train: Option<EventFile>,
     validation: Option<EventFile>,
     /// of the epoch: when it began, and the optimizer's steps then
@@ -35,6 +38,7 @@ impl TensorBoard {
             folder: log_dir.into(),
             update: SaveFreq::Epoch,
             speed: false,
+            histograms: 0,
             train: None,
             validation: None,
             begun: None,
@@ -56,10 +60,36 @@ impl TensorBoard {
         self
     }
 
+    /// After each of so many epochs, the first one too, write histograms of all weights; 0, none. The weights are read from the
+    /// device for it.
+    #[must_use]
+    pub fn histogram_freq(mut self, epochs: u64) -> Self {
+        self.histograms = epochs;
+        self
+    }
+
     fn write(&mut self, training: bool, step: u64, values: &[(String, f64)]) -> Result<()> {
         if values.is_empty() {
             return Ok(());
         }
+        let values = values.iter().map(|(name, value)| (name.as_str(), *value));
+        self.into_file(training, |file| file.scalars(step, values))
+    }
+
+    fn write_histograms(&mut self, model: &Model, epoch: u64) -> Result<()> {
+        let weights = model.get_weights()?;
+        let tags: Vec<String> =
+            model.weight_names().into_iter().map(|name| format!("{name}/histogram")).collect();
+        let rows = weights.iter().map(|w| w.as_slice().map_or_else(Vec::new, buckets));
+        self.into_file(true, |file| file.histograms(epoch, tags.iter().map(String::as_str).zip(rows)))
+    }
+
+    /// Writes to the file of the training or of the validation, which is made when it is first needed.
+    fn into_file(
+        &mut self,
+        training: bool,
+        write: impl FnOnce(&mut EventFile) -> std::io::Result<()>,
+    ) -> Result<()> {
         let (file, name) =
             if training { (&mut self.train, "train") } else { (&mut self.validation, "validation") };
         let folder = self.folder.join(name);
@@ -68,8 +98,7 @@ impl TensorBoard {
             Some(open) => open,
             None => EventFile::create(&folder).map_err(failed)?,
         };
-        let values = values.iter().map(|(name, value)| (name.as_str(), *value));
-        file.insert(open).scalars(step, values).map_err(failed)
+        write(file.insert(open)).map_err(failed)
     }
 
     /// Where the files go.
@@ -137,6 +166,9 @@ impl Callback for TensorBoard {
         self.write(true, epoch, &train)?;
         self.write(false, model.iterations(), &by_iterations)?;
         self.write(false, epoch, &validation)?;
+        if self.histograms > 0 && epoch.is_multiple_of(self.histograms) {
+            self.write_histograms(model, epoch)?;
+        }
         Ok(Flow::Continue)
     }
 
