@@ -83,7 +83,7 @@ fn layers(c: &mut Criterion) {
     ] {
         group.bench_function(what, |b| {
             b.iter(|| {
-                cpu_core::noise(noise, false, repeats, Draw::default(), &step, black_box(&x), &mut y)
+                cpu_core::noise(noise, false, repeats, Draw::default(), 0, &step, black_box(&x), &mut y)
                     .unwrap();
             });
         });

@@ -42,7 +42,8 @@ pub fn dropout_from<T: Real>(
 }
 
 /// `y = ` [`Noise`] on `x`, or with `backward` what that does to a gradient. `x` and `y` are `repeats` arrays one after the
-/// other, which share one array of draws: with `repeats` = time, a sequence's every step sees the same numbers.
+/// other, which share one array of draws: with `repeats` = time, a sequence's every step sees the same numbers. `first`, a
+/// multiple of 4, is the number of the first draw: of a part of a longer array.
 ///
 /// # Errors
 /// [`Error::Length`] where `y` is not as long as `x`, [`Error::Invalid`] where a rate or deviation is out of its range or
@@ -53,11 +54,12 @@ pub fn noise<T: Real>(
     backward: bool,
     repeats: usize,
     draw: Draw,
+    first: usize,
     step: &StepParams,
     x: &[T],
     y: &mut [T],
 ) -> Result<()> {
-    run("noise", noise, backward, repeats, draw, 0, step, x, y)
+    run("noise", noise, backward, repeats, draw, first, step, x, y)
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -18,7 +18,7 @@ fn uniform(n: usize) -> Vec<f64> {
 
 fn apply(kind: Noise, backward: bool, repeats: usize, x: &[f64]) -> Vec<f64> {
     let mut y = vec![9.0; x.len()];
-    noise(kind, backward, repeats, DRAW, &step(), x, &mut y).unwrap();
+    noise(kind, backward, repeats, DRAW, 0, &step(), x, &mut y).unwrap();
     y
 }
 
@@ -103,7 +103,7 @@ fn every_repeat_sees_the_same_draws() {
     let x = singles(&numbers(2, 300 * 2000, 1.0));
     let [one, many] = with_threads(|| {
         let mut y = vec![0.0; x.len()];
-        noise(Noise::Dropout { rate: 0.5 }, false, 300, DRAW, &step(), &x, &mut y).unwrap();
+        noise(Noise::Dropout { rate: 0.5 }, false, 300, DRAW, 0, &step(), &x, &mut y).unwrap();
         y
     });
     assert!(one == many);
@@ -115,7 +115,7 @@ fn dropout_is_one_of_them_and_parts_differ() {
     let mut y = vec![0.0; x.len()];
     dropout(0.3, DRAW.seed, DRAW.stream, &step(), &x, &mut y).unwrap();
     assert_eq!(y, apply(Noise::Dropout { rate: 0.3 }, false, 1, &x));
-    noise(Noise::Dropout { rate: 0.3 }, false, 1, Draw { part: 1, ..DRAW }, &step(), &x, &mut y).unwrap();
+    noise(Noise::Dropout { rate: 0.3 }, false, 1, Draw { part: 1, ..DRAW }, 0, &step(), &x, &mut y).unwrap();
     assert_ne!(y, apply(Noise::Dropout { rate: 0.3 }, false, 1, &x));
 }
 
@@ -143,15 +143,15 @@ fn wrong_calls_are_errors() {
     let invalid = |r: Result<(), Error>| matches!(r, Err(Error::Invalid { .. }));
     for rate in [1.0f32, -0.1, f32::NAN] {
         for kind in [Noise::Dropout { rate }, Noise::AlphaDropout { rate }, Noise::GaussianDropout { rate }] {
-            assert!(invalid(noise(kind, false, 1, DRAW, &step(), &[0.0; 6], &mut y)), "{kind:?}");
+            assert!(invalid(noise(kind, false, 1, DRAW, 0, &step(), &[0.0; 6], &mut y)), "{kind:?}");
         }
     }
     for stddev in [-1.0, f32::NAN, f32::INFINITY] {
-        assert!(invalid(noise(Noise::Gaussian { stddev }, false, 1, DRAW, &step(), &[0.0; 6], &mut y)));
+        assert!(invalid(noise(Noise::Gaussian { stddev }, false, 1, DRAW, 0, &step(), &[0.0; 6], &mut y)));
     }
-    assert!(invalid(noise(Noise::Gaussian { stddev: 1.0 }, false, 4, DRAW, &step(), &[0.0; 6], &mut y)));
-    assert!(invalid(noise(Noise::Gaussian { stddev: 1.0 }, false, 0, DRAW, &step(), &[0.0; 6], &mut y)));
-    assert!(noise(Noise::Gaussian { stddev: 1.0 }, false, 2, DRAW, &step(), &[0.0; 5], &mut y).is_err());
+    assert!(invalid(noise(Noise::Gaussian { stddev: 1.0 }, false, 4, DRAW, 0, &step(), &[0.0; 6], &mut y)));
+    assert!(invalid(noise(Noise::Gaussian { stddev: 1.0 }, false, 0, DRAW, 0, &step(), &[0.0; 6], &mut y)));
+    assert!(noise(Noise::Gaussian { stddev: 1.0 }, false, 2, DRAW, 0, &step(), &[0.0; 5], &mut y).is_err());
     assert!(invalid(blend(1.5, None, &step(), &[0.0; 6], &[0.0; 6], &mut y)));
     assert!(blend(0.5, None, &step(), &[0.0; 6], &[0.0; 5], &mut y).is_err());
     assert!(blend_backward(0.5, None, true, &step(), &[0.0; 5], &mut y).is_err());

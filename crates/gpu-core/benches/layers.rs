@@ -83,7 +83,7 @@ fn layers(c: &mut Criterion) {
         ("Gaussian noise", Noise::Gaussian { stddev: 0.1 }, 1),
     ] {
         time(&ctx, &mut group, what, 8 * n, |rec| {
-            kernels::noise(rec, noise, false, repeats, Draw::default(), &x, &y)
+            kernels::noise(rec, noise, false, repeats, Draw::default(), 0, &x, &y)
         });
     }
     time(&ctx, &mut group, "blend", 12 * n, |rec| {

@@ -256,6 +256,12 @@ impl Context {
         self.inner.faults.lost.get_or_init(|| "it was ended by the program".into());
     }
 
+    /// Bytes of the largest buffer that a kernel can be given.
+    pub fn largest_binding(&self) -> u64 {
+        let limits = self.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+    }
+
     pub(crate) fn limits(&self) -> &wgpu::Limits {
         &self.inner.limits
     }

@@ -21,9 +21,11 @@ fn check(ctx: &Context, kind: Noise, repeats: usize, period: usize) {
     let dx = Guarded::new(ctx, &x);
     for backward in [false, true] {
         let y = Guarded::out(ctx, n);
-        run_step(ctx, step(), |rec| kernels::noise(rec, kind, backward, repeats, DRAW, &dx.slice, &y.slice));
+        run_step(ctx, step(), |rec| {
+            kernels::noise(rec, kind, backward, repeats, DRAW, 0, &dx.slice, &y.slice)
+        });
         let mut want = vec![0.0; n];
-        cpu_core::noise(kind, backward, repeats, DRAW, &step(), &wide(&x), &mut want).unwrap();
+        cpu_core::noise(kind, backward, repeats, DRAW, 0, &step(), &wide(&x), &mut want).unwrap();
         // The polynomials are the same on both; fused or not, they are off by a few roundings of up to 5.8.
         assert_close(&format!("{kind:?} {backward} {repeats} {period}"), &y.read(ctx), &want, 1e-6, 3e-6);
     }
@@ -74,9 +76,9 @@ fn what_a_mask_does_not_take_does_not_matter() {
     let (x, nan) = (Guarded::new(&ctx, &[1.0; 64]), Guarded::new(&ctx, &[f32::NAN; 64]));
     let [dropped, blended, noisy] = std::array::from_fn(|_| Guarded::out(&ctx, 64));
     run_step(&ctx, step(), |rec| {
-        kernels::noise(rec, KINDS[0], false, 1, DRAW, &nan.slice, &dropped.slice)?;
+        kernels::noise(rec, KINDS[0], false, 1, DRAW, 0, &nan.slice, &dropped.slice)?;
         kernels::blend(rec, 0.3, Some(DRAW), &nan.slice, &x.slice, &blended.slice)?;
-        kernels::noise(rec, KINDS[2], false, 1, DRAW, &nan.slice, &noisy.slice)
+        kernels::noise(rec, KINDS[2], false, 1, DRAW, 0, &nan.slice, &noisy.slice)
     });
     let (dropped, blended) = (dropped.read(&ctx), blended.read(&ctx));
     assert!(dropped.iter().zip(&blended).all(|(d, b)| if *d == 0.0 {
@@ -96,10 +98,10 @@ fn wrong_calls_are_refused() {
         (Noise::Gaussian { stddev: -1.0 }, "a deviation of -1 is not finite and at least 0"),
         (Noise::Gaussian { stddev: f32::NAN }, "a deviation of NaN is not finite and at least 0"),
     ] {
-        let message = refused(&ctx, |rec| kernels::noise(rec, kind, false, 1, DRAW, &x.slice, &y.slice));
+        let message = refused(&ctx, |rec| kernels::noise(rec, kind, false, 1, DRAW, 0, &x.slice, &y.slice));
         assert_eq!(message, format!("noise: {reason}"));
     }
-    let message = refused(&ctx, |rec| kernels::noise(rec, KINDS[0], false, 4, DRAW, &x.slice, &y.slice));
+    let message = refused(&ctx, |rec| kernels::noise(rec, KINDS[0], false, 4, DRAW, 0, &x.slice, &y.slice));
     assert!(message.contains("4 repeats do not divide 6 elements"), "{message}");
     let message = refused(&ctx, |rec| kernels::blend(rec, 1.5, None, &x.slice, &x.slice, &y.slice));
     assert!(message.contains("a rate of 1.5"), "{message}");

@@ -34,7 +34,8 @@ pub fn dropout_from(
 }
 
 /// `y = ` [`Noise`] on `x`, or with `backward` what that does to a gradient. `x` and `y` are `repeats` arrays one after the
-/// other, which share one array of draws: with `repeats` = time, a sequence's every step sees the same numbers.
+/// other, which share one array of draws: with `repeats` = time, a sequence's every step sees the same numbers. `first`, a
+/// multiple of 4, is the number of the first draw: of a part of a longer array.
 ///
 /// # Errors
 /// [`ShapeMismatch`](Error::ShapeMismatch) where the lengths differ, [`InvalidArgument`](Error::InvalidArgument) where a rate
@@ -45,10 +46,11 @@ pub fn noise(
     backward: bool,
     repeats: usize,
     draw: Draw,
+    first: usize,
     x: &Slice,
     y: &Slice,
 ) -> Result<()> {
-    record(rec, "noise", noise, backward, repeats, draw, 0, x, y)
+    record(rec, "noise", noise, backward, repeats, draw, first, x, y)
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -304,6 +304,10 @@ impl Engine for GpuEngine {
         self.alloc(len)
     }
 
+    fn largest_buffer(&self) -> u64 {
+        self.context.largest_binding()
+    }
+
     fn free_index(&mut self, id: BufferId) {
         self.free(id);
     }

@@ -144,6 +144,8 @@ pub(crate) enum LayerOp {
         backward: bool,
         repeats: usize,
         draw: Draw,
+        /// number of the first draw, a multiple of 4
+        first: usize,
         x: Slice,
         y: Slice,
     },

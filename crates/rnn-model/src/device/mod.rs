@@ -32,6 +32,10 @@ pub(crate) trait Engine: Send {
     fn free(&mut self, id: BufferId);
     fn alloc_index(&mut self, len: usize) -> Result<BufferId>;
     fn free_index(&mut self, id: BufferId);
+    /// Bytes of the largest buffer that there can be.
+    fn largest_buffer(&self) -> u64 {
+        u64::MAX
+    }
     fn write(&mut self, to: Slice, data: &[f32]) -> Result<()>;
     fn read(&mut self, from: Slice) -> Result<Vec<f32>>;
     /// Whether the axes of batches change places on the way between host and device, which spares the programs doing it.

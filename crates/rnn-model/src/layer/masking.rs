@@ -119,16 +119,17 @@ macro_rules! second_input {
                 Ok(vec![x.clone()])
             }
 
+            fn goes_in_parts(&self) -> bool {
+                true
+            }
+
             fn kernels(&self) -> &'static str {
                 "one pass for the flags"
             }
 
             fn lower(&self, l: &mut Lowering<'_>, _: &Node, inputs: &[Value]) -> Result<Vec<Value>> {
                 let (x, second) = (&inputs[0], &inputs[1]);
-                let (time, batch) = (x.shape[0], l.batch());
-                let flags = l.index_buffer(time * batch)?;
-                let op: fn(usize, usize, crate::device::Slice, IndexSlice) -> LayerOp = $flags;
-                l.emit(op(time, batch, second.data, flags));
+                let flags = l.step_flags(second, x.shape[0], $flags)?;
                 let mut y = l.alias(x, x.shape.clone());
                 y.mask = Some(with_mask(l, x.mask, flags)?);
                 Ok(vec![y])

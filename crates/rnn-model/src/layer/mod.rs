@@ -146,6 +146,9 @@ pub(crate) trait LayerKind {
     /// The output `[samples, ...]` on the host, where it holds nothing but values of the inputs.
     fn moved(&self, _inputs: &[ArrayViewD<'_, f32>]) -> Option<ArrayD<f32>> {
         None
+    /// Whether the layer can be run on parts of the time axis, one after the other.
+    fn goes_in_parts(&self) -> bool {
+        self.is_stepwise()
     }
     /// Which kernels run the layer, where no recurrent part says it.
     fn kernels(&self) -> &'static str;
@@ -166,6 +169,10 @@ pub(crate) trait OneToOne {
     /// Whether the layer treats every step alike and alone.
     fn is_stepwise(&self) -> bool {
         false
+    }
+    /// Whether the layer can be run on parts of the time axis, one after the other.
+    fn goes_in_parts(&self) -> bool {
+        self.is_stepwise()
     }
     /// Whether the mask of the input is the mask of the output too.
     fn passes_mask(&self) -> bool {
@@ -209,6 +216,8 @@ impl<T: OneToOne> LayerKind for T {
 
     fn moved(&self, inputs: &[ArrayViewD<'_, f32>]) -> Option<ArrayD<f32>> {
         OneToOne::moved(self, inputs.first()?)
+    fn goes_in_parts(&self) -> bool {
+        OneToOne::goes_in_parts(self)
     }
 
     fn kernels(&self) -> &'static str {

@@ -12,15 +12,17 @@ use serde::{Deserialize, Serialize};
 pub(super) fn disturb(l: &mut Lowering<'_>, noise: Noise, once: bool, x: Value) -> Result<Value> {
     let draw = Draw { seed: l.seed(), stream: l.stream(), part: 0 };
     let repeats = if once { x.shape[0] } else { 1 };
+    let first =
+        if once { l.first_of_samples(x.data.len / (repeats * l.batch())) } else { l.first_value(&x)? };
     let data = l.buffer(x.data.len)?;
     let y = l.value(data, x.shape.clone());
-    l.emit(LayerOp::Noise { noise, backward: false, repeats, draw, x: x.data, y: data });
+    l.emit(LayerOp::Noise { noise, backward: false, repeats, draw, first, x: x.data, y: data });
     let output = y.clone();
     l.backward(move |l| {
         let Some(dy) = l.gradient(&output) else { return Ok(()) };
         l.propagate(&x, |l, dx| {
             if let Some(y) = dx {
-                l.emit(LayerOp::Noise { noise, backward: true, repeats, draw, x: dy, y });
+                l.emit(LayerOp::Noise { noise, backward: true, repeats, draw, first, x: dy, y });
             }
         })
     });

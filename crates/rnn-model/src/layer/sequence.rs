@@ -2,7 +2,7 @@
 //! way in and out.
 
 use super::{Layer, RecurrentTraits, SampleShape, arity, sequence_shape};
-use crate::device::{IndexSlice, LayerOp, Op, Slice};
+use crate::device::{IndexSlice, Op, Slice};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -138,7 +138,7 @@ impl SequenceOptions {
             [] => None,
             given => Some(given.to_vec()),
         };
-        let from_zero = start.is_none() && resident.is_none();
+        let from_zero = l.began_with_zero(node.part) || (start.is_none() && resident.is_none());
         let copied_to = kept.filter(|_| resident.is_none()).unwrap_or_default();
         let run = walk(l, Walk { x, start, resident, return_sequences: self.return_sequences })?;
         l.leave_states(node.part, &run.states);
@@ -147,7 +147,7 @@ impl SequenceOptions {
         }
         let mut y = run.outputs;
         if let Some(flags) = mask {
-            y = self.masked_outputs(l, y, flags, from_zero)?;
+            y = self.masked_outputs(l, y, flags, from_zero, node.part)?;
         }
         let mut outputs = vec![y];
         if self.return_state {
@@ -164,6 +164,7 @@ impl SequenceOptions {
         y: Value,
         flags: IndexSlice,
         from_zero: bool,
+        part: Option<usize>,
     ) -> Result<Value> {
         let (batch, steps) = (l.batch(), flags.len / l.batch());
         let shown = if self.zero_output_for_mask {
@@ -171,9 +172,7 @@ impl SequenceOptions {
         } else if from_zero {
             None
         } else {
-            let seen = l.index_buffer(flags.len)?;
-            l.emit(Op::Layer(LayerOp::SeenFlags { time: steps, batch, a: flags, out: seen }));
-            Some(seen)
+            Some(l.seen_flags(part, flags)?)
         };
         let mut y = match shown {
             Some(shown) if self.return_sequences => l.mask_rows(&y, shown)?,

@@ -213,7 +213,7 @@ impl OneToOne for Dropout {
         if self.once() {
             return super::noise::disturb(l, Noise::Dropout { rate: self.rate }, true, x);
         }
-        let (rate, seed, stream, first) = (self.rate, l.seed(), l.stream(), l.first_value(&x));
+        let (rate, seed, stream, first) = (self.rate, l.seed(), l.stream(), l.first_value(&x)?);
         let data = l.buffer(x.data.len)?;
         let y = l.value(data, x.shape.clone());
         l.emit(Op::Dropout { rate, seed, stream, first, x: x.data, y: data });
@@ -257,6 +257,10 @@ impl OneToOne for ActivityRegularization {
         }
     }
 
+    fn is_stepwise(&self) -> bool {
+        true
+    }
+
     fn kernels(&self) -> &'static str {
         "one pass for the penalty, one for its gradient while training; nothing in predictions"
     }
@@ -265,7 +269,9 @@ impl OneToOne for ActivityRegularization {
         // Only where a loss is made of the outputs.
         let Some(out) = l.penalties() else { return Ok(x) };
         let ActivityRegularization { l1, l2 } = *self;
-        l.emit(LayerOp::Penalty { l1, l2, x: x.data, out });
+        if l.counts() {
+            l.emit(LayerOp::Penalty { l1, l2, x: x.data, out });
+        }
         let (input, scale) = (x.clone(), 1.0 / l.batch() as f32);
         l.backward(move |l| {
             l.propagate(&input, |l, dx| {

@@ -158,9 +158,17 @@ impl Lowering<'_> {
         Ok(y)
     }
 
-    /// Noise on `x`: the numbers of `draw`, drawn again for the gradient, the same for each of `repeats` parts of `x`.
-    pub fn noise(&mut self, x: &Value, noise: Noise, repeats: usize, draw: Draw) -> Result<Value> {
-        let op = move |backward, x, y| Op::Layer(LayerOp::Noise { noise, backward, repeats, draw, x, y });
+    /// Noise on `x`: the numbers of `draw` from `first` on, drawn again for the gradient, the same for each of `repeats` parts
+    /// of `x`.
+    pub fn noise(
+        &mut self,
+        x: &Value,
+        noise: Noise,
+        repeats: usize,
+        draw: Draw,
+        first: usize,
+    ) -> Result<Value> {
+        let op = move |backward, x, y| LayerOp::Noise { noise, backward, repeats, draw, first, x, y }.into();
         self.pointwise(x, move |x, y| op(false, x, y), move |dy, dx| op(true, dy, dx))
     }
 
@@ -323,7 +331,7 @@ impl Lowering<'_> {
     /// A sequence with a share of `rate` of the features of each sample dropped, the same ones at every step.
     pub fn dropout_along_time(&mut self, x: &Value, rate: f32) -> Result<Value> {
         let draw = Draw { seed: self.seed(), stream: self.stream(), part: 0 };
-        let mut y = self.noise(x, Noise::Dropout { rate }, x.shape[0], draw)?;
+        let mut y = self.noise(x, Noise::Dropout { rate }, x.shape[0], draw, 0)?;
         y.mask = x.mask;
         Ok(y)
     }

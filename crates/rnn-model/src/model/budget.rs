@@ -5,6 +5,7 @@ use super::Model;
 use super::dataset::Dataset;
 use super::lowering::{LaidOut, StateSlices};
 use super::plan::{Key, Ports, Purpose};
+use super::stages::Stage;
 use super::window::Reach;
 use crate::device::{Buffer, DeviceKind};
 use crate::{Error, Result};
@@ -88,6 +89,11 @@ fn counts(time: usize) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(2), next).take_while(move |&n| n <= time.div_ceil(4))
 }
 
+/// Steps of the longest time axis that can be cut.
+fn longest(stages: &[Stage]) -> usize {
+    stages.iter().filter_map(|stage| stage.time).max().unwrap_or(0)
+}
+
 impl Model {
     /// Bytes of device memory that a training step on `batch` samples of `time` steps takes, found without taking them.
     /// Data sets, and what a driver keeps for itself, come on top.
@@ -105,12 +111,24 @@ impl Model {
     /// # Errors
     /// When the model is not compiled, or does not take sequences of `time` steps.
     pub fn memory_need(&self, batch: usize, time: usize) -> Result<MemoryNeed> {
-        let training = self.compiled("memory_need")?;
-        if batch == 0 || time == 0 {
-            return Err(Error::invalid("memory_need", "batch and time must be at least 1"));
-        }
         let sample = |shape: Vec<Option<usize>>| shape.into_iter().map(|n| n.unwrap_or(time)).collect();
         let samples: Vec<Vec<usize>> = self.graph.input_shapes().into_iter().map(sample).collect();
+        let samples: Vec<&[usize]> = samples.iter().map(Vec::as_slice).collect();
+        self.memory_need_for(batch, &samples)
+    }
+
+    /// As [`memory_need`](Self::memory_need), for inputs whose samples have these shapes.
+    ///
+    /// # Errors
+    /// As `memory_need`.
+    pub fn memory_need_for(&self, batch: usize, samples: &[&[usize]]) -> Result<MemoryNeed> {
+        let training = self.compiled("memory_need")?;
+        let given: Vec<Vec<usize>> = samples.iter().map(|sample| [&[batch], *sample].concat()).collect();
+        if batch == 0 {
+            return Err(Error::invalid("memory_need", "batch must be at least 1"));
+        }
+        let given: Vec<&[usize]> = given.iter().map(Vec::as_slice).collect();
+        let samples = self.check_shapes("memory_need", &given)?;
         self.concrete_outputs(&samples)?;
         let weights = vec![None; self.graph.outputs.len()];
         let key =
@@ -119,11 +137,11 @@ impl Model {
             Ok(self.step_bytes(&self.lower(&key, None, &StateSlices::new(), segments)?.0))
         };
         let mut recomputed = Vec::new();
-        let in_parts =
-            self.check_steps("memory_need").and_then(|()| self.check_same_steps("memory_need", &key.samples));
-        if in_parts.is_ok() {
-            for segments in counts(key.samples[0][0]) {
-                recomputed.push((segments, bytes(segments)?));
+        if let Ok(stages) = self.stages(&key.samples) {
+            for segments in counts(longest(&stages)) {
+                // A cell of one's own can refuse parts of the time axis.
+                let Ok(bytes) = bytes(segments) else { break };
+                recomputed.push((segments, bytes));
             }
         }
         let value = self.value_bytes();
@@ -137,10 +155,11 @@ impl Model {
         })
     }
 
-    /// Bytes of device memory that weights, gradients, optimizer and a training step may take together; `None` for any
-    /// number. Where a step needs more, the time axis is cut into the fewest segments that fit: a forward pass keeps the states
+    /// Bytes of device memory that weights, gradients, optimizer and a training step, or weights and a prediction, may take
+    /// together; `None` for any number. Where a step needs more, the time axis is cut into the fewest segments that fit: a forward pass keeps the states
     /// between them, and each is computed again when its gradient is due. The results are the same up to rounding, dropout
-    /// included; the time is about a third more.
+    /// included; the time is about a third more. Layers that need whole sequences (Bidirectional, Flatten, poolings) are run at
+    /// once between those that go along time in parts. A prediction goes from chunk to chunk of time.
     pub fn set_memory_budget(&mut self, bytes: Option<u64>) {
         if self.memory_budget != bytes {
             self.memory_budget = bytes;
@@ -180,11 +199,17 @@ impl Model {
         if key.window.batches > 0 {
             return refuse("with gradients through several batches; use fewer or smaller batches".into());
         }
-        if let Err(Error::Invalid { what, problem }) = self.check_steps("memory_budget") {
-            return refuse(format!("and can not be cut along time ({what}: {problem}); use smaller batches"));
-        }
+        let stages = match self.stages(&key.samples) {
+            Ok(stages) => stages,
+            Err(Error::Invalid { what, problem }) => {
+                return refuse(format!(
+                    "and can not be cut along time ({what}: {problem}); use smaller batches or shorter sequences"
+                ));
+            }
+            Err(error) => return Err(error),
+        };
         let mut least = need;
-        for segments in counts(key.samples[0][0]) {
+        for segments in counts(longest(&stages)) {
             let lowered = self.lower(key, dataset, states, segments)?;
             let need = fixed + self.step_bytes(&lowered.0);
             if need <= budget {
@@ -192,11 +217,23 @@ impl Model {
             }
             least = least.min(need);
         }
-        refuse(format!("at once and {} with the time axis in segments; use smaller batches", size(least)))
+        let whole = match self.runs_at_once(&key.samples)? {
+            Some(layer) => format!(", but for layer {layer}, which needs whole sequences"),
+            None => String::new(),
+        };
+        refuse(format!(
+            "at once and {} with the time axis in segments{whole}; use smaller batches",
+            size(least)
+        ))
     }
 
-    fn step_bytes(&self, program: &LaidOut<'_>) -> u64 {
+    pub(super) fn step_bytes(&self, program: &LaidOut<'_>) -> u64 {
         (program.len() + program.scratch()) as u64 * self.value_bytes()
+    }
+
+    /// Bytes of the weights.
+    pub(super) fn weight_bytes(&self) -> u64 {
+        self.params.all().len as u64 * self.value_bytes()
     }
 
     fn value_bytes(&self) -> u64 {

@@ -2,14 +2,15 @@
 //! layers handed on. Device memory is that of one chunk.
 
 use super::Model;
+use super::chunks::ChunkPlan;
 use super::graph::Edge;
-use super::lowering::{Lowered, Lowering};
+use super::lowering::{Lowered, Lowering, Made, StateSlices, Value};
 use super::state::StateSet;
 use crate::array::{Arrays, array};
-use crate::device::{Port, Program};
-use crate::layer::SampleShape;
+use crate::device::{Buffer, Port, Program};
 use crate::{Error, HostArray, Result};
 use ndarray::{ArrayD, Axis, Slice as Range};
+use std::collections::{BTreeMap, HashSet};
 
 /// A program for chunks of one length.
 struct Chunk {
@@ -24,21 +25,48 @@ struct Chunk {
 /// A run over chunks.
 struct LongRun<'m> {
     model: &'m mut Model,
+    plan: ChunkPlan,
     batch: usize,
     states: StateSet,
+    /// states of the second and further uses of a layer, by call and part
+    further: BTreeMap<(usize, usize), Vec<Buffer>>,
     /// the last two used: those of full chunks and of a last, shorter one
     chunks: Vec<Chunk>,
 }
 
-impl LongRun<'_> {
+impl<'m> LongRun<'m> {
+    /// A run of `batch` samples of these shapes, from the states that are kept, or from zero.
+    fn new(model: &'m mut Model, plan: ChunkPlan, batch: usize) -> Result<Self> {
+        model.ensure_states(batch)?;
+        let states = StateSet::zeros(&model.device, batch, &model.parts, |_| true)?;
+        if let Some(kept) = &model.states {
+            states.copy_parts(&model.device, kept)?;
+        }
+        let mut further = BTreeMap::new();
+        let mut used = HashSet::new();
+        for (index, call) in model.graph.calls.iter().enumerate() {
+            let again = !used.insert(call.layer);
+            for (part, of) in model.parts.iter().enumerate().filter(|(_, p)| again && p.layer == call.layer) {
+                let buffers = of.traits.states.iter().map(|units| model.device.alloc(batch * units));
+                further.insert((index, part), buffers.collect::<Result<_>>()?);
+            }
+        }
+        Ok(LongRun { model, plan, batch, states, further, chunks: Vec::new() })
+    }
+
     /// Runs one chunk and gives its outputs.
     fn run(&mut self, x: &Arrays<'_>) -> Result<Vec<ArrayD<f32>>> {
-        let samples = self.model.check_inputs("x", x)?;
+        let samples: Vec<Vec<usize>> = x.0.iter().map(|x| x.shape[1..].to_vec()).collect();
         if x.samples() != self.batch {
             return Err(Error::BatchSize { expected: self.batch, got: x.samples(), fixed: false });
         }
-        self.model.check_same_steps("predict in chunks of time", &samples)?;
-        let time = samples[0][0];
+        let times: Vec<usize> =
+            samples.iter().zip(&self.plan.inputs_in_time).filter(|(_, t)| **t).map(|(s, _)| s[0]).collect();
+        let time = times[0];
+        if let Some(other) = times.iter().find(|&&other| other != time) {
+            let expected = format!("{time} steps, as many as the first input has");
+            return Err(Error::shape("x", expected, [*other].as_slice()));
+        }
         let at = match self.chunks.iter().position(|c| c.time == time) {
             Some(at) => at,
             None => {
@@ -59,14 +87,19 @@ impl LongRun<'_> {
     }
 
     fn record(&self, time: usize, samples: &[Vec<usize>]) -> Result<Chunk> {
-        let (model, slices) = (&*self.model, self.states.slices());
-        let mut l = Lowering::new(&model.device, self.batch, false, model.graph.seed, &slices);
+        let model = &*self.model;
+        let (graph, none) = (&model.graph, StateSlices::new());
+        let mut l = Lowering::new(&model.device, self.batch, false, graph.seed, &none).of_chunk();
         let (x, values) = l.feed_inputs(samples, false)?;
-        let outputs = l.forward(&model.graph, &model.nodes, values)?;
-        if l.makes_masks() {
-            let problem = "a layer makes masks, and what a masked step repeats can lie in another chunk";
-            return Err(Error::invalid("predict in chunks of time", problem));
+        let mut made: Made = values.into_iter().enumerate().map(|(i, x)| (Edge::Input(i), x)).collect();
+        for index in 0..graph.calls.len() {
+            let states = self.states_of(index);
+            let zero = states.keys().copied().filter(|&part| !model.parts[part].traits.stateful).collect();
+            l.place_states(index, states, zero);
+            let args = graph.calls[index].inputs.iter().map(|edge| made[edge].clone()).collect();
+            l.call(graph, &model.nodes, index, args, &mut made)?;
         }
+        let outputs: Vec<Value> = graph.outputs.iter().map(|edge| made[edge].clone()).collect();
         let y: Vec<Port> = outputs.iter().map(|y| l.collect_output(y, None)).collect::<Result<_>>()?;
         let shaped = |shape: &Vec<usize>| std::iter::once(self.batch).chain(shape.iter().copied()).collect();
         let shapes = outputs.iter().map(|y| shaped(&y.shape)).collect();
@@ -75,12 +108,31 @@ impl LongRun<'_> {
         let program = model.device.compile(std::mem::take(&mut lowered.ops))?;
         Ok(Chunk { time, program, x, y, shapes, _memory: lowered })
     }
+
+    /// Where the states of a call stand.
+    fn states_of(&self, call: usize) -> StateSlices {
+        let layer = self.model.graph.calls[call].layer;
+        let parts = self.model.parts.iter().enumerate().filter(|(_, part)| part.layer == layer);
+        let buffers = |part| self.further.get(&(call, part)).map_or(self.states.of(part), Vec::as_slice);
+        parts.map(|(part, _)| (part, buffers(part).iter().map(Buffer::all).collect())).collect()
+    }
+
+    /// Keeps the last states of the stateful layers.
+    fn finish(self) -> Result<()> {
+        let LongRun { model, states, .. } = self;
+        if let Some(kept) = &model.states {
+            kept.copy_parts(&model.device, &states)?;
+            model.states_changed();
+        }
+        Ok(())
+    }
 }
 
 impl Model {
     /// Output for sequences `x` `[samples, time, features]` that need not fit on the device: `chunk` steps at a time, with
     /// the states of all layers handed on from chunk to chunk. Device memory does not grow with the length of `x`; the
-    /// result is that of [`predict_on_batch`](Self::predict_on_batch), up to rounding.
+    /// result is that of [`predict_on_batch`](Self::predict_on_batch), up to rounding. [`predict`](Self::predict) does this by
+    /// itself where a sequence is too long for the device; here the caller says how long a chunk is.
     ///
     /// ```
     /// # use ndarray::Array3;
@@ -100,29 +152,36 @@ impl Model {
         if chunk == 0 {
             return Err(Error::invalid("predict_long", "chunk must be at least 1"));
         }
-        let samples = self.check_inputs("x", &x)?;
-        self.check_steps("predict_long")?;
-        self.check_same_steps("predict_long", &samples)?;
-        let (time, batch) = (samples[0][0], x.samples());
-        let outputs = self.concrete_outputs(&samples)?.swap_remove(0);
-        let mut shape = vec![batch];
-        shape.extend(&outputs);
-        let mut whole = ArrayD::<f32>::zeros(shape);
-        let in_time = self.outputs_in_time()[0];
-        let starts = (0..time).step_by(chunk);
-        let mut parts = starts.map(|from| Ok(steps(&x, from, chunk.min(time - from))));
-        let mut at = 0;
-        self.predict_chunks(&mut parts, |mut outputs| {
-            let part = outputs.swap_remove(0);
-            if in_time {
-                let next = at + part.shape()[1];
-                whole.slice_axis_mut(Axis(1), Range::from(at..next)).assign(&part);
-                at = next;
-            } else {
-                whole = part;
+        Ok(self.predict_in_chunks("predict_long", &x, chunk)?.swap_remove(0))
+    }
+
+    /// All outputs for one batch, `chunk` steps at a time.
+    pub(super) fn predict_in_chunks(
+        &mut self,
+        operation: &str,
+        x: &Arrays<'_>,
+        chunk: usize,
+    ) -> Result<Vec<ArrayD<f32>>> {
+        let samples = self.check_inputs("x", x)?;
+        let plan = self.chunk_plan(operation, &samples)?;
+        let (batch, time) = (x.samples(), plan.time);
+        let outputs = self.concrete_outputs(&samples)?.into_iter();
+        let mut whole: Vec<ArrayD<f32>> =
+            outputs.map(|sample| ArrayD::zeros([&[batch], sample.as_slice()].concat())).collect();
+        let mut run = LongRun::new(self, plan, batch)?;
+        for from in (0..time).step_by(chunk) {
+            let part = run.plan.steps(x, from, chunk.min(time - from));
+            let outputs = run.run(&part)?;
+            for ((whole, part), in_time) in whole.iter_mut().zip(outputs).zip(&run.plan.outputs_in_time) {
+                match in_time {
+                    true => {
+                        whole.slice_axis_mut(Axis(1), Range::from(from..from + part.shape()[1])).assign(&part)
+                    }
+                    false => *whole = part,
+                }
             }
-            Ok(())
-        })?;
+        }
+        run.finish()?;
         Ok(whole)
     }
 
@@ -130,6 +189,7 @@ impl Model {
     /// for streams that fit nowhere as a whole. The chunks may be of any lengths (two lengths in turn are best), and have
     /// the same samples. States of stateful layers are carried on from before and kept at the end, as by `predict`; those
     /// of other layers start from zero with the first chunk. An output without a time axis is that after the chunk's last step.
+    /// Lengths count from the start of each chunk.
     ///
     /// # Errors
     /// When a layer needs whole sequences, a shape does not fit, `chunks` or `each` fails, or the device fails.
@@ -138,110 +198,44 @@ impl Model {
         chunks: impl IntoIterator<Item = Result<Arrays<'a>>>,
         mut each: impl FnMut(Vec<ArrayD<f32>>) -> Result<()>,
     ) -> Result<()> {
-        self.check_steps("predict_chunks")?;
         let mut run: Option<LongRun<'_>> = None;
         let mut model = Some(self);
         for chunk in chunks {
             let chunk = chunk?;
             if let Some(model) = model.take() {
-                let batch = chunk.samples();
-                model.ensure_states(batch)?;
-                let states = StateSet::zeros(&model.device, batch, &model.parts, |_| true)?;
-                if let Some(kept) = &model.states {
-                    states.copy_parts(&model.device, kept)?;
-                }
-                run = Some(LongRun { model, batch, states, chunks: Vec::new() });
+                let samples = model.check_inputs("x", &chunk)?;
+                let plan = model.chunk_plan("predict_chunks", &samples)?;
+                run = Some(LongRun::new(model, plan, chunk.samples())?);
             }
             if let Some(run) = &mut run {
+                run.model.check_inputs("x", &chunk)?;
                 each(run.run(&chunk)?)?;
             }
         }
-        if let Some(LongRun { model, states, .. }) = run
-            && let Some(kept) = &model.states
-        {
-            kept.copy_parts(&model.device, &states)?;
-            model.states_changed();
-        }
-        Ok(())
-    }
-
-    /// Refuses a model that can not go on from chunk to chunk of time.
-    pub(super) fn check_steps(&self, operation: &str) -> Result<()> {
-        let refuse =
-            |layer: &str, problem: &str| Err(Error::invalid(format!("{operation}: layer {layer}"), problem));
-        if let Some(node) = self.nodes.iter().find(|n| !n.layer.kind().is_stepwise()) {
-            return refuse(
-                &node.name,
-                "it needs whole sequences, so the model can not go through time in parts",
-            );
-        }
-        for (at, layer) in self.graph.layers.iter().enumerate() {
-            let mut calls = self.graph.calls.iter().filter(|c| c.layer == at);
-            let first = calls.next().map_or(0, |c| c.inputs.len());
-            if self.parts.iter().any(|p| p.layer == at) && (first > 1 || calls.next().is_some()) {
-                let problem =
-                    "it is given its states by another layer, or is used twice, so they can not be handed on";
-                return refuse(&layer.name, problem);
-            }
-        }
-        if let Some(input) = self.graph.inputs.iter().find(|i| i.input.sample.len() < 2) {
-            return refuse(&input.name, "this input has no time axis");
-        }
-        let (inputs, made) = self.open_shapes()?;
-        for call in self.graph.calls.iter().filter(|call| call.inputs.len() > 1) {
-            let in_time = |edge: &Edge| match *edge {
-                Edge::Input(input) => inputs[input][0].is_none(),
-                Edge::Output { call, output } => made[call][output][0].is_none(),
-            };
-            let steps = call.inputs.iter().filter(|edge| in_time(edge)).count();
-            if steps > 0 && steps < call.inputs.len() {
-                let problem = "it brings a sequence together with what has no steps, or one step for all";
-                return refuse(&self.graph.layers[call.layer].name, problem);
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses inputs of different numbers of steps for a run that goes through time in parts.
-    pub(super) fn check_same_steps(&self, operation: &str, samples: &[Vec<usize>]) -> Result<()> {
-        match samples.iter().find(|sample| sample[0] != samples[0][0]) {
-            Some(other) => {
-                let expected = format!("{} steps, as many as the first input has", samples[0][0]);
-                Err(Error::shape(format!("input of {operation}"), expected, other.as_slice()))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Shapes of the inputs with an unknown number of steps, and of what each call makes of them.
-    fn open_shapes(&self) -> Result<(Vec<SampleShape>, Vec<Vec<SampleShape>>)> {
-        let mut inputs = self.graph.input_shapes();
-        inputs.iter_mut().for_each(|shape| shape[0] = None);
-        let made = self.graph.shapes(&inputs)?;
-        Ok((inputs, made))
-    }
-
-    /// Of each output, whether it has as many steps as the inputs.
-    pub(super) fn outputs_in_time(&self) -> Vec<bool> {
-        match self.open_shapes() {
-            Ok((inputs, calls)) => {
-                self.graph.output_shapes(&inputs, &calls).iter().map(|s| s[0].is_none()).collect()
-            }
-            Err(_) => vec![false; self.graph.outputs.len()],
-        }
+        run.map_or(Ok(()), LongRun::finish)
     }
 }
 
-/// Steps `from..from + count` of all samples.
-fn steps(x: &Arrays<'_>, from: usize, count: usize) -> Arrays<'static> {
-    let part = |x: &HostArray<'_>| {
-        let (samples, time) = (x.shape[0], x.shape[1]);
-        let step = x.data.len() / (samples * time).max(1);
-        let rows = x.data.chunks(time * step);
-        let data: Vec<f32> = rows.flat_map(|row| &row[from * step..(from + count) * step]).copied().collect();
-        let mut shape = x.shape.clone();
-        shape[1] = count;
-        HostArray { shape, data: data.into() }
-    };
-    Arrays(x.0.iter().map(part).collect())
+impl ChunkPlan {
+    /// Steps `from..from + count` of all samples; what has no steps is given to each chunk.
+    fn steps(&self, x: &Arrays<'_>, from: usize, count: usize) -> Arrays<'static> {
+        let part = |(i, x): (usize, &HostArray<'_>)| {
+            if self.lengths[i] {
+                let left = x.data.iter().map(|length| (length - from as f32).max(0.0)).collect::<Vec<_>>();
+                return HostArray { shape: x.shape.clone(), data: left.into() };
+            }
+            if !self.inputs_in_time[i] {
+                return HostArray { shape: x.shape.clone(), data: x.data.to_vec().into() };
+            }
+            let (samples, time) = (x.shape[0], x.shape[1]);
+            let step = x.data.len() / (samples * time).max(1);
+            let rows = x.data.chunks(time * step);
+            let data: Vec<f32> =
+                rows.flat_map(|row| &row[from * step..(from + count) * step]).copied().collect();
+            let mut shape = x.shape.clone();
+            shape[1] = count;
+            HostArray { shape, data: data.into() }
+        };
+        Arrays(x.0.iter().enumerate().map(part).collect())
+    }
 }

@@ -1,12 +1,18 @@
 //! From layers to device operations: the forward pass is emitted as the layers are walked, each layer leaves on a tape
 //! how its gradient is computed, and the tape is emitted last to first.
 
+mod program;
+mod stretch;
+mod tape;
 mod views;
 
+pub(crate) use program::{LaidOut, Lowered};
+pub(crate) use stretch::RunStates;
+
 use super::graph::{Edge, Graph};
-use super::placement::{Layout, Placed, Planned};
+use super::placement::Planned;
 use crate::Result;
-use crate::device::{Device, IndexBuffer, IndexSlice, LayerOp, Op, Port, Slice};
+use crate::device::{Device, IndexBuffer, IndexSlice, Op, Slice};
 use crate::layer::Layer;
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::Cell;
@@ -67,6 +73,12 @@ impl Value {
 /// last ones in.
 pub(crate) type StateSlices = HashMap<usize, Vec<Slice>>;
 
+/// Values by where they come from.
+pub(crate) type Made = HashMap<Edge, Value>;
+
+/// Streams of random numbers that a call can have: a stack of 16 cells draws from a few each.
+const STREAMS_OF_A_CALL: u32 = 1 << 10;
+
 type Backward<'a> = Box<dyn FnOnce(&mut Lowering<'a>) -> Result<()> + 'a>;
 
 /// The operations of one program as they come together.
@@ -98,63 +110,14 @@ pub(crate) struct Lowering<'a> {
     used_parts: HashSet<usize>,
     /// the states that a run ended with
     ends: HashMap<usize, Vec<Value>>,
+    /// parts that began with zero states, before what is at hand
+    zero_starts: HashSet<usize>,
+    /// what is at hand is a chunk of a longer sequence, which the program does not know
+    chunks: bool,
+    stretch: Option<stretch::Stretch>,
+    kept: stretch::Kept,
     values: usize,
     streams: u32,
-    /// which step of the whole sequence the first one at hand is
-    first_step: usize,
-}
-
-/// A finished list of operations with the buffers it lives in.
-pub(crate) struct Lowered {
-    pub ops: Vec<Op>,
-    pub buffers: Placed,
-    pub index_buffers: Vec<IndexBuffer>,
-    /// by part and state, where any gradient has reached it
-    pub start_state_gradients: HashMap<usize, Vec<Option<Slice>>>,
-}
-
-/// A finished list of operations whose buffers have no memory yet.
-pub(crate) struct LaidOut<'a> {
-    device: &'a Device,
-    ops: Vec<Op>,
-    layout: Layout,
-    index_buffers: Vec<IndexBuffer>,
-    state_gradients: HashMap<usize, Vec<Option<Slice>>>,
-}
-
-impl LaidOut<'_> {
-    /// Values that the program's buffers take together.
-    pub fn len(&self) -> usize {
-        let indices: usize = self.index_buffers.iter().map(|b| b.all().len).sum();
-        self.layout.len() + indices
-    }
-
-    /// Values that the kernels of any one operation take beside them, at most.
-    pub fn scratch(&self) -> usize {
-        self.ops.iter().map(Op::scratch).max().unwrap_or(0)
-    }
-
-    pub fn place(mut self) -> Result<Lowered> {
-        let buffers = self.layout.place(self.device, &mut self.ops)?;
-        let mut state_gradients = self.state_gradients;
-        for slice in state_gradients.values_mut().flatten().flatten() {
-            *slice = buffers.slice(*slice);
-        }
-        let (ops, index_buffers) = (self.ops, self.index_buffers);
-        Ok(Lowered { ops, buffers, index_buffers, start_state_gradients: state_gradients })
-    }
-}
-
-impl Lowered {
-    /// A port of the program, where its buffer has come to stand.
-    pub fn port(&self, port: Port) -> Port {
-        port.at(self.buffers.slice(port.slice()))
-    }
-
-    /// All of several ports.
-    pub fn ports(&self, ports: &[Port]) -> Vec<Port> {
-        ports.iter().map(|&port| self.port(port)).collect()
-    }
 }
 
 impl<'a> Lowering<'a> {
@@ -178,14 +141,23 @@ impl<'a> Lowering<'a> {
             starts: HashMap::new(),
             used_parts: HashSet::new(),
             ends: HashMap::new(),
+            zero_starts: HashSet::new(),
+            chunks: false,
+            stretch: None,
+            kept: stretch::Kept::default(),
             values: 0,
             streams: 0,
-            first_step: 0,
         }
     }
 
     pub fn with_state_gradients(mut self) -> Self {
         self.state_gradients = true;
+        self
+    }
+
+    /// Of a chunk of a sequence that goes on from chunk to chunk.
+    pub fn of_chunk(mut self) -> Self {
+        self.chunks = true;
         self
     }
 
@@ -264,61 +236,6 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// The states that a part ended with.
-    pub fn ends(&self, part: usize) -> Option<Vec<Value>> {
-        self.ends.get(&part).cloned()
-    }
-
-    /// Gradients of the states that the parts started from.
-    pub fn start_gradients(&self) -> Vec<(usize, Vec<Option<Slice>>)> {
-        let gradient = |value: &Value| self.gradients.get(&value.id).copied();
-        self.starts.iter().map(|(&part, values)| (part, values.iter().map(gradient).collect())).collect()
-    }
-
-    /// Streams of random numbers that have been given out.
-    pub fn streams(&self) -> u32 {
-        self.streams
-    }
-
-    /// What follows is a segment of the time axis from `first_step` on, which draws from the streams behind the first
-    /// `streams`, starts from the given states and leaves its last ones there; `backward` says whether it has a backward
-    /// pass, none means that all but the segment is as it was at first.
-    pub fn begin_segment(
-        &mut self,
-        states: &StateSlices,
-        first_step: usize,
-        streams: u32,
-        backward: Option<bool>,
-    ) {
-        self.states = states.clone();
-        self.first_step = first_step;
-        self.recording = backward.unwrap_or(self.training);
-        if backward.is_some() {
-            self.streams = streams;
-            self.starts.clear();
-            self.ends.clear();
-            self.used_parts.clear();
-        }
-    }
-
-    /// From now on, gradients of the start states are wanted or not.
-    pub fn want_state_gradients(&mut self, wanted: bool) {
-        self.state_gradients = wanted;
-    }
-
-    /// Whether layers have made masks of their own from what they were given.
-    pub fn makes_masks(&self) -> bool {
-        let makes = |op: &Op| {
-            matches!(op, Op::Layer(LayerOp::FlagsFromValues { .. } | LayerOp::FlagsFromLengths { .. }))
-        };
-        self.ops.iter().any(makes)
-    }
-
-    /// Which value of the whole sequence the first one of `x` is, where `x` is a segment of a sequence.
-    pub fn first_value(&self, x: &Value) -> usize {
-        if x.shape.len() > 1 { self.first_step * (x.data.len / x.shape[0]) } else { 0 }
-    }
-
     pub fn saved_len(&self, cell: Cell, shape: RecurrentShape) -> usize {
         self.device.engine().saved_len(cell, shape)
     }
@@ -336,14 +253,6 @@ impl<'a> Lowering<'a> {
     /// What the host writes before a run, or reads after it, keeps its memory for itself.
     pub fn keep(&mut self, slice: Slice) {
         self.buffers.keep(slice);
-    }
-
-    /// A buffer of step flags or indices that lives as long as the program.
-    pub fn index_buffer(&mut self, len: usize) -> Result<IndexSlice> {
-        let buffer = self.device.alloc_index(len)?;
-        let slice = buffer.all();
-        self.index_buffers.push(buffer);
-        Ok(slice)
     }
 
     /// A buffer used within the backward pass only.
@@ -379,114 +288,37 @@ impl<'a> Lowering<'a> {
         Value { shape, logits: None, ..x.clone() }
     }
 
-    /// Puts `f` on the tape.
-    pub fn backward(&mut self, f: impl FnOnce(&mut Lowering<'a>) -> Result<()> + 'a) {
-        if self.recording {
-            self.tape.push(Box::new(f));
-        }
-    }
-
-    /// The gradient that has reached `value`, if any has.
-    pub fn gradient(&self, value: &Value) -> Option<Slice> {
-        self.gradients.get(&value.id).copied()
-    }
-
-    /// Where to write the gradient of `x`; `None` where it is not wanted. What is written there counts once
-    /// [`arrived`](Self::arrived) is called.
-    pub fn wanted(&mut self, x: &Value) -> Result<Option<Slice>> {
-        if !x.needs_gradient {
-            return Ok(None);
-        }
-        match self.place_of_view(x)? {
-            Some(place) => Ok(Some(place)),
-            None => Ok(Some(self.scratch(x.data.len)?)),
-        }
-    }
-
-    /// The gradient of `x` stands at `at`: it is added to what has come before.
-    pub fn arrived(&mut self, x: &Value, at: Option<Slice>) {
-        let Some(at) = at else { return };
-        match self.gradients.get(&x.id).copied() {
-            Some(sum) => self.emit(Op::AddAssign { x: at, y: sum }),
-            None => {
-                self.gradients.insert(x.id, at);
-            }
-        }
-    }
-
-    /// The gradient `dy` of a value, read for the last time, becomes that of `x`, or is added to it.
-    pub fn hand_on(&mut self, x: &Value, dy: Slice) -> Result<()> {
-        if !x.needs_gradient {
-            return Ok(());
-        }
-        let mut at = dy;
-        if self.gradient(x).is_some_and(|sum| sum.buffer == dy.buffer) {
-            // Parts of one sequence's gradient: an operation reads no buffer that it writes.
-            at = self.scratch(dy.len)?;
-            self.emit(Op::Copy { x: dy, y: at });
-        }
-        self.arrived(x, Some(at));
-        Ok(())
-    }
-
-    /// Lets `f` write the gradient of `x` into the slice it is given (`None` where it is not wanted), and adds it to
-    /// what has come there before.
-    pub fn propagate(&mut self, x: &Value, f: impl FnOnce(&mut Self, Option<Slice>)) -> Result<()> {
-        let to = self.wanted(x)?;
-        f(self, to);
-        self.arrived(x, to);
-        Ok(())
-    }
-
     /// Walks the layers forward and gives the outputs.
     pub fn forward(&mut self, graph: &Graph, nodes: &[Node], inputs: Vec<Value>) -> Result<Vec<Value>> {
-        let mut made: Vec<Vec<Value>> = Vec::with_capacity(graph.calls.len());
-        let at = |made: &[Vec<Value>], edge: &Edge| match *edge {
-            Edge::Input(i) => inputs[i].clone(),
-            Edge::Output { call, output } => made[call][output].clone(),
-        };
-        for call in &graph.calls {
-            let node = &nodes[call.layer];
-            let args: Vec<Value> = call.inputs.iter().map(|edge| at(&made, edge)).collect();
-            // Nothing behind this call is trained: no backward pass, and nothing saved for it.
-            let idle = node.gradients.is_empty() && !args.iter().any(|x| x.needs_gradient);
-            let outer = self.recording;
-            self.recording &= !idle || self.state_gradients;
-            let outputs = node.layer.kind().lower(self, node, &args);
-            self.recording = outer;
-            made.push(outputs?);
+        let mut made: Made =
+            inputs.into_iter().enumerate().map(|(i, value)| (Edge::Input(i), value)).collect();
+        for index in 0..graph.calls.len() {
+            let args = graph.calls[index].inputs.iter().map(|edge| made[edge].clone()).collect();
+            self.call(graph, nodes, index, args, &mut made)?;
         }
-        Ok(graph.outputs.iter().map(|edge| at(&made, edge)).collect())
+        Ok(graph.outputs.iter().map(|edge| made[edge].clone()).collect())
     }
 
-    /// Emits the backward pass.
-    pub fn unwind(&mut self) -> Result<()> {
-        while let Some(step) = self.tape.pop() {
-            step(self)?;
-        }
+    /// One call of a layer: `args` are what it is applied to, its outputs go to those `made`.
+    pub fn call(
+        &mut self,
+        graph: &Graph,
+        nodes: &[Node],
+        index: usize,
+        args: Vec<Value>,
+        made: &mut Made,
+    ) -> Result<()> {
+        let node = &nodes[graph.calls[index].layer];
+        // Random numbers of a call do not depend on what has been lowered before it.
+        self.streams = index as u32 * STREAMS_OF_A_CALL;
+        // Nothing behind this call is trained: no backward pass, and nothing saved for it.
+        let idle = node.gradients.is_empty() && !args.iter().any(|x| x.needs_gradient);
+        let outer = self.recording;
+        self.recording &= !idle || self.state_gradients;
+        let outputs = node.layer.kind().lower(self, node, &args);
+        self.recording = outer;
+        let edge = |(output, value)| (Edge::Output { call: index, output }, value);
+        made.extend(outputs?.into_iter().enumerate().map(edge));
         Ok(())
-    }
-
-    /// Gives the program's buffers their memory.
-    ///
-    /// # Errors
-    /// When the device lacks it.
-    pub fn finish(self) -> Result<Lowered> {
-        self.lay_out().place()
-    }
-
-    /// Finds out what memory the program needs.
-    pub fn lay_out(mut self) -> LaidOut<'a> {
-        let mut state_gradients: HashMap<usize, Vec<Option<Slice>>> = HashMap::new();
-        if self.state_gradients {
-            for (&part, values) in &self.starts {
-                let found: Vec<_> = values.iter().map(|v| self.gradients.get(&v.id).copied()).collect();
-                found.iter().flatten().for_each(|&at| self.buffers.keep(at));
-                state_gradients.insert(part, found);
-            }
-        }
-        let layout = self.buffers.layout(&mut self.ops);
-        let (device, ops, index_buffers) = (self.device, self.ops, self.index_buffers);
-        LaidOut { device, ops, layout, index_buffers, state_gradients }
     }
 }

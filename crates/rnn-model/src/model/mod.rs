@@ -3,6 +3,7 @@
 pub(crate) mod arithmetic;
 mod aside;
 mod budget;
+mod chunks;
 mod compile;
 mod dataset;
 mod drawing;
@@ -31,6 +32,7 @@ mod scores;
 mod segments;
 mod sequential;
 mod sources;
+mod stages;
 mod state;
 mod summary;
 mod symbol;

@@ -4,7 +4,6 @@ use super::dataset::Dataset;
 use super::lowering::{LaidOut, Lowering, StateSlices, Value};
 use super::placement::Placed;
 use super::scores::TargetPorts;
-use super::segments::Segments;
 use super::targets::Targets;
 use super::window::Reach;
 use super::{Counters, Model};
@@ -108,6 +107,13 @@ impl Plans {
     }
 }
 
+impl Plans {
+    /// Whether there is a program for it.
+    pub fn has(&self, key: &Key) -> bool {
+        self.plans.iter().any(|(k, _)| k == key)
+    }
+}
+
 impl Counters {
     /// The record of a pass that does not train.
     pub fn inference(&self, cursor: usize) -> StepParams {
@@ -185,22 +191,12 @@ impl Model {
         let mut ports =
             Ports { x, targets: TargetPorts { y: Vec::new(), weights: Vec::new() }, outputs: Vec::new() };
         if training && (segments > 1 || key.window.batches > 0) {
-            self.check_same_steps("a training on parts of the time axis", &key.samples)?;
             let scores = |l: &mut Lowering<'_>, outputs: &[Value]| {
                 self.lower_scores(l, outputs, &key.weights, dataset, training)
             };
-            let time = key.samples[0][0];
             ports.targets = match key.window.batches {
-                0 => {
-                    let segments = Segments::even(time, segments);
-                    let trained = self.lower_segments(&mut l, &inputs, &segments, states, scores)?;
-                    let last = trained.borders.last().into_iter().flatten();
-                    for (part, ends) in last.filter(|(part, _)| states.contains_key(part)) {
-                        ends.iter().zip(&states[part]).for_each(|(&x, &y)| l.emit(Op::Copy { x, y }));
-                    }
-                    trained.targets
-                }
-                _ => self.lower_window(&mut l, &inputs, key.window, states, scores)?,
+                0 => self.lower_in_parts(&mut l, inputs, &key.samples, segments, states, scores)?,
+                _ => self.lower_window(&mut l, &inputs, &key.samples, key.window, states, scores)?,
             };
             self.penalty_op(l.batch(), training)?.into_iter().for_each(|op| l.emit(op));
         } else {

@@ -1,13 +1,14 @@
 //! Running a model forward.
 
 use super::dataset::Dataset;
-use super::plan::Purpose;
+use super::plan::{Key, Purpose};
 use super::resets::Resets;
 use super::state::{LayerState, StateSet};
+use super::window::Reach;
 use super::{Model, lowering::Lowering};
 use crate::array::{Arrays, array};
 use crate::{Error, Result, Tensor};
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis};
 
 /// Full batches and the rest: (batch size, first sample of each batch).
 pub(super) fn batches(
@@ -23,7 +24,9 @@ pub(super) fn batches(
 impl Model {
     /// Output for `x`, `[samples, ...]`, in batches of 32 (of the fixed batch size if the model has one).
     ///
-    /// Stateful layers carry their states from batch to batch and on into the next call.
+    /// Stateful layers carry their states from batch to batch and on into the next call. Sequences that take more than 512 MiB
+    /// at once (or more than the [budget](Model::set_memory_budget), or than the device gives to a buffer) go through the model
+    /// in chunks of time, as by [`predict_long`](Self::predict_long), where its layers allow that.
     ///
     /// # Errors
     /// When the shape does not fit, the batch size is not the one whose states are kept, the model has several outputs
@@ -89,6 +92,11 @@ impl Model {
             None => x,
         };
         self.check_whole_batches("x", samples, batch_size)?;
+        if resets.is_none()
+            && let Some(chunk) = self.chunk_of_batch(samples.min(batch_size), &shapes)?
+        {
+            return self.predict_long_batches(x, &outputs, batch_size, chunk);
+        }
         let shaped = |(sample, values): (&Vec<usize>, Vec<f32>)| {
             let mut shape = vec![samples];
             shape.extend(sample);
@@ -96,7 +104,8 @@ impl Model {
         };
         if samples <= batch_size {
             self.ensure_states(samples)?;
-            let plan = self.plan(Purpose::Predict, samples, &shapes, &[], None)?;
+            let plan = self.plan(Purpose::Predict, samples, &shapes, &[], None);
+            let plan = plan.map_err(|error| self.explain_lack(error, &shapes))?;
             self.run_batch(&plan, x, None, self.counters.inference(0))?;
             self.states_are_fresh = false;
             let values = plan.outputs.iter().map(|output| output.read(&self.device));
@@ -110,6 +119,37 @@ impl Model {
         let values = self.predict_dataset(&dataset, batch_size, outputs.len());
         self.plans.forget(dataset.id);
         Ok(outputs.iter().zip(values?).map(shaped).collect())
+    }
+
+    /// Steps of a chunk, where sequences are too long to be run at once. Where there is a program, they are not.
+    fn chunk_of_batch(&self, batch: usize, samples: &[Vec<usize>]) -> Result<Option<usize>> {
+        let (purpose, window, weights) = (Purpose::Predict, Reach::default(), Vec::new());
+        let key = Key { purpose, batch, samples: samples.to_vec(), weights, window, dataset: None };
+        if self.plans.has(&key) { Ok(None) } else { self.steps_of_a_chunk(batch, samples) }
+    }
+
+    /// Batch after batch, each from chunk to chunk of time.
+    fn predict_long_batches(
+        &mut self,
+        x: &Arrays<'_>,
+        outputs: &[Vec<usize>],
+        batch_size: usize,
+        chunk: usize,
+    ) -> Result<Vec<ArrayD<f32>>> {
+        let samples = x.samples();
+        if samples <= batch_size {
+            return self.predict_in_chunks("predict", x, chunk);
+        }
+        let shaped = |sample: &Vec<usize>| ArrayD::zeros([&[samples], sample.as_slice()].concat());
+        let mut all: Vec<ArrayD<f32>> = outputs.iter().map(shaped).collect();
+        for from in (0..samples).step_by(batch_size) {
+            let to = samples.min(from + batch_size);
+            let parts = self.predict_in_chunks("predict", &x.rows(from, to), chunk)?;
+            for (all, part) in all.iter_mut().zip(&parts) {
+                all.slice_axis_mut(Axis(0), (from..to).into()).assign(part);
+            }
+        }
+        Ok(all)
     }
 
     /// One read-back of each output for each of the two batch sizes.

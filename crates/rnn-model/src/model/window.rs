@@ -11,12 +11,15 @@
 //! again with today's weights; the states after the oldest one, from the last time that it was run, are where the next window
 //! starts. Until `k` batches have been seen since the states were last set or reset, the window is all of them.
 
-use super::lowering::{Lowering, StateSlices, Value};
+use super::graph::Edge;
+use super::lowering::{Lowering, Made, StateSlices, Value};
 use super::scores::TargetPorts;
 use super::segments::Segments;
+use super::stages::Stage;
 use super::state::StateSet;
 use super::{Model, dataset::Dataset, plan::Purpose};
 use crate::device::{Buffer, Op};
+use crate::layer::Layer;
 use crate::{Error, Result};
 use rnn_shaders::vocabulary::StepParams;
 
@@ -167,6 +170,7 @@ impl Model {
         &self,
         l: &mut Lowering<'_>,
         inputs: &[Value],
+        samples: &[Vec<usize>],
         reach: Reach,
         states: &StateSlices,
         scores: impl FnOnce(&mut Lowering<'_>, &[Value]) -> Result<TargetPorts>,
@@ -197,11 +201,47 @@ impl Model {
         }
         let steps = vec![inputs[0].shape[0]; batches];
         let segments = Segments { steps, scored: batches - 1, batches: true };
-        let trained = self.lower_segments(l, &joined, &segments, &start, scores)?;
-        copy(l, &trained.borders[batches], states);
+        let (along, calls) = (self.along(samples)?, (0..self.graph.calls.len()).collect());
+        let stage = Stage { calls, time: Some(samples[0][0]), outputs: self.graph.outputs.clone() };
+        let mut made: Made = joined.into_iter().enumerate().map(|(i, x)| (Edge::Input(i), x)).collect();
+        let mut walk = self.walk(&stage, segments, &along);
+        self.walk_forward(l, &mut walk, &mut made, &start, &StateSlices::new(), &along)?;
+        let outputs: Vec<Value> = self.graph.outputs.iter().map(|edge| made[edge].clone()).collect();
+        let ports = scores(l, &outputs)?;
+        self.walk_backward(l, &walk, &made, &StateSlices::new())?;
+        copy(l, &walk.states(batches), states);
         if batches == limit {
-            copy(l, &trained.borders[1], &start);
+            copy(l, &walk.states(1), &start);
         }
-        Ok(trained.targets)
+        Ok(ports)
+    }
+
+    /// Refuses a model that can not go on from batch to batch.
+    fn check_steps(&self, operation: &str) -> Result<()> {
+        let refuse =
+            |layer: &str, problem: &str| Err(Error::invalid(format!("{operation}: layer {layer}"), problem));
+        if let Some(node) = self.nodes.iter().find(|n| !n.layer.kind().is_stepwise()) {
+            return refuse(
+                &node.name,
+                "it needs whole sequences, so the model can not go through time in parts",
+            );
+        }
+        for (at, layer) in self.graph.layers.iter().enumerate() {
+            if matches!(layer.layer, Layer::ActivityRegularization(_)) {
+                let problem = "its penalty belongs to one batch, and would be counted for all batches of the window";
+                return refuse(&layer.name, problem);
+            }
+            let mut calls = self.graph.calls.iter().filter(|c| c.layer == at);
+            let first = calls.next().map_or(0, |c| c.inputs.len());
+            if self.parts.iter().any(|p| p.layer == at) && (first > 1 || calls.next().is_some()) {
+                let problem =
+                    "it is given its states by another layer, or is used twice, so they can not be handed on";
+                return refuse(&layer.name, problem);
+            }
+        }
+        match self.graph.inputs.iter().find(|i| i.input.sample.len() < 2) {
+            Some(input) => refuse(&input.name, "this input has no time axis"),
+            None => Ok(()),
+        }
     }
 }

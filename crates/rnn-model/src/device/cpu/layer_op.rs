@@ -136,9 +136,8 @@ fn floats_out<'a, T: Real>(
                 cpu_core::pool_time_backward(pool, time, batch, cols, flags.map(&index), x, y, count, dy, dx)
             })
         }
-        LayerOp::Noise { noise, backward, repeats, draw, x, y } => {
-            floats.output(y, |f, y| cpu_core::noise(noise, backward, repeats, draw, params, f.get(x), y))
-        }
+        LayerOp::Noise { noise, backward, repeats, draw, first, x, y } => floats
+            .output(y, |f, y| cpu_core::noise(noise, backward, repeats, draw, first, params, f.get(x), y)),
         LayerOp::Blend { rate, draw, a, b, y } => {
             floats.output(y, |f, y| cpu_core::blend(real(rate), draw, params, f.get(a), f.get(b), y))
         }

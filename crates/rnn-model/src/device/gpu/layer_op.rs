@@ -75,8 +75,8 @@ impl GpuEngine {
                 let (flags, dy, dx) = (flags.as_ref(), self.get(dy)?, self.get(dx)?);
                 kernels::pool_time_backward(rec, pool, time, batch, cols, flags, &x, &y, &count, &dy, &dx)?;
             }
-            LayerOp::Noise { noise, backward, repeats, draw, x, y } => {
-                kernels::noise(rec, noise, backward, repeats, draw, &self.get(x)?, &self.get(y)?)?;
+            LayerOp::Noise { noise, backward, repeats, draw, first, x, y } => {
+                kernels::noise(rec, noise, backward, repeats, draw, first, &self.get(x)?, &self.get(y)?)?;
             }
             LayerOp::Blend { rate, draw, a, b, y } => {
                 kernels::blend(rec, rate, draw, &self.get(a)?, &self.get(b)?, &self.get(y)?)?;

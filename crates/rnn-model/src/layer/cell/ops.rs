@@ -133,7 +133,7 @@ impl<'l, 'a> CellOps<'l, 'a> {
 
     /// What follows belongs to step `t`.
     pub(super) fn begin_step(&mut self, t: usize) {
-        (self.step, self.draws) = (t as u32, self.prepared);
+        (self.step, self.draws) = ((self.l.first_step() + t) as u32, self.prepared);
     }
 
     /// Whether the model is being trained: dropout drops.
@@ -285,11 +285,11 @@ impl<'l, 'a> CellOps<'l, 'a> {
         }
         let draw = self.draw(draws);
         // Of a sequence, one array of numbers for all of its steps.
-        let repeats = match x.0.shape.as_slice() {
-            &[time, _] if draws == Draws::OnceASequence => time,
-            _ => 1,
+        let (repeats, first) = match x.0.shape.as_slice() {
+            &[time, _] if draws == Draws::OnceASequence => (time, 0),
+            _ => (1, self.l.first_value(&x.0)?),
         };
-        self.l.noise(&x.0, Noise::Dropout { rate }, repeats, draw).map(CellValue)
+        self.l.noise(&x.0, Noise::Dropout { rate }, repeats, draw, first).map(CellValue)
     }
 
     /// Zoneout (Krueger et al. 2017): while training a value of `new` is that of `old` with probability `rate`, drawn at
@@ -303,6 +303,11 @@ impl<'l, 'a> CellOps<'l, 'a> {
             return Ok(new.clone());
         }
         let draw = if self.training() { Some(self.draw(Draws::EveryStep)) } else { None };
+        if draw.is_some() && new.0.shape.len() > 1 && self.l.goes_on() {
+            let problem =
+                "of a whole sequence it can not be drawn on parts of the time axis; use it within a step";
+            return Err(Error::invalid("zoneout", problem));
+        }
         self.l.blend(&old.0, &new.0, rate, draw).map(CellValue)
     }
 

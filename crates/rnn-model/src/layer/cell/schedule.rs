@@ -27,6 +27,7 @@ pub(in crate::layer) fn run(
     let (batch, mask, from_zero) = (l.batch(), x.mask, start.is_none());
     let weights = CellWeight::of_node(node, &variables(cell, features));
     let mut states = begin(l, start, &cell.state_sizes())?;
+    let goes_on = l.goes_on();
     let mut ops = CellOps::new(l);
     let prepared = cell.prepare(&mut ops, CellValue(x), &weights)?;
     if prepared.0.shape.len() != 2 || prepared.0.shape[0] != time {
@@ -57,6 +58,11 @@ pub(in crate::layer) fn run(
             };
         }
         if let Some(flags) = flags {
+            if !shows_state && goes_on {
+                let problem = "its output is not its first state, so what a masked step repeats can lie in another part of the \
+                               time axis; run whole sequences";
+                return Err(wrong(cell, problem));
+            }
             output = match outputs.last() {
                 _ if shows_state => states[0].clone(),
                 Some(last) => {
