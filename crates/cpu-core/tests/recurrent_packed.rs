@@ -84,6 +84,32 @@ proptest! {
     }
 }
 
+/// Bit for bit what two arrays give, in one part and in several.
+#[test]
+fn the_gradient_of_the_input_takes_the_place_of_that_of_the_output() {
+    let mut rng = Rng(21);
+    for kind in 0..4 {
+        for (time, batch, units) in [(7, 3, 5), (1, 1, 1), (96, 32, 130)] {
+            let shape = RecurrentShape { time, batch, input: units, units };
+            let cell = cell(kind, Activation::Tanh, Activation::Sigmoid);
+            let mut p = Problem::random(&mut rng, cell, shape);
+            p.dy = Some(rng.values(time * batch * units, 1.0));
+            let apart = p.run::<f32>(&mut RecurrentWorkspace::new(), 2);
+            assert_eq!(
+                p.run_with::<f32>(true, &mut RecurrentWorkspace::new(), 2),
+                apart,
+                "{cell:?} {shape:?}"
+            );
+            let apart = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);
+            assert_eq!(
+                p.run_with::<f64>(true, &mut RecurrentWorkspace::new(), 1),
+                apart,
+                "{cell:?} {shape:?}"
+            );
+        }
+    }
+}
+
 /// The limit and its gradient, with and without the rest of what ONNX's cells can do.
 #[test]
 fn limits() {

@@ -33,6 +33,8 @@ struct Problem {
     weight_scale: f64,
     strategy: Option<StrategyKind>,
     chunk_bytes: Option<u64>,
+    /// the gradient of x goes where that of the outputs is
+    in_place: bool,
 }
 
 const LSTM: Cell = Cell::Lstm {
@@ -62,6 +64,7 @@ fn problem(cell: Cell, time: usize, batch: usize, input: usize, units: usize) ->
         weight_scale: 0.3,
         strategy: None,
         chunk_bytes: None,
+        in_place: false,
     }
 }
 
@@ -146,7 +149,8 @@ impl Problem {
         }
         kernels::recurrent_forward(&mut rec, cell, shape, inputs, states).unwrap();
         let (sdy, sdh, sdc) = (s(&bdy), s(&bdh), s(&bdc));
-        let (sgk, sgr, sgb, sgx, sgh, sgc) = (s(&bgk), s(&bgr), s(&bgb), s(&bgx), s(&bgh), s(&bgc));
+        let bgx = if self.in_place { &bdy } else { &bgx };
+        let (sgk, sgr, sgb, sgx, sgh, sgc) = (s(&bgk), s(&bgr), s(&bgb), s(bgx), s(&bgh), s(&bgc));
         let sgp = s(&bgp);
         let grads = RecurrentGrads {
             peepholes: self.peepholes.then_some(&sgp),
@@ -202,7 +206,7 @@ impl Problem {
 
         let read = |b: &Buffer| ctx.read_f32(&b.all()).unwrap();
         let mut forward = error(&read(&bh), &h);
-        let mut backward = [(&bgk, &gk), (&bgr, &gr), (&bgx, &gx), (&bgh, &gh)]
+        let mut backward = [(&bgk, &gk), (&bgr, &gr), (bgx, &gx), (&bgh, &gh)]
             .map(|(b, want)| error(&read(b), want))
             .into_iter()
             .fold(0.0, f64::max);
@@ -296,6 +300,19 @@ fn a_sequence_in_chunks_is_the_same() {
             let chunks = problem(cell, 11, 3, 4, 20);
             let chunk_bytes = Some(4 * 960);
             Problem { flags: true, mask: true, strategy: Some(strategy), chunk_bytes, ..chunks }.check();
+        }
+    }
+}
+
+/// The gradients of the inputs where those of the outputs were.
+#[test]
+fn the_gradient_of_the_input_takes_the_place_of_that_of_the_output() {
+    for cell in CELLS {
+        for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
+            for chunk_bytes in [None, Some(4 * 960)] {
+                let p = problem(cell, 11, 3, 20, 20);
+                Problem { flags: true, in_place: true, strategy: Some(strategy), chunk_bytes, ..p }.check();
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use cpu_core::recurrent::{
     RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace, RecurrentUpstream,
-    RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
+    RecurrentWorkspace, recurrent_backward, recurrent_backward_in_place, recurrent_forward, saved_len,
 };
 use cpu_core::{Activation, Cell, CellExtras, RESET, Real, VALID};
 
@@ -128,6 +128,16 @@ impl Problem {
 
     /// Forward and backward in `T`.
     pub fn run<T: Real>(&self, workspace: &mut RecurrentWorkspace<T>, threads: usize) -> Results<T> {
+        self.run_with(false, workspace, threads)
+    }
+
+    /// The same, `in_place` with the gradient of x where that of the outputs was.
+    pub fn run_with<T: Real>(
+        &self,
+        in_place: bool,
+        workspace: &mut RecurrentWorkspace<T>,
+        threads: usize,
+    ) -> Results<T> {
         let cast = |v: &[f64]| v.iter().map(|&v| T::from_f64(v)).collect::<Vec<T>>();
         let cast_option = |v: &Option<Vec<f64>>| v.as_deref().map(cast);
         let RecurrentShape { time, .. } = self.shape;
@@ -175,7 +185,12 @@ impl Problem {
         };
         let (dy, dh_last) = (cast_option(&self.dy), cast_option(&self.dh_last));
         let dc_last = cast_option(&self.dc_last);
-        recurrent_backward(
+        let mut dy = dy;
+        if in_place {
+            out.x = dy.take().expect("gradients of the outputs");
+        }
+        let backward = if in_place { recurrent_backward_in_place } else { recurrent_backward };
+        backward(
             self.cell,
             self.shape,
             inputs,

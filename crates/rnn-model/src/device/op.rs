@@ -55,6 +55,7 @@ pub(crate) struct RecurrentGradients {
     pub recurrent: Slice,
     pub bias: Option<Slice>,
     pub peepholes: Option<Slice>,
+    /// may be the place of `RecurrentUpstream::dy`, which is then read for the last time
     pub x: Option<Slice>,
     pub h0: Option<Slice>,
     pub c0: Option<Slice>,

@@ -100,6 +100,8 @@ impl LayerKind for Embedding {
 
     fn table_rows(&self) -> Option<usize> {
         Some(self.input_dim)
+    }
+
     fn goes_in_parts(&self) -> bool {
         true
     }

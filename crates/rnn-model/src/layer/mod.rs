@@ -146,6 +146,7 @@ pub(crate) trait LayerKind {
     /// The output `[samples, ...]` on the host, where it holds nothing but values of the inputs.
     fn moved(&self, _inputs: &[ArrayViewD<'_, f32>]) -> Option<ArrayD<f32>> {
         None
+    }
     /// Whether the layer can be run on parts of the time axis, one after the other.
     fn goes_in_parts(&self) -> bool {
         self.is_stepwise()
@@ -216,6 +217,8 @@ impl<T: OneToOne> LayerKind for T {
 
     fn moved(&self, inputs: &[ArrayViewD<'_, f32>]) -> Option<ArrayD<f32>> {
         OneToOne::moved(self, inputs.first()?)
+    }
+
     fn goes_in_parts(&self) -> bool {
         OneToOne::goes_in_parts(self)
     }

@@ -60,6 +60,8 @@ impl OneToOne for TimeDistributed {
 
     fn table_rows(&self) -> Option<usize> {
         self.layer.kind().table_rows()
+    }
+
     /// A recurrent layer draws for each step anew, which is not known by its place in the whole sequence.
     fn goes_in_parts(&self) -> bool {
         self.layer.kind().recurrent_parts().is_empty()

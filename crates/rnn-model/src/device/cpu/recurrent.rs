@@ -7,7 +7,7 @@ use crate::Result;
 use cpu_core::Real;
 use cpu_core::recurrent::{
     RecurrentGrads, RecurrentInputs, RecurrentStates, RecurrentTrace, RecurrentUpstream, RecurrentWorkspace,
-    recurrent_backward, recurrent_forward,
+    recurrent_backward, recurrent_backward_in_place, recurrent_forward,
 };
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::Cell;
@@ -83,7 +83,10 @@ impl<T: Real> CpuEngine<T> {
             [range(out.kernel), range(out.recurrent), maybe_range(out.bias), maybe_range(out.peepholes)];
         let parts = weights.get_disjoint_mut(ranges);
         let [kernel, recurrent, bias, peepholes] = parts.expect("weight gradients do not overlap");
-        let result = recurrent_backward(
+        // The gradients of the outputs may stand where those of the inputs go.
+        let in_place = up.dy.is_some() && up.dy == out.x;
+        let backward = if in_place { recurrent_backward_in_place } else { recurrent_backward };
+        let result = backward(
             cell,
             shape,
             self.recurrent_inputs(&io),
@@ -93,7 +96,7 @@ impl<T: Real> CpuEngine<T> {
                 saved: f.get(io.saved.expect("a backward pass has what the forward pass saved")),
             },
             RecurrentUpstream {
-                dy: f.maybe(up.dy),
+                dy: f.maybe(up.dy.filter(|_| !in_place)),
                 dh_last: f.maybe(up.dh_last),
                 dc_last: f.maybe(up.dc_last),
             },

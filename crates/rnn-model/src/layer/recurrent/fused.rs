@@ -75,7 +75,10 @@ pub(super) fn run(
         }
         let from = start.unwrap_or_default();
         let starts: Vec<Option<Slice>> = from.iter().map(|s| l.wanted(s)).collect::<Result<_>>()?;
-        let dx = l.wanted(&x)?;
+        let dx = match l.in_place(&x, up.dy, &[up.dh_last, up.dc_last]) {
+            Some(place) => Some(place),
+            None => l.wanted(&x)?,
+        };
         let weights = match grads.is_empty() {
             true => l.unused_gradients(node_lens(&io))?,
             false => grads,
