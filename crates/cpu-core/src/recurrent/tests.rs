@@ -217,7 +217,7 @@ fn gradients<T: Real>(cell: Cell, shape: RecurrentShape, steps: usize, extended:
     };
     let trace = RecurrentTrace { h: &h, c: lstm.then_some(&c[..]), saved: &saved };
     let up = RecurrentUpstream { dy: Some(&dy), dh_last: Some(&dh), dc_last: lstm.then_some(&dc[..]) };
-    backward_in(steps, cell, shape, inputs, trace, up, grads, &mut workspace, 1, 2).unwrap();
+    backward_in(steps, false, cell, shape, inputs, trace, up, grads, &mut workspace, 1, 2).unwrap();
     vec![gk, gr, gb, gp, gx, gh, gc]
 }
 

@@ -71,6 +71,9 @@ struct Ran {
     states: BTreeMap<usize, RunStates>,
 }
 
+/// Gradients of the states at the end of a part, by call and recurrent part.
+type Carried = ((usize, usize), Vec<Option<Slice>>);
+
 /// A stage whose backward pass is to come.
 enum Done<'s> {
     /// run at once; its backward pass lies on the tape behind so many others
@@ -187,7 +190,7 @@ impl Model {
             .iter()
             .map(|&&edge| Ok((edge, l.scratch(made[&edge].data.len)?)))
             .collect::<Result<_>>()?;
-        let mut carried: Vec<((usize, usize), Vec<Option<Slice>>)> = Vec::new();
+        let mut carried: Vec<Carried> = Vec::new();
         for at in (0..count).rev() {
             l.want_state_gradients(at > 0);
             let work = self.border(l, walk.stage)?;

@@ -188,10 +188,7 @@ impl Model {
         let recurrent = |call: &usize| self.parts.iter().any(|p| p.layer == self.graph.calls[*call].layer);
         let calls = 0..self.graph.calls.len();
         let call = calls.clone().find(recurrent).or_else(|| calls.clone().next()).unwrap_or(0);
-        let problem = match along.problem(call) {
-            Some(problem) => problem,
-            None => "is applied to a single step",
-        };
+        let problem = along.problem(call).unwrap_or("is applied to a single step");
         Err(Error::invalid(format!("layer {}", name(call)), format!("it {problem}")))
     }
 

@@ -228,7 +228,8 @@ impl Model {
         }
         for (at, layer) in self.graph.layers.iter().enumerate() {
             if matches!(layer.layer, Layer::ActivityRegularization(_)) {
-                let problem = "its penalty belongs to one batch, and would be counted for all batches of the window";
+                let problem =
+                    "its penalty belongs to one batch, and would be counted for all batches of the window";
                 return refuse(&layer.name, problem);
             }
             let mut calls = self.graph.calls.iter().filter(|c| c.layer == at);

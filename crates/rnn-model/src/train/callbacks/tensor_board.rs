@@ -73,7 +73,7 @@ impl TensorBoard {
             return Ok(());
         }
         let values = values.iter().map(|(name, value)| (name.as_str(), *value));
-        self.into_file(training, |file| file.scalars(step, values))
+        self.with_file(training, |file| file.scalars(step, values))
     }
 
     fn write_histograms(&mut self, model: &Model, epoch: u64) -> Result<()> {
@@ -81,11 +81,11 @@ impl TensorBoard {
         let tags: Vec<String> =
             model.weight_names().into_iter().map(|name| format!("{name}/histogram")).collect();
         let rows = weights.iter().map(|w| w.as_slice().map_or_else(Vec::new, buckets));
-        self.into_file(true, |file| file.histograms(epoch, tags.iter().map(String::as_str).zip(rows)))
+        self.with_file(true, |file| file.histograms(epoch, tags.iter().map(String::as_str).zip(rows)))
     }
 
     /// Writes to the file of the training or of the validation, which is made when it is first needed.
-    fn into_file(
+    fn with_file(
         &mut self,
         training: bool,
         write: impl FnOnce(&mut EventFile) -> std::io::Result<()>,
