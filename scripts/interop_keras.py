@@ -1,6 +1,7 @@
 """Models of Keras in and out of this engine, held against Keras itself.
 
     python scripts/interop_keras.py FOLDER            makes the models, runs the engine over them, compares
+        --only=PREFIX                                 those whose names begin so
     python scripts/interop_keras.py FOLDER --goldens  makes the few small ones that crates/rnn-interop/tests/keras.rs reads
 
 For each model: predictions within 1e-5; ten further training steps, losses within 1e-4 of themselves; what the engine writes
@@ -23,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from keras import layers as L
+from keras import ops
 from keras import optimizers as O
 
 CASES = {}
@@ -305,6 +307,73 @@ def graph_cases():
         case(f"graph_{build.__name__}_h5", build, fmt="h5", before=1, masked=0.5 if build is nested_masked else None, **options)
 
 
+def operation_cases():
+    """Operations on values, and models within TimeDistributed."""
+    def operations_index():
+        x = L.Input((5, 3))
+        h = L.LSTM(4, return_sequences=True)(x)
+        parts = [h[:, -1], h[:, 0, :], h[..., 1], h[:, 1:3, 0], h[:, ::2, 2], h[:, -3:, 1:][:, :, -1], ops.flip(h, axis=1)[:, 0]]
+        return keras.Model(x, L.Dense(2)(L.Concatenate()(parts)))
+
+    def operations_arithmetic():
+        x, z = L.Input((5, 3)), L.Input((5, 4))
+        h = L.GRU(4, return_sequences=True)(x)
+        y = (h + 1.0) * 2.0 - h / 4.0 + 3 * z
+        y = ops.maximum(y, 0) + ops.minimum(h, z) - (0.5 - z) * h + (-h) ** 2
+        return keras.Model([x, z], L.Dense(2)(y))
+
+    def operations_shape():
+        x = L.Input((5, 3))
+        h = L.SimpleRNN(4, return_sequences=True)(x)
+        last = h[:, -1]
+        stacked = ops.stack([last, ops.mean(h, axis=1), ops.max(h, axis=1), ops.sum(h, axis=1)], axis=1)
+        wide = ops.concatenate([stacked, ops.expand_dims(last, 1), ops.flip(h, axis=1)], axis=1)
+        swapped = ops.transpose(wide, (0, 2, 1))
+        scores = ops.softmax(ops.matmul(wide, swapped))
+        y = ops.matmul(scores, wide) + ops.mean(swapped, axis=1, keepdims=True)[:, :, :4]
+        return keras.Model(x, L.Dense(2)(ops.reshape(y, (-1, 40))))
+
+    def operations_activations():
+        x = L.Input((5, 3))
+        h = L.GRU(4)(x)
+        kinds = [ops.relu, ops.relu6, ops.sigmoid, ops.hard_sigmoid, ops.tanh, ops.softplus, ops.softsign, ops.silu,
+                 ops.selu, ops.elu, ops.leaky_relu, ops.gelu, ops.exp, ops.softmax, ops.log_softmax, ops.log_sigmoid]
+        return keras.Model(x, L.Dense(2)(L.Concatenate()([kind(h) for kind in kinds])))
+
+    def operations_masked():
+        x = L.Input((5, 3))
+        h = L.GRU(4, return_sequences=True)(L.Masking(0.5)(x))
+        return keras.Model(x, L.Dense(2)(L.Concatenate()([h[:, -1], ops.mean(h, axis=1), L.LSTM(3)(h + 0.0)])))
+
+    def operations_nested():
+        i = L.Input((5, 3))
+        inner = keras.Model(i, L.GRU(4, return_sequences=True)(i * 2.0)[:, -1] + 1.0, name="inner")
+        x, z = L.Input((5, 3)), L.Input((5, 3))
+        return keras.Model([x, z], L.Dense(2)(inner(x) * inner(z)))
+
+    def distributed_sequential():
+        inner = keras.Sequential([L.Input((4, 3)), L.GRU(4, return_sequences=True), L.Dropout(0.0), L.Flatten(), L.Dense(3)])
+        x = L.Input((5, 4, 3))
+        return keras.Model(x, L.LSTM(4)(L.TimeDistributed(inner)(x)))
+
+    def distributed_functional():
+        i = L.Input((4, 3))
+        h = L.LSTM(4, return_sequences=True)(i)
+        y = L.Concatenate()([L.GlobalMaxPooling1D()(h), L.GlobalAveragePooling1D()(h)])
+        inner = keras.Model(i, L.Add()([L.Dense(3)(y), L.Dense(3, activation="tanh")(y)]), name="inner")
+        x = L.Input((5, 4, 3))
+        return keras.Model(x, L.Dense(2)(L.Bidirectional(L.GRU(3))(L.TimeDistributed(inner, name="each")(x))))
+
+    for build, options in [
+        (operations_index, dict(before=1)), (operations_arithmetic, dict(before=1)), (operations_shape, {}),
+        (operations_activations, {}), (operations_masked, dict(masked=0.5)), (operations_nested, dict(before=1)),
+        (distributed_sequential, dict(before=1)), (distributed_functional, dict(before=1)),
+    ]:
+        case(f"graph_{build.__name__}", build, **options)
+    case("graph_operations_index_h5", operations_index, fmt="h5", before=1)
+    case("graph_distributed_functional_h5", distributed_functional, fmt="h5", before=1)
+
+
 def training_cases():
     small = chain(lambda: L.GRU(3), dense())
     S = O.schedules
@@ -437,7 +506,8 @@ def generate(root, names=None, fmt=None):
         model.save(folder / f"model.{extension}")
         # Weights alone go by the order of the layers, which is another one where models within models are one graph in the
         # engine, or where a mask that Keras drops has a layer of its own there.
-        if name != "graph_seq2seq_masked" and not any(isinstance(layer, keras.Model) for layer in model.layers):
+        is_nested = any(isinstance(getattr(layer, "layer", layer), keras.Model) for layer in model.layers)
+        if name != "graph_seq2seq_masked" and not is_nested:
             model.save_weights(folder / "weights.weights.h5")
         expected = predict(model, x)
         reset(model)
@@ -536,7 +606,8 @@ GOLDENS = ["lstm_plain", "gru_reset_before", "lstm_regularized", "gru_masked", "
            "layers_held", "embedding_masked", "layer_layer_normalization", "layer_p_re_lu", "graph_seq2seq", "graph_nested", "graph_nested_deep",
            "graph_branches_masked", "graph_two_outputs", "graph_by_name", "graph_two_outputs_h5", "graph_nested_h5",
            "optimizer_adam", "optimizer_adafactor", "optimizer_rmsprop_centered", "optimizer_nadam", "optimizer_gathered",
-           "optimizer_ema", "loss_cce", "simple_rnn_activity"]
+           "optimizer_ema", "loss_cce", "simple_rnn_activity", "graph_operations_index", "graph_operations_arithmetic",
+           "graph_operations_masked", "graph_distributed_functional"]
 
 
 def main():
@@ -547,6 +618,7 @@ def main():
     training_cases()
     # Cases are drawn by their place: new ones stand behind the others.
     held_cases()
+    operation_cases()
     if "--goldens" in sys.argv:
         shutil.rmtree(root, ignore_errors=True)
         generate(root, GOLDENS)
@@ -557,7 +629,8 @@ def main():
         return 0
     if "--check" not in sys.argv:
         shutil.rmtree(root, ignore_errors=True)
-        generate(root)
+        only = [arg.removeprefix("--only=") for arg in sys.argv if arg.startswith("--only=")]
+        generate(root, [name for name in CASES if name.startswith(tuple(only))] if only else None)
         if "--generate" in sys.argv:
             return 0
         subprocess.run(["cargo", "run", "--release", "-p", "rnn-interop", "--example", "keras_check", "--", str(root)], check=True)

@@ -23,10 +23,19 @@ pub(super) struct Call {
     pub states: Vec<Tensor>,
     /// masks that the configuration names
     pub masks: Vec<Tensor>,
-    /// other values among the arguments, of operations: `not_equal(x, 0)`
-    pub constants: Vec<Value>,
+    /// of an operation, what it is called with: so many of the inputs for each argument that has tensors
+    pub arguments: Vec<Argument>,
     /// in the form of Keras 2
     pub of_2: bool,
+}
+
+/// An argument of an operation.
+#[derive(Clone, Debug)]
+pub(super) enum Argument {
+    /// so many tensors
+    Tensors(usize),
+    /// what is no tensor: the 0 in `not_equal(x, 0)`
+    Constant(Value),
 }
 
 impl Call {
@@ -45,21 +54,49 @@ pub(super) fn call(node: &Value, place: &str) -> Result<Call> {
     }
 }
 
+/// One entry of `inbound_nodes` of an operation: all of its tensors are inputs.
+pub(super) fn operation(node: &Value, place: &str) -> Result<Call> {
+    let node = object(node, place)?;
+    let mut call = Call::default();
+    for argument in list(get(node, "args", place)?, place)? {
+        let before = call.inputs.len();
+        // An index has objects of its own in it.
+        let constant = match collect(argument, place, &mut call.inputs, &mut Vec::new()) {
+            Ok(()) => call.inputs.len() == before,
+            Err(_) if call.inputs.len() == before => true,
+            Err(error) => return Err(error),
+        };
+        call.arguments.push(match constant {
+            true => Argument::Constant(argument.clone()),
+            false => Argument::Tensors(call.inputs.len() - before),
+        });
+    }
+    let named = object(get(node, "kwargs", place)?, place)?;
+    match named.iter().find(|(_, value)| !value.is_null()) {
+        Some((key, value)) => {
+            let problem = format!("called with {key}={}, which can not be here", shown(value));
+            Err(Error::unsupported(place, problem))
+        }
+        None => Ok(call),
+    }
+}
+
 /// `{"args": [...], "kwargs": {...}}` with tensors as `__keras_tensor__`.
 fn call_of_3(node: &Config, place: &str) -> Result<Call> {
     let mut call = Call::default();
     let args = list(get(node, "args", place)?, place)?;
     let named = object(get(node, "kwargs", place)?, place)?;
+    let mut constants = Vec::new();
     if let Some(first) = args.first() {
-        collect(first, place, &mut call.inputs, &mut call.constants)?;
+        collect(first, place, &mut call.inputs, &mut constants)?;
     }
     if let Some(second) = args.get(1) {
-        // States of a recurrent layer; of an operation, its second operand.
-        collect(second, place, &mut call.states, &mut call.constants)?;
+        // States of a recurrent layer.
+        collect(second, place, &mut call.states, &mut constants)?;
     }
     for more in args.iter().skip(2).filter(|value| !value.is_null()) {
         let mut tensors = Vec::new();
-        collect(more, place, &mut tensors, &mut call.constants)?;
+        collect(more, place, &mut tensors, &mut constants)?;
         if !tensors.is_empty() {
             return Err(Error::unsupported(
                 place,
@@ -72,17 +109,15 @@ fn call_of_3(node: &Config, place: &str) -> Result<Call> {
             // Keras decides by itself whether it trains.
             ("training", Value::Bool(false)) => {}
             ("mask", masks) => {
-                let mut constants = Vec::new();
+                let before = constants.len();
                 collect(masks, place, &mut call.masks, &mut constants)?;
-                if !constants.is_empty() {
+                if constants.len() > before {
                     return Err(Error::unsupported(place, format!("called with mask={}", shown(value))));
                 }
             }
-            ("initial_state" | "states", states) => {
-                collect(states, place, &mut call.states, &mut call.constants)?
-            }
+            ("initial_state" | "states", states) => collect(states, place, &mut call.states, &mut constants)?,
             ("inputs" | "sequences" | "sequence" | "x", inputs) => {
-                collect(inputs, place, &mut call.inputs, &mut call.constants)?;
+                collect(inputs, place, &mut call.inputs, &mut constants)?;
             }
             (key, value) => {
                 let problem = format!("called with {key}={}, which can not be here", shown(value));

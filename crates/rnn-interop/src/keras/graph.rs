@@ -2,6 +2,7 @@
 //! layers stand in one graph, each once however often it is applied.
 
 mod describe;
+mod operations;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use super::masks::{Mask, Masks};
 use super::parts::Parts;
 use super::version::Version;
 use crate::{Error, Limits, Result};
+use operations::OneOperation;
 use rnn_model::layer::SharedLayer;
 use rnn_model::{Graph, Symbol};
 use serde_json::Value;
@@ -49,7 +51,7 @@ pub(super) fn read(model: &Value, version: Version, limits: &Limits) -> Result<A
         made: Vec::new(),
         notes: Vec::new(),
     };
-    let scope = Scope { path: "", trainable: true, depth: 0 };
+    let scope = Scope { path: "", trainable: true, distributed: false, depth: 0 };
     let model = reader.model(class, model, scope)?;
     reader.parts.root = model.part;
     let inputs = reader.inputs(&model)?;
@@ -89,6 +91,8 @@ pub(super) struct Data {
 enum Made {
     Data(Data),
     Mask(Mask),
+    /// of an operation of this name, which this engine does not have
+    Unknown(String),
 }
 
 /// What a layer of a configuration is. The same instance may stand in several models.
@@ -96,8 +100,12 @@ enum Instance<'a> {
     Input(&'a Config),
     Layer(OneLayer<'a>),
     Model(OneModel<'a>),
-    /// an operation, of which only those that masks are made of are known
-    Operation(&'a str),
+    /// a model applied to each step, as its layers applied to each step
+    Distributed {
+        model: OneModel<'a>,
+        part: usize,
+    },
+    Operation(OneOperation<'a>),
 }
 
 /// A layer; it is made when it is applied first, because options may count axes.
@@ -108,6 +116,8 @@ struct OneLayer<'a> {
     /// our name, unlike any other
     name: String,
     trainable: bool,
+    /// within a `TimeDistributed` of a model
+    distributed: bool,
     made: RefCell<Option<(SharedLayer, Option<SharedLayer>)>>,
 }
 
@@ -143,6 +153,8 @@ struct Scope<'p> {
     /// names of the models around, `inner/`
     path: &'p str,
     trainable: bool,
+    /// within a `TimeDistributed`
+    distributed: bool,
     depth: u64,
 }
 
@@ -151,7 +163,8 @@ struct Reader<'a> {
     limits: &'a Limits,
     parts: Parts,
     /// layers that the file says are the same object
-    shared: HashMap<String, Rc<Instance<'a>>>,
+    /// and whether they are within a `TimeDistributed`
+    shared: HashMap<String, (Rc<Instance<'a>>, bool)>,
     names: HashSet<String>,
     masks: Masks,
     calls: u64,

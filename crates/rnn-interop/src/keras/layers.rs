@@ -1,6 +1,6 @@
-//! The table of layers: each class of Keras that this engine has, how it starts, and the options in which the two differ.
-//! Options that stand nowhere here have the same name and meaning on both sides.
+//! Layers from Keras's configurations and back, by the table of [classes](super::classes).
 
+use super::classes::{CLASSES, Differs, How, find};
 use super::fields::{Config, check_sizes, given, option, shown, wrong};
 use super::objects::{
     activation, activation_written, check_dtype, constraint, constraint_written, initializer,
@@ -8,160 +8,8 @@ use super::objects::{
 };
 use super::version::Version;
 use crate::{Error, Result};
-use rnn_model::layer::{
-    ActivationLayer, ActivityRegularization, Add, AlphaDropout, Average, Bidirectional, Concatenate, Dense,
-    Dot, Dropout, Elu, Embedding, Flatten, GaussianDropout, GaussianNoise, GlobalAveragePooling1D,
-    GlobalMaxPooling1D, Gru, GruCell, Layer, LayerNormalization, LeakyRelu, Lstm, LstmCell, Masking, Maximum,
-    Minimum, Multiply, PRelu, Permute, Regularizer, Relu, RepeatVector, Rescaling, Reshape, Rnn, SimpleRnn,
-    SimpleRnnCell, SoftmaxLayer, SpatialDropout1D, StackedCells, Subtract, TimeDistributed,
-};
-use rnn_model::{Activation, cell::AnyCell};
+use rnn_model::layer::Layer;
 use serde_json::{Map, Value, json};
-
-/// A class of Keras that this engine has.
-struct Class {
-    name: &'static str,
-    /// ours with Keras's defaults, as data
-    start: fn() -> Value,
-    /// weights that may have a regularizer and a constraint
-    held: &'static [&'static str],
-    differs: &'static [Differs],
-}
-
-/// An option that only Keras has, or that has another name here.
-struct Differs {
-    key: &'static str,
-    how: How,
-    /// Keras 3 has it, so it is written
-    keras_3: bool,
-}
-
-enum How {
-    /// It makes no difference to numbers. Written as null.
-    Free,
-    /// It must have one of these values, of which the first is written.
-    Fixed(&'static [&'static str]),
-    /// Ours is called so.
-    Named(&'static str),
-    /// Only this engine has it, and only this value of it is Keras's.
-    Ours(&'static str),
-}
-
-const fn free(key: &'static str) -> Differs {
-    Differs { key, how: How::Free, keras_3: true }
-}
-
-const fn fixed(key: &'static str, values: &'static [&'static str]) -> Differs {
-    Differs { key, how: How::Fixed(values), keras_3: true }
-}
-
-const fn named(key: &'static str, ours: &'static str) -> Differs {
-    Differs { key, how: How::Named(ours), keras_3: true }
-}
-
-const fn ours(key: &'static str, value: &'static str) -> Differs {
-    Differs { key, how: How::Ours(value), keras_3: false }
-}
-
-/// Of Keras 2 alone.
-const fn of_2(differs: Differs) -> Differs {
-    Differs { keras_3: false, ..differs }
-}
-
-/// `implementation` chooses between ways to the same numbers.
-const RECURRENT: &[Differs] = &[
-    free("seed"),
-    of_2(free("implementation")),
-    of_2(fixed("time_major", &["false"])),
-    ours("output_activation", "null"),
-    ours("peepholes", "false"),
-    ours("input_forget", "false"),
-    ours("clip", "null"),
-];
-const CELL: &[Differs] = &[
-    free("seed"),
-    of_2(free("implementation")),
-    ours("output_activation", "null"),
-    ours("peepholes", "false"),
-    ours("input_forget", "false"),
-    ours("clip", "null"),
-];
-const WITH_SEED: &[Differs] = &[free("seed")];
-const POOLING: &[Differs] = &[fixed("data_format", &["\"channels_last\""])];
-/// Weights that are not of float32, or have more than one part.
-const PLAIN_WEIGHTS: &[Differs] = &[
-    of_2(fixed("quantization_config", &["null"])),
-    of_2(fixed("lora_rank", &["null"])),
-    of_2(fixed("lora_alpha", &["null"])),
-];
-const EMBEDDING: &[Differs] = &[
-    of_2(fixed("quantization_config", &["null"])),
-    of_2(fixed("lora_rank", &["null"])),
-    of_2(fixed("lora_alpha", &["null"])),
-    of_2(free("input_length")),
-    of_2(fixed("sparse", &["false"])),
-];
-const RECURRENT_WEIGHTS: &[&str] = &["kernel", "recurrent", "bias"];
-const NONE: &[Differs] = &[];
-
-fn layer(layer: impl Into<Layer>) -> Value {
-    serde_json::to_value(layer.into()).unwrap_or_default()
-}
-
-fn cell(cell: impl Into<AnyCell>) -> Value {
-    serde_json::to_value(cell.into()).unwrap_or_default()
-}
-
-macro_rules! classes {
-    ($($name:literal $start:expr, $held:expr, $differs:expr;)*) => {
-        const CLASSES: &[Class] = &[$(Class { name: $name, start: || $start, held: $held, differs: $differs }),*];
-    };
-}
-
-classes! {
-    "LSTM" layer(Lstm::new(1)), RECURRENT_WEIGHTS, RECURRENT;
-    "GRU" layer(Gru::new(1)), RECURRENT_WEIGHTS, RECURRENT;
-    "SimpleRNN" layer(SimpleRnn::new(1)), RECURRENT_WEIGHTS, RECURRENT;
-    "RNN" layer(Rnn::new(GruCell::new(1))), &[], &[of_2(fixed("time_major", &["false"]))];
-    "LSTMCell" cell(LstmCell::new(1)), RECURRENT_WEIGHTS, CELL;
-    "GRUCell" cell(GruCell::new(1)), RECURRENT_WEIGHTS, CELL;
-    "SimpleRNNCell" cell(SimpleRnnCell::new(1)), RECURRENT_WEIGHTS, CELL;
-    "StackedRNNCells" cell(StackedCells::new()), &[], NONE;
-    "Dense" layer(Dense::new(1)), &["kernel", "bias"], PLAIN_WEIGHTS;
-    "Bidirectional" layer(Bidirectional::new(Gru::new(1))), &[], NONE;
-    "TimeDistributed" layer(TimeDistributed::new(Dense::new(1))), &[], NONE;
-    "RepeatVector" layer(RepeatVector::new(1)), &[], NONE;
-    "Activation" layer(ActivationLayer::new(Activation::Linear)), &[], NONE;
-    "LeakyReLU" layer(LeakyRelu::new(0.3)), &[], &[of_2(named("alpha", "negative_slope"))];
-    "ELU" layer(Elu::new(1.0)), &[], NONE;
-    "ReLU" layer(Relu::new()), &[], NONE;
-    "PReLU" layer(PRelu::new()), &["alpha"], NONE;
-    "Softmax" layer(SoftmaxLayer::new()), &[], NONE;
-    "ActivityRegularization" layer(ActivityRegularization::new(Regularizer::default())), &[], NONE;
-    "Dropout" layer(Dropout::new(0.0)), &[], WITH_SEED;
-    "SpatialDropout1D" layer(SpatialDropout1D::new(0.0)), &[], &[free("seed"), of_2(fixed("noise_shape", &["null"]))];
-    "GaussianNoise" layer(GaussianNoise::new(0.0)), &[], WITH_SEED;
-    "GaussianDropout" layer(GaussianDropout::new(0.0)), &[], WITH_SEED;
-    "AlphaDropout" layer(AlphaDropout::new(0.0)), &[], &[free("seed"), fixed("noise_shape", &["null"])];
-    "Flatten" layer(Flatten::new()), &[], &[fixed("data_format", &["\"channels_last\"", "null"])];
-    "Reshape" layer(Reshape::new([1])), &[], &[named("target_shape", "target")];
-    "Permute" layer(Permute::new([1])), &[], NONE;
-    "Add" layer(Add::new()), &[], NONE;
-    "Subtract" layer(Subtract::new()), &[], NONE;
-    "Multiply" layer(Multiply::new()), &[], NONE;
-    "Average" layer(Average::new()), &[], NONE;
-    "Maximum" layer(Maximum::new()), &[], NONE;
-    "Minimum" layer(Minimum::new()), &[], NONE;
-    "Concatenate" layer(Concatenate::new()), &[], NONE;
-    "Dot" layer(Dot::new([-1, -1])), &[], NONE;
-    "Embedding" layer(Embedding::new(1, 1)), &["embeddings"], EMBEDDING;
-    "Masking" layer(Masking::new(0.0)), &[], NONE;
-    "LayerNormalization" layer(LayerNormalization::new()), &["gamma", "beta"], NONE;
-    "GlobalAveragePooling1D" layer(GlobalAveragePooling1D::new()), &[], POOLING;
-    "GlobalMaxPooling1D" layer(GlobalMaxPooling1D::new()), &[],
-        &[fixed("data_format", &["\"channels_last\""]), ours("masked", "false")];
-    "Rescaling" layer(Rescaling::new(1.0, 0.0)), &[], NONE;
-}
 
 /// Options of every layer that are read elsewhere or say nothing of numbers.
 const COMMON: [&str; 8] = [
@@ -178,10 +26,6 @@ const COMMON: [&str; 8] = [
 /// Cells, which are no layers here but by way of `RNN` or [`CellLayer`](rnn_model::layer::CellLayer).
 pub(super) fn is_cell(class: &str) -> bool {
     matches!(class, "LSTMCell" | "GRUCell" | "SimpleRNNCell" | "StackedRNNCells")
-}
-
-fn find(class: &str) -> Option<&'static Class> {
-    CLASSES.iter().find(|c| c.name == class)
 }
 
 /// What a layer is made in.
@@ -234,7 +78,10 @@ fn read_value(class: &str, config: &Config, context: &mut Context<'_>) -> Result
         let place = option(place, key);
         check_sizes(value, &place)?;
         if key == "dtype" {
-            check_dtype(value, context.place)?;
+            let note = check_dtype(value, context.place)?;
+            if let Some(note) = note.filter(|note| !context.notes.contains(note)) {
+                context.notes.push(note);
+            }
         }
         if COMMON.contains(&key.as_str()) {
             continue;

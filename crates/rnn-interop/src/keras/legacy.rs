@@ -72,7 +72,9 @@ pub(super) fn stored(file: &File) -> Result<Stored> {
         ["m", "v", "vhat", "rms", "mg", "momentum", "accumulator", "accum_grad", "accum_var", "linear"];
     let legacy = names.iter().any(|name| last(name) == "iter")
         || names.iter().skip(1).any(|name| ends.contains(&last(name).as_str()));
-    let paths = names.iter().map(|name| format!("{group}/{name}")).collect();
+    // The wrapper of float16 has variables of its own, which have no meaning in float32.
+    let own = names.iter().filter(|name| !name.starts_with("loss_scale_optimizer/"));
+    let paths = own.map(|name| format!("{group}/{name}")).collect();
     Ok(Stored { paths, legacy })
 }
 

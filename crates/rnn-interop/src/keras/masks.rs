@@ -12,9 +12,7 @@ pub(super) struct Mask(u32);
 impl Mask {
     /// made of other masks
     pub const JOINED: Mask = Mask(0);
-    /// not known to be a mask at all; equal to none that a value has
-    pub const OTHER: Mask = Mask(1);
-    const FIRST: u32 = 2;
+    const FIRST: u32 = 1;
 }
 
 /// All masks by how they are made.
@@ -75,6 +73,7 @@ impl Masks {
             | Layer::Reshape(_)
             | Layer::RepeatVector(_)
             | Layer::Permute(_)
+            | Layer::Slice(_)
             | Layer::Dot(_)
             | Layer::Cell(_)
             | Layer::GlobalAveragePooling1D(_)

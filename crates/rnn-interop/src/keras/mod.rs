@@ -17,6 +17,7 @@
 //! ```
 
 mod calls;
+mod classes;
 mod fields;
 mod goals;
 mod graph;

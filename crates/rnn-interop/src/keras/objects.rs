@@ -238,10 +238,10 @@ pub(super) fn constraint_written(value: &Value, place: &str) -> Result<Value> {
     Ok(written("keras.constraints", class, tidy(Value::Object(config))))
 }
 
-/// Refuses to compute in anything but single precision, which is what this engine has.
-pub(super) fn check_dtype(value: &Value, place: &str) -> Result<()> {
+/// Refuses types that numbers of single precision can not stand for; gives a sentence for one in which Keras rounds otherwise.
+pub(super) fn check_dtype(value: &Value, place: &str) -> Result<Option<String>> {
     let name = match value {
-        Value::Null => return Ok(()),
+        Value::Null => return Ok(None),
         Value::String(name) => name.as_str(),
         Value::Object(_) => {
             let (class, config) = class_of(value, place)?;
@@ -253,12 +253,19 @@ pub(super) fn check_dtype(value: &Value, place: &str) -> Result<()> {
         }
         other => return Err(wrong(&option(place, "dtype"), "a data type", other)),
     };
-    if name == "float32" {
-        return Ok(());
+    match name {
+        "float32" => Ok(None),
+        "float16" | "float64" | "mixed_float16" | "mixed_bfloat16" => Ok(Some(format!(
+            "Keras computes the model in {name}; it is computed in float32 here, so results differ by what {name} rounds"
+        ))),
+        _ => {
+            let problem = format!(
+                "a data type {name:?}; float16, float32, float64, mixed_float16 and mixed_bfloat16 are read: convert the \
+                 model to one of them"
+            );
+            Err(Error::unsupported(option(place, "dtype"), problem))
+        }
     }
-    let problem =
-        format!("a data type {name:?}; everything is computed in float32: convert the model with it");
-    Err(Error::unsupported(option(place, "dtype"), problem))
 }
 
 #[cfg(test)]
@@ -315,8 +322,13 @@ mod tests {
     #[test]
     fn only_single_precision_is_computed() {
         let policy = |name: &str| json!({ "class_name": "DTypePolicy", "config": { "name": name } });
-        assert!(check_dtype(&policy("float32"), "x").is_ok());
-        let message = check_dtype(&policy("mixed_float16"), "layer dense").unwrap_err().to_string();
+        assert_eq!(check_dtype(&policy("float32"), "x").unwrap(), None);
+        assert!(
+            check_dtype(&policy("mixed_float16"), "x")
+                .unwrap()
+                .is_some_and(|note| note.contains("mixed_float16"))
+        );
+        let message = check_dtype(&policy("int8_from_float32"), "layer dense").unwrap_err().to_string();
         assert!(message.starts_with("layer dense, option dtype: "), "{message}");
     }
 }

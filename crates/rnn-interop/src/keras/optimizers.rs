@@ -89,6 +89,15 @@ pub(super) fn read(value: &Value) -> Result<Optimizer> {
         other => class_of(other, place)?,
     };
     let class = class.strip_prefix("Custom>").unwrap_or(class);
+    // A wrapper that scales losses of float16, so that small gradients stay numbers; those of float32 do.
+    if let ("LossScaleOptimizer", Some(inner)) =
+        (class, config.and_then(|config| given(config, "inner_optimizer")))
+    {
+        return match class_of(inner, place)?.0 {
+            "LossScaleOptimizer" => Err(Error::unsupported(place, "a LossScaleOptimizer within another")),
+            _ => read(inner),
+        };
+    }
     let row = CLASSES.iter().find(|row| row.name.eq_ignore_ascii_case(class)).ok_or_else(|| {
         let known: Vec<&str> = CLASSES.iter().map(|row| row.name).collect();
         Error::unsupported(

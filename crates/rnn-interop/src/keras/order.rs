@@ -142,10 +142,14 @@ impl Calls {
                 inputs.extend(first.map(|mask| mask.node));
                 first.filter(|_| matches!(layer, Layer::TimeDistributed(_)))
             }
+            Layer::Reverse(_) if first.is_some() => {
+                return refuse("Keras has no layer that turns a mask round");
+            }
             Layer::Flatten(_)
             | Layer::Reshape(_)
             | Layer::RepeatVector(_)
             | Layer::Permute(_)
+            | Layer::Slice(_)
             | Layer::Dot(_)
             | Layer::Cell(_)
             | Layer::GlobalMaxPooling1D(_) => None,

@@ -24,6 +24,8 @@ pub(super) enum PartKind {
     Layer { ours: String },
     /// indices of its parts
     Model { parts: Vec<usize> },
+    /// a model applied to each step: each of its layers is a `TimeDistributed` here, and none there
+    Distributed { model: usize },
 }
 
 /// All parts. The model itself is one of them; a part may be in several others.
@@ -93,7 +95,7 @@ impl Parts {
         let mut numbered = Numbered::default();
         for (top, &part) in self.top().iter().enumerate() {
             let name = numbered.next(&self.all[part].class);
-            walk.part(part, &format!("layers/{name}"), top, &[])?;
+            walk.part(part, &format!("layers/{name}"), top, &[], false)?;
         }
         let left = walk.weights.values().flatten().next();
         match left {
@@ -115,7 +117,15 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn part(&mut self, index: usize, path: &str, top: usize, above: &[String]) -> Result<()> {
+    /// The weights of a part. `distributed`: it is applied to each step by a wrapper around its model.
+    fn part(
+        &mut self,
+        index: usize,
+        path: &str,
+        top: usize,
+        above: &[String],
+        distributed: bool,
+    ) -> Result<()> {
         if !self.seen.insert(index) {
             return Ok(());
         }
@@ -126,14 +136,20 @@ impl Walk<'_> {
                 let mut numbered = Numbered::default();
                 for &inner in parts {
                     let name = numbered.next(&self.parts.all[inner].class);
-                    self.part(inner, &format!("{path}/layers/{name}"), top, &names)?;
+                    self.part(inner, &format!("{path}/layers/{name}"), top, &names, distributed)?;
                 }
                 Ok(())
             }
+            PartKind::Distributed { model } => self.part(*model, &format!("{path}/layer"), top, &names, true),
             PartKind::Layer { ours } => {
                 let Some(own) = self.weights.remove(ours.as_str()) else { return Ok(()) };
                 let Some(&(layer, trainable)) = self.layers.get(ours.as_str()) else { return Ok(()) };
-                let within = within(layer, own.len())?;
+                let mut within = within(layer, own.len())?;
+                if distributed {
+                    for path in &mut within {
+                        *path = path.strip_prefix("layer/").unwrap_or(path).to_owned();
+                    }
+                }
                 if within.len() != own.len() {
                     let problem =
                         format!("a {} has {} weights in Keras, here {}", part.class, within.len(), own.len());

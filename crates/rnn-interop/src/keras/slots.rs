@@ -76,7 +76,10 @@ pub(super) struct Stored {
 impl Stored {
     /// Those of a file of Keras 3.
     pub fn of_3(file: &File) -> Stored {
-        let path = |i: usize| format!("optimizer/vars/{i}");
+        // The wrapper of float16 has variables of its own, which have no meaning in float32.
+        let inner = "optimizer/inner_optimizer/vars";
+        let folder = if file.members(inner).is_some() { inner } else { "optimizer/vars" };
+        let path = |i: usize| format!("{folder}/{i}");
         let paths = (0..).map(path).take_while(|path| file.shape(path).is_some()).collect();
         Stored { paths, legacy: false }
     }

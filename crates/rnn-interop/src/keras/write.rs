@@ -6,8 +6,8 @@ use super::objects::written;
 use super::order::{self, Operation};
 use super::parts::{PartKind, Parts, keras_name};
 use crate::{Error, Result};
-use rnn_model::layer::Layer;
-use rnn_model::{Edge, Graph, GraphInput};
+use rnn_model::layer::{ActivationLayer, Layer};
+use rnn_model::{Activation, Edge, Graph, GraphInput};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
@@ -29,26 +29,33 @@ pub(super) fn graph(graph: &Graph) -> Result<Written> {
     let mut layers = Vec::with_capacity(names.len());
     for (layer, name) in graph.layers().iter().zip(&names) {
         let place = format!("layer {}", layer.name);
+        if let Some(operation) = operation(&layer.layer, name) {
+            layers.push((None, operation));
+            continue;
+        }
         let (class, config) = layers::write(&layer.layer, name, &place)?;
         let mut value = written("keras.layers", &class, Value::Object(config));
         // Dropout of features does not take the option.
         if !layer.trainable && class != "SpatialDropout1D" {
             fix(&mut value);
         }
-        layers.push((class, value));
+        layers.push((Some(class), value));
     }
     // Keras has its masks elsewhere where it has other ones; this refuses such models, chains too.
     let order = order::of(graph)?;
     let mut parts = Parts::default();
     let mut top = Vec::new();
     for operation in &order {
-        if let Operation::Layer(i) = *operation {
+        if let Operation::Layer(i) = *operation
+            && let Some(class) = &layers[i].0
+        {
             let kind = PartKind::Layer { ours: graph.layers()[i].name.clone() };
-            top.push(parts.add(&layers[i].0, &names[i], kind));
+            top.push(parts.add(class, &names[i], kind));
         }
     }
+    let has_operations = layers.iter().any(|(class, _)| class.is_none());
     let layers: Vec<Value> = layers.into_iter().map(|(_, value)| value).collect();
-    let model = match is_chain(graph)? {
+    let model = match is_chain(graph)? && !has_operations {
         true => chain(graph, &inputs, layers, &mut used),
         false => functional(graph, &order, &inputs, &names, layers, &mut used)?,
     };
@@ -70,6 +77,32 @@ fn fix(value: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(fix),
         _ => {}
     }
+}
+
+/// A layer that is an operation in Keras, and has no weights there nor here.
+fn operation(layer: &Layer, name: &str) -> Option<Value> {
+    let approximate = || Layer::from(ActivationLayer::new(Activation::GeluTanh));
+    let (module, class, mut config) = match layer {
+        Layer::Slice(_) => ("numpy", "GetItem", json!({})),
+        Layer::Reverse(_) => ("numpy", "Flip", json!({ "axis": 1 })),
+        // Keras's activation of this name is the exact one.
+        layer if *layer == approximate() => ("nn", "Gelu", json!({ "approximate": true })),
+        _ => return None,
+    };
+    config["name"] = json!(name);
+    let mut operation = written(&format!("keras.src.ops.{module}"), class, config);
+    operation["registered_name"] = json!(class);
+    Some(operation)
+}
+
+/// What `x[index]` has for an index where it is this layer.
+fn index(slice: &Value) -> Value {
+    let part = |start: &Value, stop: &Value, step: &Value| json!({ "class_name": "__slice__", "config": { "start": start, "stop": stop, "step": step } });
+    let option = |key: &str| &slice["config"][key];
+    let all = part(&Value::Null, &Value::Null, &Value::Null);
+    let mut index = vec![all; option("axis").as_u64().unwrap_or(1) as usize];
+    index.push(part(option("start"), option("end"), option("step")));
+    Value::Array(index)
 }
 
 fn input_layer(input: &GraphInput, name: &str) -> Value {
@@ -166,6 +199,10 @@ fn functional(
             | Layer::Minimum(_)
             | Layer::Concatenate(_)
             | Layer::Dot(_) => json!({ "args": [tensors], "kwargs": {} }),
+            Layer::Slice(ref slice) => {
+                let slice = serde_json::to_value(Layer::Slice(slice.clone())).unwrap_or_default();
+                json!({ "args": [tensors[0], index(&slice)], "kwargs": {} })
+            }
             Layer::Cell(_) => json!({ "args": [tensors[0], tensors[1..]], "kwargs": {} }),
             _ if tensors.len() > 1 => {
                 json!({ "args": [tensors[0]], "kwargs": { "initial_state": tensors[1..] } })

@@ -200,7 +200,7 @@ pub fn cases() -> Vec<Case> {
         ),
         case("keras: an unknown option", read, dense("evil", json!(true)), "evil"),
         case("keras: an unknown activation", read, dense("activation", json!("__import__")), "__import__"),
-        case("keras: half precision", read, dense("dtype", json!("float16")), "float16"),
+        case("keras: numbers of eight bits", read, dense("dtype", json!("int8")), "int8"),
         case(
             "keras: an input that overflows",
             read,

@@ -1,11 +1,11 @@
 //! What a configuration describes: layers, models within models, and in which order they are applied.
 
-use super::super::calls::{Call, Tensor, call, ends};
+use super::super::calls::{Call, Tensor, call, ends, operation};
 use super::super::fields::{Config, get, get_text, given, list, object, option, shape, shown, text, wrong};
 use super::super::names::snake_case;
 use super::super::objects::check_dtype;
 use super::super::parts::PartKind;
-use super::{Data, Entry, Instance, MOST_CALLS, OneLayer, OneModel, Reader, Scope, unknown};
+use super::{Data, Entry, Instance, MOST_CALLS, OneLayer, OneModel, OneOperation, Reader, Scope, unknown};
 use crate::{Error, Limits, Result};
 use rnn_model::Input;
 use serde_json::Value;
@@ -56,6 +56,9 @@ impl<'a> Reader<'a> {
             let nodes = list(get(layer, "inbound_nodes", &place)?, &place)?;
             let calls = match *instance {
                 Instance::Input(_) => vec![Call::default()],
+                Instance::Operation(_) => {
+                    nodes.iter().map(|node| operation(node, &place)).collect::<Result<_>>()?
+                }
                 _ => nodes.iter().map(|node| call(node, &place)).collect::<Result<_>>()?,
             };
             if places.insert(name.clone(), entries.len()).is_some() {
@@ -195,18 +198,34 @@ impl<'a> Reader<'a> {
         };
         Limits::at_most(place, "the length of a name", name.len() as u64, self.limits.name_bytes)?;
         let module = layer.get("module").and_then(Value::as_str).unwrap_or("");
-        of_keras(layer, module, class, &format!("layer {}{name}", scope.path))?;
-        // Without a module in .h5 files, where no layer is called so.
-        let of_masks = module.is_empty() && matches!(class, "NotEqual" | "Any");
-        if module.starts_with("keras.src.ops") || module.starts_with("keras.ops") || of_masks {
-            return Ok((name, Rc::new(Instance::Operation(class)), None));
+        let empty_place = format!("layer {}{name}", scope.path);
+        of_keras(layer, module, class, &empty_place)?;
+        // In .h5 files nothing says of what module it is; but every layer says whether it is trained.
+        let says = |key: &str| config.is_some_and(|config| config.contains_key(key));
+        let unlike_layers = module.is_empty() && !self.version.is_2() && !says("trainable") && !says("dtype");
+        let is_other = matches!(class, "InputLayer" | "Sequential" | "Functional" | "Model");
+        if module.starts_with("keras.src.ops")
+            || module.starts_with("keras.ops")
+            || (unlike_layers && !is_other)
+        {
+            let config = config.ok_or_else(|| Error::damaged(&empty_place, "there is no \"config\""))?;
+            if scope.distributed {
+                let problem = "an operation on values within a TimeDistributed; put a layer in its place";
+                return Err(Error::unsupported(empty_place, problem));
+            }
+            let operation = OneOperation { class, config, name: format!("{}{name}", scope.path) };
+            return Ok((name, Rc::new(Instance::Operation(operation)), None));
         }
         let id = given(layer, "shared_object_id").map(Value::to_string);
-        if let Some(known) = id.as_ref().and_then(|id| self.shared.get(id)) {
+        if let Some((known, distributed)) = id.as_ref().and_then(|id| self.shared.get(id)) {
+            if *distributed != scope.distributed {
+                let problem = "it is applied both by itself and to each step within a TimeDistributed, \
+                               which can not share weights here";
+                return Err(Error::unsupported(empty_place, problem));
+            }
             let part = self.part_of(known);
             return Ok((name, known.clone(), part));
         }
-        let empty_place = format!("layer {}{name}", scope.path);
         let instance = match class {
             "InputLayer" => {
                 let config = config.ok_or_else(|| Error::damaged(&empty_place, "there is no \"config\""))?;
@@ -216,6 +235,21 @@ impl<'a> Reader<'a> {
                 let path = format!("{}{name}/", scope.path);
                 let inner = Scope { path: &path, depth: scope.depth + 1, ..scope };
                 Instance::Model(self.model(class, layer, inner)?)
+            }
+            "TimeDistributed" if let Some((class, model)) = model_within(config) => {
+                if scope.distributed {
+                    let problem =
+                        "a model within a TimeDistributed within another; only layers can be there twice";
+                    return Err(Error::unsupported(empty_place, problem));
+                }
+                let path = format!("{}{name}/", scope.path);
+                let trainable =
+                    scope.trainable && config.and_then(|c| c.get("trainable")) != Some(&Value::Bool(false));
+                let inner = Scope { path: &path, depth: scope.depth + 1, trainable, distributed: true };
+                let model = self.model(class, model, inner)?;
+                let part =
+                    self.parts.add("TimeDistributed", &name, PartKind::Distributed { model: model.part });
+                Instance::Distributed { model, part }
             }
             _ => {
                 let config = config.ok_or_else(|| Error::damaged(&empty_place, "there is no \"config\""))?;
@@ -228,6 +262,7 @@ impl<'a> Reader<'a> {
                     config,
                     name: ours,
                     trainable,
+                    distributed: scope.distributed,
                     made: RefCell::new(None),
                 })
             }
@@ -235,7 +270,7 @@ impl<'a> Reader<'a> {
         let instance = Rc::new(instance);
         let part = self.part_of(&instance);
         if let Some(id) = id {
-            self.shared.insert(id, instance.clone());
+            self.shared.insert(id, (instance.clone(), scope.distributed));
         }
         Ok((name, instance, part))
     }
@@ -244,6 +279,7 @@ impl<'a> Reader<'a> {
         match instance {
             Instance::Layer(layer) => Some(layer.part),
             Instance::Model(model) => Some(model.part),
+            Instance::Distributed { part, .. } => Some(*part),
             Instance::Input(_) | Instance::Operation(_) => None,
         }
     }
@@ -266,6 +302,13 @@ impl<'a> Reader<'a> {
         }
         Ok(inputs)
     }
+}
+
+/// The model that a wrapper has for a layer, with its class.
+fn model_within(config: Option<&Config>) -> Option<(&str, &Config)> {
+    let model = config?.get("layer")?.as_object()?;
+    let class = model.get("class_name")?.as_str()?;
+    matches!(class, "Sequential" | "Functional" | "Model").then_some((class, model))
 }
 
 /// An input as its layer, or what stands for one in a Sequential, describes it.

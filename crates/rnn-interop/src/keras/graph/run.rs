@@ -1,15 +1,15 @@
 //! A described model applied to values: what each layer makes of them, with the masks that Keras has for them.
 
-use super::super::calls::{Call, Tensor};
+use super::super::calls::{Argument, Call, Tensor};
 use super::super::fields::{given, option};
 use super::super::layers::{self, Context};
 use super::super::masks::{Mask, counts};
 use super::super::objects::regularizer;
+use super::operations::{OneOperation, Operand};
 use super::{Data, Instance, MOST_CALLS, Made, OneLayer, OneModel, Reader, unknown};
 use crate::{Error, Limits, Result};
-use rnn_model::layer::{ActivityRegularization, Layer, Regularizer, Reshape, SharedLayer};
+use rnn_model::layer::{ActivityRegularization, Layer, Regularizer, Reshape, SharedLayer, TimeDistributed};
 use rnn_model::{Symbol, apply};
-use serde_json::Value;
 
 impl<'a> Reader<'a> {
     /// The outputs of a model for these inputs.
@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
             let (args, more) = (gather(&call.inputs)?, gather(&call.states)?);
             let masks = gather(&call.masks)?;
             let made = match entry.instance.as_ref() {
-                Instance::Operation(class) => vec![Made::Mask(self.operation(class, args, more, call))],
+                Instance::Operation(operation) => vec![self.operation(operation, args, call)?],
                 Instance::Input(_) => {
                     return Err(Error::damaged(
                         place,
@@ -65,6 +65,18 @@ impl<'a> Reader<'a> {
                         .map(|made| made.data(&place))
                         .collect::<Result<Vec<_>>>()?;
                     check_masks(&masks, &args, &place)?;
+                    let outputs = self.run(inner, args)?;
+                    outputs.into_iter().map(Made::Data).collect()
+                }
+                Instance::Distributed { model: inner, .. } => {
+                    let args = args.into_iter().map(|made| made.data(&place)).collect::<Result<Vec<_>>>()?;
+                    let [x] = args.as_slice() else {
+                        return Err(Error::unsupported(place, "it is applied to more than one input"));
+                    };
+                    if x.mask.or(x.lost).is_some() || !masks.is_empty() || !more.is_empty() {
+                        let problem = "a mask, or more than an input, for a TimeDistributed of a model";
+                        return Err(Error::unsupported(place, problem));
+                    }
                     let outputs = self.run(inner, args)?;
                     outputs.into_iter().map(Made::Data).collect()
                 }
@@ -84,22 +96,39 @@ impl<'a> Reader<'a> {
         model.outputs.iter().map(data).collect()
     }
 
-    /// What an operation that makes masks gives.
-    fn operation(&mut self, class: &str, args: Vec<Made>, more: Vec<Made>, call: &Call) -> Mask {
-        match (class, args.first(), more.is_empty()) {
-            ("NotEqual", Some(Made::Data(x)), true) => {
-                let value = call.constants.first().and_then(Value::as_f64);
-                value.map_or(Mask::OTHER, |value| self.masks.not_equal(x.id, value))
+    /// What an operation gives: a mask, where it is one that masks are made of, else what layers make of its operands.
+    fn operation(&mut self, operation: &OneOperation<'a>, args: Vec<Made>, call: &Call) -> Result<Made> {
+        let constant = call.arguments.iter().find_map(|argument| match argument {
+            Argument::Constant(value) => value.as_f64(),
+            Argument::Tensors(_) => None,
+        });
+        match (operation.class, args.as_slice(), constant) {
+            ("NotEqual", [Made::Data(x)], Some(value)) => {
+                return Ok(Made::Mask(self.masks.not_equal(x.id, value)));
             }
-            ("Any", Some(Made::Mask(mask)), true) => self.masks.any(*mask),
-            ("LogicalOr", Some(Made::Mask(a)), _) if matches!(more.as_slice(), [Made::Mask(b)] if a == b) => {
-                *a
+            ("Any", [Made::Mask(mask)], _) => return Ok(Made::Mask(self.masks.any(*mask))),
+            ("LogicalOr", [Made::Mask(a), Made::Mask(b)], _) if a == b => return Ok(Made::Mask(*a)),
+            // Values of the shape of another are only taken for masks.
+            ("OnesLike" | "ZerosLike", ..) => return Ok(Made::Mask(Mask::JOINED)),
+            _ if args.iter().any(|made| matches!(made, Made::Mask(_))) => {
+                return Ok(Made::Mask(Mask::JOINED));
             }
-            (_, _, _) if args.iter().chain(&more).any(|made| matches!(made, Made::Mask(_))) => Mask::JOINED,
-            // Values of the shape of another; or an operation on data, which is refused where it is used as such.
-            ("OnesLike" | "ZerosLike", ..) => Mask::JOINED,
-            _ => Mask::OTHER,
+            _ => {}
         }
+        let mut args = args.into_iter();
+        let mut operands = Vec::new();
+        for argument in &call.arguments {
+            operands.push(match argument {
+                Argument::Constant(value) => Operand::Constant(value.clone()),
+                Argument::Tensors(n) => {
+                    let place = format!("layer {}", operation.name);
+                    let values = args.by_ref().take(*n).map(|made| made.data(&place));
+                    Operand::Values(values.collect::<Result<_>>()?)
+                }
+            });
+        }
+        let made = self.computed(operation, operands)?;
+        Ok(made.map_or_else(|| Made::Unknown(operation.class.to_owned()), Made::Data))
     }
 
     /// A layer on values.
@@ -170,12 +199,17 @@ impl<'a> Reader<'a> {
             return Ok(made.clone());
         }
         let place = format!("layer {}", layer.name);
-        let rank = args.first().map_or(0, |x| x.symbol.shape().len() + 1);
+        let rank = args.first().map_or(0, |x| x.symbol.shape().len() + 1 - usize::from(layer.distributed));
         let context = &mut Context { version: self.version, place: &place, rank, notes: &mut self.notes };
         let read = layers::read(layer.class, layer.config, context)?;
+        let read = if layer.distributed { distributed(read, args.len(), &place)? } else { read };
         let shared = SharedLayer::new(read).name(&layer.name).trainable(layer.trainable);
         let key = "activity_regularizer";
         let activity = match given(layer.config, key) {
+            Some(_) if layer.distributed => {
+                let problem = "a layer within a TimeDistributed can not have one here; remove it";
+                return Err(Error::unsupported(option(&place, key), problem));
+            }
             Some(value) => {
                 let held = regularizer(value, &option(&place, key))?;
                 let held: Regularizer = serde_json::from_value(held)
@@ -190,7 +224,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Values whose mask ends here in Keras: a reshape to their own shape ends it in this engine too.
-    fn dropping_mask(&mut self, x: &Data, place: &str) -> Result<Data> {
+    pub(super) fn dropping_mask(&mut self, x: &Data, place: &str) -> Result<Data> {
         let shape: Option<Vec<i64>> = x.symbol.shape().iter().map(|n| n.map(|n| n as i64)).collect();
         let shape = shape.ok_or_else(|| {
             let problem = "Keras ends the mask of its input here, which this engine can only do where the number of \
@@ -208,10 +242,38 @@ impl Made {
         match self {
             Made::Data(data) => Ok(data),
             Made::Mask(_) => {
-                let problem = "its input is the result of an operation; put a layer in the operation's place \
-                               (Add for +, Multiply for *, ...)";
+                Err(Error::unsupported(place, "its input is a mask, which can only be passed as mask="))
+            }
+            Made::Unknown(class) => {
+                let problem = format!(
+                    "its input is the result of the operation {class} of Keras, for which this engine has no layer; \
+                     compute it by other layers or outside the model"
+                );
                 Err(Error::unsupported(place, problem))
             }
+        }
+    }
+}
+
+/// A layer of a model that is applied to each step, as it is applied to all of them.
+fn distributed(layer: Layer, inputs: usize, place: &str) -> Result<Layer> {
+    let options = serde_json::to_value(&layer).unwrap_or_default();
+    let option = |name: &str| options.pointer(&format!("/config/{name}"));
+    if matches!(layer, Layer::Masking(_)) || option("mask_zero").is_some_and(|on| on == true) {
+        let problem = "it makes a mask within a TimeDistributed of a model, which ends with the layer here";
+        return Err(Error::unsupported(place, problem));
+    }
+    let class = layer.class();
+    match inputs {
+        1 => Ok(TimeDistributed::new(layer).into()),
+        _ if is_elementwise(class)
+            || (class == "Concatenate" && option("axis").is_some_and(|axis| axis == -1)) =>
+        {
+            Ok(layer)
+        }
+        _ => {
+            let problem = format!("a {class} of several inputs within a TimeDistributed of a model");
+            Err(Error::unsupported(place, problem))
         }
     }
 }
@@ -220,7 +282,7 @@ impl Made {
 fn check_masks(masks: &[Made], args: &[Data], place: &str) -> Result<()> {
     let own = |made: &Made| match made {
         Made::Mask(mask) => args.iter().any(|x| x.mask == Some(*mask)),
-        Made::Data(_) => false,
+        Made::Data(_) | Made::Unknown(_) => false,
     };
     if masks.iter().all(own) {
         return Ok(());
@@ -230,10 +292,11 @@ fn check_masks(masks: &[Made], args: &[Data], place: &str) -> Result<()> {
 }
 
 fn is_merge(class: &str) -> bool {
-    matches!(
-        class,
-        "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum" | "Concatenate" | "Dot"
-    )
+    is_elementwise(class) || matches!(class, "Concatenate" | "Dot")
+}
+
+fn is_elementwise(class: &str) -> bool {
+    matches!(class, "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum")
 }
 
 /// The engine's refusal, with the layer's name.

@@ -49,8 +49,8 @@ fn what_is_not_here_is_named_with_layer_and_option() {
         (one("Lambda", json!({})), ["layer it", "Python code"]),
         (one("Conv1D", json!({})), ["layer it", "Conv1D"]),
         (
-            one("LSTM", json!({ "units": 2, "dtype": "mixed_float16" })),
-            ["layer it, option dtype", "mixed_float16"],
+            one("LSTM", json!({ "units": 2, "dtype": "int8_from_float32" })),
+            ["layer it, option dtype", "int8_from_float32"],
         ),
         (one("LSTM", json!({ "units": 2, "projection": 3 })), ["layer it, option projection", "3"]),
         (
@@ -72,8 +72,12 @@ fn what_is_not_here_is_named_with_layer_and_option() {
             ["option kernel_regularizer", "remove"],
         ),
         (
-            one("TimeDistributed", json!({ "layer": one("Dense", json!({ "units": 1 })) })),
+            one("Bidirectional", json!({ "layer": one("Dense", json!({ "units": 1 })) })),
             ["option layer", "Functional"],
+        ),
+        (
+            one("TimeDistributed", json!({ "layer": one("Masking", json!({ "mask_value": 0.0 })) })),
+            ["layer it/it", "mask within a TimeDistributed"],
         ),
         (
             one("Dense", json!({ "units": 2, "activation": { "class_name": "__lambda__", "config": {} } })),
@@ -104,6 +108,66 @@ fn connections_that_can_not_be_are_refused() {
     let mut by_hand = layer("LSTM", "a", json!({ "units": 2 }), &[json!([tensor("x", 0)])]);
     by_hand["inbound_nodes"][0]["kwargs"] = json!({ "mask": tensor("x", 0) });
     assert!(message(&model(vec![by_hand], "a")).contains("mask"));
+}
+
+fn operation(class: &str, config: Value, args: Value) -> Value {
+    let mut operation = layer(class, "it", config, &[args]);
+    operation["module"] = json!("keras.src.ops.numpy");
+    operation
+}
+
+#[test]
+fn operations_become_layers() {
+    let slice = |start: Value, stop: Value, step: Value| json!({ "class_name": "__slice__", "config": { "start": start, "stop": stop, "step": step } });
+    let all = || slice(Value::Null, Value::Null, Value::Null);
+    for (operation, shape) in [
+        (operation("GetItem", json!({}), json!([tensor("x", 0), [all(), -1]])), vec![Some(3)]),
+        (
+            operation(
+                "GetItem",
+                json!({}),
+                json!([tensor("x", 0), [all(), slice(json!(1), json!(-1), json!(2)), null]]),
+            ),
+            vec![Some(2), Some(1), Some(3)],
+        ),
+        (operation("Add", json!({}), json!([2.0, tensor("x", 0)])), vec![Some(5), Some(3)]),
+        (
+            operation("Mean", json!({ "axis": -1, "keepdims": true }), json!([tensor("x", 0)])),
+            vec![Some(5), Some(1)],
+        ),
+        (
+            operation("Transpose", json!({ "axes": [0, 2, 1] }), json!([tensor("x", 0)])),
+            vec![Some(3), Some(5)],
+        ),
+    ] {
+        let read = read(&model(vec![operation], "it"), Version::Three, &Limits::default()).unwrap();
+        let calls = read.graph.call_shapes().unwrap();
+        assert_eq!(calls.last().unwrap()[0], shape);
+    }
+}
+
+#[test]
+fn operations_without_layers_for_them_are_named() {
+    let dense = || layer("Dense", "last", json!({ "units": 3 }), &[json!([tensor("it", 0)])]);
+    for (operation, words) in [
+        (
+            operation("Cumsum", json!({ "axis": 1 }), json!([tensor("x", 0)])),
+            ["layer last", "operation Cumsum"],
+        ),
+        (operation("TrueDivide", json!({}), json!([tensor("x", 0), 0])), ["layer it", "divides by zero"]),
+        (operation("Add", json!({}), json!([tensor("x", 0), [1, 2, 3]])), ["operation Add", "nor a number"]),
+        (operation("GetItem", json!({}), json!([tensor("x", 0), [0]])), ["operation GetItem", "samples"]),
+        (operation("GetItem", json!({}), json!([tensor("x", 0), "all"])), ["operation GetItem", "an index"]),
+        (operation("Flip", json!({ "axis": 2 }), json!([tensor("x", 0)])), ["operation Flip", "axis 1"]),
+        (operation("Mean", json!({ "axis": 9 }), json!([tensor("x", 0)])), ["operation Mean", "axes of 3"]),
+        (
+            operation("Reshape", json!({ "newshape": [4, 4] }), json!([tensor("x", 0)])),
+            ["operation Reshape", "-1"],
+        ),
+    ] {
+        let message = message(&model(vec![operation, dense()], "last"));
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
 }
 
 /// Each model applies the one within twice: 2^30 calls from a few kilobytes, of a layer or of nothing.
