@@ -153,7 +153,27 @@ def bare(model: onnx.ModelProto) -> onnx.ModelProto:
         part.ClearField("doc_string")
     model.graph.ClearField("doc_string")
     model.ClearField("doc_string")
+    shorten(model.graph, {})
     return model
+
+
+def shorten(graph: onnx.GraphProto, names: dict[str, str]):
+    """Names of values as long as paths become numbers; those of inputs and outputs of the model stay."""
+    kept = {v.name for v in (*graph.input, *graph.output)} if not names else set()
+    names |= {name: name for name in kept}
+
+    def short(name: str) -> str:
+        return names.setdefault(name, f"v{len(names)}") if len(name) > 16 else name
+
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.name = short(value.name)
+    for node in graph.node:
+        node.input[:], node.output[:] = [short(name) for name in node.input], [short(name) for name in node.output]
+        if len(node.name) > 16:
+            node.name = f"{node.op_type}_{len(names)}"
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                shorten(attribute.g, names)
 
 
 def small() -> list[Case]:

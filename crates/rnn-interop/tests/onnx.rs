@@ -1,6 +1,9 @@
 //! ONNX models of the `onnx` package's own tests, of exporters and built by hand (`scripts/interop_onnx.py goldens`), read and
 //! run on both devices, written and read again.
 
+#[path = "onnx_parts/round_trip.rs"]
+mod round_trip;
+
 use ndarray::{ArrayD, IxDyn};
 use rnn_interop::onnx::{self, Imported, Options};
 use rnn_interop::{Error, Limits};
@@ -109,7 +112,16 @@ fn check(family: &str, expected: usize) {
             if device.name() != Device::cpu().name() {
                 continue;
             }
-            let written = onnx::write(&imported.model).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+            let written = match onnx::write(&imported.model) {
+                Ok(written) => written,
+                // What ONNX's recurrent operators have no form for: masks within a sequence, other activations.
+                Err(Error::Unsupported { .. })
+                    if case.name.contains("masked") || case.name.contains("silu") =>
+                {
+                    continue;
+                }
+                Err(error) => panic!("{}: {error}", case.name),
+            };
             let again = onnx::read_with(&written, &Limits::default(), &Options::new())
                 .unwrap_or_else(|e| panic!("{} written: {e}", case.name));
             assert!(again.inputs.iter().chain(&again.outputs).all(|port| port.batch_axis == 0));
@@ -128,7 +140,7 @@ fn the_recurrent_node_tests_of_the_onnx_package_pass() {
 
 #[test]
 fn models_of_exporters_and_by_hand_give_the_numbers_of_onnx_runtime() {
-    check("models", 49);
+    check("models", 64);
 }
 
 /// Every cut of a file is an error, and none a panic.
@@ -182,4 +194,34 @@ fn an_imported_model_trains_on() {
     let y = ArrayD::from_elem(vec![x.shape()[0], 2], 0.25f32);
     let losses: Vec<f64> = (0..30).map(|_| model.train_on_batch(x, &y).unwrap().loss()).collect();
     assert!(losses[29] < 0.2 * losses[0], "{losses:?}");
+}
+
+/// The same file with a name of as many bytes in place of another, wherever it stands.
+fn renamed(file: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut file = file.to_vec();
+    let at: Vec<usize> =
+        (0..file.len() - from.len()).filter(|&i| &file[i..i + from.len()] == from.as_bytes()).collect();
+    assert!(!at.is_empty(), "{from}");
+    at.into_iter().for_each(|at| file[at..at + to.len()].copy_from_slice(to.as_bytes()));
+    file
+}
+
+/// What is no recurrent layer is refused by the place in the loop's body, and by what it is.
+#[test]
+fn loops_that_are_no_recurrent_layer_are_refused_by_name() {
+    let cases = cases("models");
+    let case = cases.iter().find(|case| case.name == "gru_open_tensorflow").unwrap();
+    for (from, to, problem) in [
+        ("Sigmoid", "Sigmond", "it is no part of a cell that is recognised"),
+        ("Less", "Mess", "an operator that is not among those of recurrent models"),
+        ("Tanh", "Tank", "it is no part of a cell that is recognised"),
+        // 1 - z becomes 1 + z
+        ("Sub", "Add", "no LSTM, GRU or SimpleRNN cell"),
+        ("Loop", "Scan", "a graph within the graph"),
+    ] {
+        let file = renamed(&case.model, from, to);
+        let error = onnx::read(&file, &Limits::default()).unwrap_err().to_string();
+        assert!(error.contains(problem) && error.contains("node "), "{from}: {error}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::arithmetic::Binary;
 use super::builder::Builder;
+use super::constants::floats;
 use super::dense;
 use super::elementwise::with_number;
 use super::node::Node;
@@ -9,18 +10,25 @@ use super::number::Number;
 use super::tensor::Tensor;
 use super::value::{Device, Kind, Known, Origin, Value};
 use crate::Result;
-use rnn_model::layer::ActivationLayer;
+use rnn_model::layer::{ActivationLayer, PRelu};
+use serde_json::{Value as Json, json};
 use std::rc::Rc;
 
 /// Activations as operators of their own.
 pub(super) fn activate(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
-    use serde_json::json;
     let x = node.input(0)?;
     if let Value::Known(known) = x {
         return unary_known(b, node.op, known).map(|y| vec![y.into()]);
     }
-    let with = |class: &str, config: serde_json::Value| json!({ "class_name": class, "config": config });
-    let kind = match node.op {
+    let Some(kind) = function(b, node)? else { return Err(b.unsupported(format!("activation {}", node.op))) };
+    let x = b.computed(x)?;
+    activation(b, &x, kind).map(|y| vec![y.into()])
+}
+
+/// The activation that an operator of one input is, as layers name it.
+pub(super) fn function(b: &Builder<'_>, node: &Node<'_>) -> Result<Option<Json>> {
+    let with = |class: &str, config: Json| json!({ "class_name": class, "config": config });
+    Ok(Some(match node.op {
         "Sigmoid" => "sigmoid".into(),
         "Tanh" => "tanh".into(),
         "Relu" => "relu".into(),
@@ -60,14 +68,13 @@ pub(super) fn activate(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value
                 _ => return Err(b.unsupported(format!("bias {bias} with lambd {lambd}"))),
             }
         }
-        op => return Err(b.unsupported(format!("activation {op}"))),
-    };
-    let x = b.computed(x)?;
-    activation(b, &x, kind).map(|y| vec![y.into()])
+        "Exp" => "exponential".into(),
+        _ => return Ok(None),
+    }))
 }
 
 /// An activation on each element, in the layer before where it can be.
-pub(super) fn activation(b: &mut Builder<'_>, x: &Device, kind: serde_json::Value) -> Result<Device> {
+pub(super) fn activation(b: &mut Builder<'_>, x: &Device, kind: Json) -> Result<Device> {
     if x.kind != Kind::Float {
         return Err(b.unsupported("an activation of whole numbers"));
     }
@@ -96,8 +103,15 @@ pub(super) fn softmax(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>
     activation(b, &x, kind.into()).map(|y| vec![y.into()])
 }
 
-/// Clip: bounds as attributes before version 11.
+/// Clip.
 pub(super) fn clip(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    let [low, high] = bounds(node)?;
+    let x = b.computed(node.input(0)?)?;
+    clipped(b, &x, low, high).map(|y| vec![y.into()])
+}
+
+/// The bounds of a Clip: attributes before version 11.
+fn bounds(node: &Node<'_>) -> Result<[Option<f32>; 2]> {
     let mut bounds = [node.maybe_float("min")?, node.maybe_float("max")?];
     for (i, bound) in bounds.iter_mut().enumerate() {
         if let Some(known) = node.constant(i + 1, "a bound")? {
@@ -105,8 +119,21 @@ pub(super) fn clip(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
         }
         *bound = bound.filter(|bound| bound.abs() < f32::MAX);
     }
-    let x = b.computed(node.input(0)?)?;
-    clipped(b, &x, bounds[0], bounds[1]).map(|y| vec![y.into()])
+    Ok(bounds)
+}
+
+/// The activation that a Clip is.
+pub(super) fn clip_function(b: &Builder<'_>, node: &Node<'_>) -> Result<Json> {
+    match bounds(node)? {
+        [Some(-1.0), Some(1.0)] => Ok("hard_tanh".into()),
+        [Some(0.0), None] => Ok("relu".into()),
+        [Some(0.0), Some(6.0)] => Ok("relu6".into()),
+        [Some(0.0), Some(high)] => {
+            let config = json!({ "negative_slope": 0.0, "max_value": high, "threshold": 0.0 });
+            Ok(json!({ "class_name": "relu", "config": config }))
+        }
+        [low, high] => Err(b.unsupported(format!("a clip to {low:?} and {high:?} within a cell"))),
+    }
 }
 
 /// A computed value kept above one number and below another: `low + relu(x - low)` with a largest value, or mirrored.
@@ -117,8 +144,8 @@ pub(super) fn clipped(
     high: Option<f32>,
 ) -> Result<Device> {
     let relu = |max: Option<f32>| {
-        let config = serde_json::json!({ "negative_slope": 0.0, "max_value": max, "threshold": 0.0 });
-        serde_json::json!({ "class_name": "relu", "config": config })
+        let config = json!({ "negative_slope": 0.0, "max_value": max, "threshold": 0.0 });
+        json!({ "class_name": "relu", "config": config })
     };
     match (low, high) {
         (None, None) => Ok(x.clone()),
@@ -179,4 +206,33 @@ fn unary_known(b: &mut Builder<'_>, op: &str, known: &Known) -> Result<Known> {
         _ => return Err(b.unsupported(format!("{op} of a constant of this kind"))),
     };
     Ok(Known { tensor: Rc::new(tensor), shape: known.shape.clone() })
+}
+
+/// PRelu: a slope for each value of a sample, or one for several along some axes.
+pub(super) fn prelu(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    let x = b.computed(node.input(0)?)?;
+    let Some(slope) = node.constant(1, "the slope")? else { return Err(b.damaged("it has no slope")) };
+    let x = b.canonical(&x)?;
+    let rank = x.axes.len();
+    let own = floats(b, slope)?;
+    let batch = x.batch_axis().unwrap_or_default();
+    let front = rank.saturating_sub(own.ndim());
+    let mut dims = vec![1; front];
+    dims.extend(own.shape());
+    if own.ndim() > rank || dims.get(batch) != Some(&1) {
+        return Err(b.unsupported(format!("a slope of shape {:?}", own.shape())));
+    }
+    dims.remove(batch);
+    let mut shared = Vec::new();
+    for (axis, (&n, group)) in dims.iter().zip(x.sample_axes().unwrap_or_default()).enumerate() {
+        match b.known_size(&group) {
+            Some(size) if size == n => {}
+            _ if n == 1 => shared.push(axis + 1),
+            _ => return Err(b.damaged(format!("a slope of shape {:?}", own.shape()))),
+        }
+    }
+    let alpha = own.into_shape_with_order(dims).map_err(|e| b.damaged(e.to_string()))?;
+    let layer = if shared.is_empty() { PRelu::new() } else { PRelu::new().shared_axes(shared) };
+    let symbol = b.layer(layer, vec![alpha], &x.symbol)?;
+    Ok(vec![b.like(&x, symbol).into()])
 }

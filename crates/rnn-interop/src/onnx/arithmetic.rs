@@ -90,8 +90,13 @@ impl Binary {
         match (a, b) {
             (Number::Known(a), Number::Known(b)) => self.compares(a.cmp(b)),
             // A size is not below 0, which exporters ask of it.
-            (Number::Open { factor: 0.., offset: 0.., .. }, Number::Known(..0)) => {
+            (Number::Open { factor: 0.., offset: 0.., .. }, Number::Known(..0))
+            // and a sequence has a step, a batch a sample.
+            | (Number::Open { factor: 1.., offset: 0.., .. }, Number::Known(0)) => {
                 self.compares(std::cmp::Ordering::Greater)
+            }
+            (Number::Known(0), Number::Open { factor: 1.., offset: 0.., .. }) => {
+                self.compares(std::cmp::Ordering::Less)
             }
             (a, b) if a == b && a != &Number::Unknown => self.compares(std::cmp::Ordering::Equal),
             _ => None,
@@ -118,6 +123,9 @@ impl Binary {
                     Tensor::Bool(all.mapv(|told| told == Some(true)))
                 }
             },
+            // A size of the data as a float.
+            (Tensor::Float(_), Tensor::Int(_)) => self.known(&a.whole()?, b)?,
+            (Tensor::Int(_), Tensor::Float(_)) => self.known(a, &b.whole()?)?,
             (Tensor::Bool(a), Tensor::Bool(b)) => match self {
                 Binary::And => Tensor::Bool(zip(a, b, |&a, &b| a && b)?),
                 Binary::Or => Tensor::Bool(zip(a, b, |&a, &b| a || b)?),

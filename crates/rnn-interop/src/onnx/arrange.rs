@@ -2,7 +2,7 @@
 
 use super::builder::Builder;
 use super::number::{Atom, text};
-use super::value::{BATCH, Device, Group, Stack, Value};
+use super::value::{BATCH, Device, Group, Kind, Stack, Value};
 use crate::{Error, Result};
 use rnn_model::Symbol;
 use rnn_model::layer::{Concatenate, Layer, Permute, Reshape, Slice, TimeDistributed};
@@ -150,6 +150,12 @@ impl Builder<'_> {
     /// A computed value, put together if it has to be.
     pub fn computed(&mut self, value: &Value) -> Result<Device> {
         match value {
+            Value::Device(x) if x.kind == Kind::Flag => {
+                Err(self.unsupported("truth values that are computed, where numbers are expected"))
+            }
+            Value::Device(x) if x.kind == Kind::Part => Err(self.unsupported(
+                "a part of a layer that is not recognised: made of a mean over the features, Sqrt, Reciprocal or Erf",
+            )),
             Value::Device(x) => Ok(x.clone()),
             Value::Stack(stack) => self.joined(stack),
             Value::Known(known) => Err(self.unsupported(format!(

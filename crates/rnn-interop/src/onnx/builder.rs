@@ -1,13 +1,16 @@
 //! What all operators need while a graph is read: sizes of axes, layers with their weights and names, and values brought
 //! into the order that a layer wants.
 
+use super::algebra::Algebra;
 use super::number::{Atom, Number, text};
+use super::parts::Part;
 use super::value::{BATCH, Device, Group, Kind, Known, Stack, Value};
 use crate::{Error, Limits, Result};
 use ndarray::ArrayD;
 use rnn_model::layer::{Layer, SharedLayer};
 use rnn_model::{Symbol, apply};
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 /// A model while it is read.
 pub(super) struct Builder<'a> {
@@ -30,6 +33,13 @@ pub(super) struct Builder<'a> {
     symbols: u64,
     /// symbols of inputs that are whole numbers
     whole: HashSet<u64>,
+    /// row numbers that the file compares with 0, which masks are made of
+    masking: HashSet<u64>,
+    /// formulas of values
+    pub algebra: Algebra,
+    formulas: HashMap<u64, Rc<Part>>,
+    /// sequences in the opposite order, and what they were
+    reversed: HashMap<u64, Device>,
     keys: usize,
     keyed: HashMap<String, usize>,
     /// elements of constants computed so far, which are bounded for the whole model
@@ -53,6 +63,10 @@ impl<'a> Builder<'a> {
             notes: Vec::new(),
             symbols: 0,
             whole: HashSet::new(),
+            masking: HashSet::new(),
+            algebra: Algebra::default(),
+            formulas: HashMap::new(),
+            reversed: HashMap::new(),
             keys: 0,
             keyed: HashMap::new(),
             folded: 0,
@@ -182,18 +196,18 @@ impl<'a> Builder<'a> {
         key: String,
         layer: impl Into<Layer>,
         weights: impl FnOnce() -> Vec<ArrayD<f32>>,
-        input: &Symbol,
-    ) -> Result<Symbol> {
+        inputs: &[&Symbol],
+    ) -> Result<Vec<Symbol>> {
         if let Some(layer) = self.shared.get(&key).cloned() {
-            return Ok(self.applied(&layer, &[input])?.swap_remove(0));
+            return self.applied(&layer, inputs);
         }
         let layer = layer.into();
         let name = self.fresh_name(layer.class());
         let layer = SharedLayer::new(layer).name(name.clone());
-        let output = self.applied(&layer, &[input])?.swap_remove(0);
+        let outputs = self.applied(&layer, inputs)?;
         self.weights.insert(name, weights());
         self.shared.insert(key, layer);
-        Ok(output)
+        Ok(outputs)
     }
 
     fn applied(&self, layer: &SharedLayer, inputs: &[&Symbol]) -> Result<Vec<Symbol>> {
@@ -246,12 +260,54 @@ impl<'a> Builder<'a> {
     /// A symbol with its axes.
     pub fn device(&mut self, symbol: Symbol, physical: Vec<Group>, axes: Vec<Group>) -> Device {
         self.symbols += 1;
-        Device { symbol, id: self.symbols, physical, axes, mask: None, kind: Kind::Float, origin: None }
+        Device {
+            symbol,
+            id: self.symbols,
+            physical,
+            axes,
+            mask: None,
+            flags: None,
+            part: None,
+            kind: Kind::Float,
+            origin: None,
+        }
     }
 
     /// Remembers that a value is of whole numbers, whatever it is cast to.
     pub fn mark_whole(&mut self, x: &Device) {
         self.whole.insert(x.id);
+    }
+
+    /// Remembers that masks are made of a value.
+    pub fn mark_masking(&mut self, x: &Device) {
+        self.masking.insert(x.id);
+    }
+
+    /// Whether masks are made of a value.
+    pub fn is_masking(&self, x: &Device) -> bool {
+        self.masking.contains(&x.id)
+    }
+
+    /// Remembers what a value is of another.
+    pub fn set_formula(&mut self, x: &Device, part: Rc<Part>) {
+        self.formulas.insert(x.id, part);
+    }
+
+    /// What is remembered of a value.
+    pub fn formula_of(&self, x: &Device) -> Option<Rc<Part>> {
+        self.formulas.get(&x.id).cloned()
+    }
+
+    /// Remembers that `y` has the steps of `x` in the opposite order.
+    pub fn mark_reversed(&mut self, y: &Device, x: Device) {
+        self.reversed.insert(y.id, x);
+    }
+
+    /// What a value was before its steps were put in the opposite order, with the axes that it has now.
+    pub fn reversed(&self, y: &Device) -> Option<Device> {
+        let x = self.reversed.get(&y.id)?;
+        (x.axes == y.axes || x.axes.len() == y.axes.len())
+            .then(|| Device { axes: y.axes.clone(), ..x.clone() })
     }
 
     /// Whether a value is of whole numbers, whatever it was cast to.

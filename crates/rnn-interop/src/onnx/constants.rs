@@ -99,6 +99,9 @@ fn cast_to(b: &mut Builder<'_>, x: &Value, to: i32) -> Result<Value> {
     let refuse = |b: &Builder<'_>| b.unsupported(format!("a cast to {}", data_type::name(to)));
     let known = match x {
         Value::Known(known) => known,
+        Value::Device(part) if part.kind == Kind::Part && kind_of(to) == Some(Kind::Float) => {
+            return Ok(x.clone());
+        }
         other => {
             let x = b.computed(other)?;
             let kind = kind_of(to).ok_or_else(|| refuse(b))?;
@@ -106,10 +109,10 @@ fn cast_to(b: &mut Builder<'_>, x: &Value, to: i32) -> Result<Value> {
                 (Kind::Float, Kind::Float) => Kind::Float,
                 (Kind::Int, to) => to,
                 (Kind::Lost, _) => Kind::Lost,
-                (Kind::Float | Kind::CutOff, Kind::Int | Kind::CutOff | Kind::Lost) => Kind::CutOff,
                 (Kind::CutOff, Kind::Float) => {
                     return Err(b.unsupported("floats cast to whole numbers and back"));
                 }
+                _ => Kind::CutOff,
             };
             // A change of kind alone keeps the value and what it was made of.
             return Ok(Value::Device(Device { kind, ..x }));
@@ -121,10 +124,11 @@ fn cast_to(b: &mut Builder<'_>, x: &Value, to: i32) -> Result<Value> {
         (Tensor::Float(values), Some(_), _) => Tensor::Int(values.mapv(|x| Number::Known(x as i64))),
         (Tensor::Float(values), None, data_type::BOOL) => Tensor::Bool(values.mapv(|x| x != 0.0)),
         (Tensor::Int(values), Some(Kind::Float), _) => {
-            if values.iter().any(|n| n.known().is_none()) {
-                return Err(b.unsupported("a size of the data as a float"));
+            match values.iter().all(|n| n.known().is_some()) {
+                true => Tensor::Float(values.mapv(|n| n.known().unwrap_or_default() as f32)),
+                // Sizes of the data stay what they are, for comparisons.
+                false => Tensor::Int(values.clone()),
             }
-            Tensor::Float(values.mapv(|n| n.known().unwrap_or_default() as f32))
         }
         (Tensor::Int(values), Some(_), _) => Tensor::Int(values.clone()),
         (Tensor::Int(values), None, data_type::BOOL) if values.iter().all(|n| n.known().is_some()) => {

@@ -6,6 +6,7 @@ use super::constants::floats;
 use super::elementwise::with_number;
 use super::node::Node;
 use super::number::{Number, text};
+use super::parts;
 use super::tensor::Tensor;
 use super::value::{BATCH, Device, Group, Kind, Known, Origin, Value};
 use crate::Result;
@@ -34,7 +35,7 @@ pub(super) fn dense(
     let options = [("activation", activation), ("use_bias", bias.is_some().into())];
     let layer = b.configured(Dense::new(units), &options)?;
     let weights = || std::iter::once(values.clone()).chain(bias.as_deref().cloned()).collect();
-    b.shared(key, layer, weights, x)
+    Ok(b.shared(key, layer, weights, &[x])?.swap_remove(0))
 }
 
 /// The product of a computed value's last axis with a matrix.
@@ -267,6 +268,16 @@ pub(super) fn layer_normalization(b: &mut Builder<'_>, node: &Node<'_>) -> Resul
     Ok(vec![b.like(&x, symbol).into()])
 }
 
+/// GlobalAveragePool: of `[batch, a, b]` the mean over the last axis.
+pub(super) fn mean_of_channels(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    match node.input(0)? {
+        Value::Device(x) if x.axes.len() == 3 && matches!(x.kind, Kind::Float | Kind::Part) => {
+            parts::mean(b, x).map(|y| vec![y])
+        }
+        other => Err(b.unsupported(format!("a mean of a tensor of shape {}", text(&b.shape_of(other))))),
+    }
+}
+
 /// ReduceMean, ReduceMax and ReduceSum over the steps; ReduceProd of a constant.
 pub(super) fn reduce(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
     let input = node.input(0)?;
@@ -279,6 +290,14 @@ pub(super) fn reduce(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>>
         let Some(numbers) = numbers else { return Err(b.unsupported("a constant")) };
         let product = numbers.iter().fold(Number::Known(1), |n, m| n.mul(m));
         return Ok(vec![Value::Known(Known::plain(Tensor::Int(ArrayD::from_elem(vec![], product))))]);
+    }
+    if let (Value::Device(x), "ReduceMean", Some(&[axis])) = (input, node.op, axes.as_deref())
+        && node.axis(axis, x.axes.len())? + 1 == x.axes.len()
+        && keep
+        && x.batch_axis().is_some_and(|batch| batch + 1 < x.axes.len())
+        && matches!(x.kind, Kind::Float | Kind::Part)
+    {
+        return parts::mean(b, x).map(|y| vec![y]);
     }
     let x = b.computed(input)?;
     let Some(&[axis]) = axes.as_deref() else {

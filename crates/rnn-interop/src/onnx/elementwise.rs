@@ -7,7 +7,7 @@ use super::node::Node;
 use super::number::{Number, text};
 use super::tensor::Tensor;
 use super::value::{Device, Group, Kind, Known, Origin, Value};
-use super::{dense, views};
+use super::{dense, flags, parts, views};
 use crate::Result;
 use ndarray::{ArrayD, Zip};
 use rnn_model::Symbol;
@@ -31,7 +31,18 @@ fn binary_of(b: &mut Builder<'_>, op: Binary, x: &Value, y: &Value) -> Result<Va
     let rank = b.shape_of(x).len().max(b.shape_of(y).len());
     let (x, y) = (views::padded(b, x, rank)?, views::padded(b, y, rank)?);
     let shape = broadcast(b, &b.shape_of(&x), &b.shape_of(&y))?;
+    if let Some(made) = parts::binary(b, op, &x, &y)? {
+        return Ok(made);
+    }
     match (&x, &y) {
+        (Value::Device(x), Value::Known(known)) | (Value::Known(known), Value::Device(x))
+            if op == Binary::Equal =>
+        {
+            match known.uniform() {
+                Some(number) => flags::compared(b, x, number),
+                None => Err(b.unsupported("a computed tensor compared with several numbers")),
+            }
+        }
         (Value::Known(x), Value::Known(y)) => {
             let sizes: Vec<u64> =
                 x.tensor.dims().iter().zip(y.tensor.dims()).map(|(&a, &c)| a.max(c) as u64).collect();
@@ -199,7 +210,9 @@ pub(super) fn with_number(
         (Binary::Pow, false) if c == 2.0 => {
             let x = b.unmasked(x)?;
             let symbol = merge(b, layer::Multiply::new(), &x.symbol, &x.symbol)?;
-            return Ok(b.like(&x, symbol));
+            let y = b.like(&x, symbol);
+            parts::remember_square(b, &x, &y)?;
+            return Ok(y);
         }
         (Binary::Max, _) if c == 0.0 => return activation(b, x, "relu".into()),
         (Binary::Max, _) => return clipped(b, x, Some(c), None),
@@ -210,7 +223,9 @@ pub(super) fn with_number(
         return Err(b.damaged(format!("a computed tensor and the number {c}")));
     }
     let symbol = b.layer(Rescaling::new(scale, offset), Vec::new(), &x.symbol)?;
-    Ok(b.like(x, symbol))
+    let y = b.like(x, symbol);
+    parts::remember(b, x, &y, scale, offset)?;
+    Ok(y)
 }
 
 fn merge(b: &mut Builder<'_>, layer: impl Into<Layer>, x: &Symbol, y: &Symbol) -> Result<Symbol> {
@@ -240,6 +255,7 @@ fn both(b: &mut Builder<'_>, op: Binary, x: &Device, y: &Device) -> Result<Value
         );
         return Err(b.unsupported(problem));
     }
+    let squared = x.id == y.id;
     let mut y = y.clone();
     rename(&x.axes, &mut y);
     let (x, y) = match x.physical == y.physical {
@@ -256,7 +272,11 @@ fn both(b: &mut Builder<'_>, op: Binary, x: &Device, y: &Device) -> Result<Value
         false => (b.unmasked(&x)?, b.unmasked(&y)?),
     };
     let symbol = merge(b, layer, &x.symbol, &y.symbol)?;
-    Ok(Value::Device(b.like(&x, symbol)))
+    let z = b.like(&x, symbol);
+    if op == Binary::Mul && squared {
+        parts::remember_square(b, &x, &z)?;
+    }
+    Ok(Value::Device(z))
 }
 
 /// Gives the axes of `y` the names of the same axes of another value, where they are made of as many parts.

@@ -46,6 +46,8 @@ pub(super) struct File<'a> {
     pub needed: Vec<usize>,
     /// uses of each value by these nodes and as an output
     pub uses: HashMap<&'a str, usize>,
+    /// values that are compared with 0, as masks are made
+    pub masking: HashSet<&'a str>,
     /// names for the layers of nodes, by the values that the nodes make
     pub labels: HashMap<&'a str, &'a str>,
 }
@@ -97,9 +99,11 @@ impl<'a> File<'a> {
             inputs,
             needed: Vec::new(),
             uses: HashMap::new(),
+            masking: HashSet::new(),
             labels: HashMap::new(),
         };
         file.find_needed(&makers);
+        file.find_masking();
         file.find_labels(&makers);
         Ok(file)
     }
@@ -113,11 +117,21 @@ impl<'a> File<'a> {
             if let Some(&at) = makers.get(name)
                 && !std::mem::replace(&mut needed[at], true)
             {
-                let inputs = self.graph.node[at].input.iter();
-                open.extend(inputs.filter(|input| !input.is_empty()).map(String::as_str));
+                open.extend(uses_of(&self.graph.node[at]));
             }
         }
         self.needed = (0..needed.len()).filter(|&at| needed[at]).collect();
+    }
+
+    /// Values that a node compares with a constant 0.
+    fn find_masking(&mut self) {
+        let comparisons =
+            self.needed.iter().map(|&at| &self.graph.node[at]).filter(|node| node.op_type == "Equal");
+        for node in comparisons {
+            if let [a, c] = node.input.as_slice() {
+                self.masking.extend([a.as_str(), c.as_str()]);
+            }
+        }
     }
 
     /// The name of an output is for the layer that makes it.
@@ -187,6 +201,30 @@ impl<'a> File<'a> {
         let first = sizes.next().flatten()?;
         sizes.all(|size| size == Some(first)).then_some(first)
     }
+}
+
+/// The values that a node needs: its inputs, and what its graphs take from outside.
+pub(super) fn uses_of(node: &proto::Node) -> Vec<&str> {
+    let inputs = node.input.iter().filter(|name| !name.is_empty()).map(String::as_str);
+    inputs.chain(captured(node)).collect()
+}
+
+/// What the graphs of a node take from outside.
+pub(super) fn captured(node: &proto::Node) -> Vec<&str> {
+    let mut outside = Vec::new();
+    for graph in node.attribute.iter().filter_map(|attribute| attribute.g.as_deref()) {
+        let mut own: HashSet<&str> = graph.input.iter().map(|input| input.name.as_str()).collect();
+        own.extend(graph.initializer.iter().map(|tensor| tensor.name.as_str()));
+        for node in &graph.node {
+            outside.extend(uses_of(node).into_iter().filter(|name| !own.contains(name)));
+            own.extend(node.output.iter().map(String::as_str));
+        }
+        let outputs = graph.output.iter().map(|output| output.name.as_str());
+        outside.extend(outputs.filter(|name| !own.contains(name)));
+    }
+    outside.sort_unstable();
+    outside.dedup();
+    outside
 }
 
 /// The operators of ONNX itself.
@@ -264,10 +302,8 @@ fn makers<'a>(
         let place = || place_of(node, at);
         let longest = node.input.iter().chain(&node.output).chain([&node.name]).map(String::len).max();
         Limits::at_most(&place(), "the length of a name", longest.unwrap_or(0) as u64, limits.name_bytes)?;
-        if let Some(missing) =
-            node.input.iter().find(|name| !name.is_empty() && !known.contains(name.as_str()))
-        {
-            let later = graph.node[at..].iter().any(|n| n.output.contains(missing));
+        if let Some(missing) = uses_of(node).into_iter().find(|name| !known.contains(name)) {
+            let later = graph.node[at..].iter().any(|n| n.output.iter().any(|name| name == missing));
             let problem = match later {
                 true => format!(
                     "its input {missing} is made by itself or by a later node; nodes must be sorted, without cycles"

@@ -5,7 +5,7 @@ use super::node::Node;
 use super::number::text;
 use super::slice::{Range, element, part, picked_of};
 use super::tensor::Tensor;
-use super::value::{Device, Group, Kind, Known, Value};
+use super::value::{Device, Group, Kind, Known, MaskOf, Value};
 use crate::Result;
 use rnn_model::layer::Embedding;
 use std::rc::Rc;
@@ -68,10 +68,16 @@ fn embedding(b: &mut Builder<'_>, table: &Known, ids: &Device, axis: usize) -> R
     if ids.physical.is_empty() {
         ids = b.canonical(&ids)?;
     }
-    let key = format!("embedding {:p}", Rc::as_ptr(&table.tensor));
-    let symbol = b.shared(key, Embedding::new(vocabulary, width), || vec![rows.clone()], &ids.symbol)?;
+    // Where a mask is made of the row numbers, the layer makes it.
+    let masks =
+        b.is_masking(&ids) && ids.kind == Kind::Int && ids.sample_axes().is_some_and(|axes| axes.len() == 1);
+    let key = format!("embedding {:p} {masks}", Rc::as_ptr(&table.tensor));
+    let layer = Embedding::new(vocabulary, width).mask_zero(masks);
+    let symbol = b.shared(key, layer, || vec![rows.clone()], &[&ids.symbol])?.swap_remove(0);
     let units = b.axis(Some(width));
     let extended = |groups: &[Group]| [groups, std::slice::from_ref(&units)].concat();
     let (physical, axes) = (extended(&ids.physical), extended(&ids.axes));
-    Ok(Value::Device(b.device(symbol, physical, axes)))
+    let mut y = b.device(symbol, physical, axes);
+    y.mask = masks.then_some(MaskOf::Rows(ids.id));
+    Ok(Value::Device(y))
 }

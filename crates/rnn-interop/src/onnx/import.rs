@@ -2,7 +2,7 @@
 
 use super::builder::Builder;
 use super::constants::kind_of;
-use super::file::{File, dims_of, is_standard, place_of};
+use super::file::{File, captured, dims_of, is_standard, place_of};
 use super::node::Node;
 use super::number::Number;
 use super::operators::operator;
@@ -56,6 +56,7 @@ impl<'a> File<'a> {
             let (symbol, value) = self.input(&mut b, input, batch, &mut named_axes)?;
             ports.push(Port { name: input.name.clone(), batch_axis: batch, rank: dims_of(input).len() });
             symbols.push(symbol);
+            self.mark(&mut b, &input.name, &value);
             values.insert(&input.name, value);
         }
         for &at in &self.needed {
@@ -63,6 +64,7 @@ impl<'a> File<'a> {
             let made = self.node(&mut b, node, at, &values)?;
             for (name, value) in node.output.iter().zip(made) {
                 if !name.is_empty() {
+                    self.mark(&mut b, name, &value);
                     values.insert(name, value);
                 }
             }
@@ -85,6 +87,15 @@ impl<'a> File<'a> {
         }
         *reached += 1;
         self.finish(b, &symbols, &outputs, ports, output_ports)
+    }
+
+    /// Remembers row numbers that masks are made of.
+    fn mark(&self, b: &mut Builder<'_>, name: &str, value: &Value) {
+        if let Value::Device(x) = value
+            && self.masking.contains(name)
+        {
+            b.mark_masking(x);
+        }
     }
 
     fn finish(
@@ -220,7 +231,12 @@ impl<'a> File<'a> {
             inputs.push(Some(value));
         }
         let wanted = node.output.iter().map(|name| self.uses.contains_key(name.as_str())).collect();
-        let node = Node::new(node, place, self.opset, inputs, wanted)?;
+        let captured = captured(node);
+        let mut node = Node::new(node, place, self.opset, inputs, wanted)?;
+        for name in captured {
+            let value = values.get(name).ok_or_else(|| b.damaged(format!("nothing makes {name}")))?;
+            node.captured.insert(name, value.clone());
+        }
         let made = operator(b, &node)?;
         node.finish()?;
         Ok(made)

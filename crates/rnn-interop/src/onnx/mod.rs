@@ -16,6 +16,7 @@
 //! ```
 
 mod activations;
+mod algebra;
 mod arithmetic;
 mod arrange;
 mod builder;
@@ -24,11 +25,14 @@ mod constants;
 mod dense;
 mod elementwise;
 mod file;
+mod flags;
 mod gather;
 mod import;
+mod looped;
 mod node;
 mod number;
 mod operators;
+mod parts;
 mod proto;
 mod recurrent;
 mod scan;

@@ -20,6 +20,8 @@ pub(super) struct Node<'a> {
     read: RefCell<HashSet<&'a str>>,
     /// for each output, whether anything uses it
     pub wanted: Vec<bool>,
+    /// values from outside that the node's graphs use
+    pub captured: HashMap<&'a str, Value>,
 }
 
 impl<'a> Node<'a> {
@@ -37,7 +39,21 @@ impl<'a> Node<'a> {
             }
         }
         let read = RefCell::default();
-        Ok(Node { place, op: &node.op_type, opset, inputs, attributes, read, wanted })
+        Ok(Node {
+            place,
+            op: &node.op_type,
+            opset,
+            inputs,
+            attributes,
+            read,
+            wanted,
+            captured: HashMap::new(),
+        })
+    }
+
+    /// The inputs that are there.
+    pub fn inputs(&self) -> impl Iterator<Item = &Value> {
+        self.inputs.iter().flatten()
     }
 
     /// Input `i`, which must be there.
@@ -48,6 +64,11 @@ impl<'a> Node<'a> {
     /// Input `i`, if it is there.
     pub fn optional(&self, i: usize) -> Option<&Value> {
         self.inputs.get(i).and_then(Option::as_ref)
+    }
+
+    /// How many inputs there are, those that are missing too.
+    pub fn count(&self) -> usize {
+        self.inputs.len()
     }
 
     /// All inputs, none of which may be missing.
@@ -146,6 +167,10 @@ impl<'a> Node<'a> {
             return Err(Error::damaged(self.place.clone(), format!("attribute {name} has no tensor")));
         };
         Tensor::read(&self.place, tensor, limits).map(Some)
+    }
+
+    pub fn graph(&self, name: &'static str) -> Result<Option<&'a proto::Graph>> {
+        Ok(self.find(name, attribute::GRAPH)?.and_then(|a| a.g.as_deref()))
     }
 
     fn utf8(&self, name: &str, text: &'a [u8]) -> Result<&'a str> {

@@ -3,12 +3,28 @@
 use super::arithmetic::Binary;
 use super::builder::Builder;
 use super::node::Node;
-use super::value::Value;
-use super::{activations, concat, constants, dense, elementwise, gather, recurrent, slice, views};
+use super::value::{Kind, Value};
+use super::{
+    activations, concat, constants, dense, elementwise, flags, gather, looped, parts, recurrent, slice, views,
+};
 use crate::Result;
+
+/// Operators that look at shapes alone, or hand a value on.
+const OF_ANY_KIND: [&str; 8] =
+    ["Identity", "Shape", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "ReverseSequence", "Loop"];
 
 /// What an operator makes.
 pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    let is_flag = |value: &Value| matches!(value, Value::Device(x) if x.kind == Kind::Flag);
+    if node.inputs().any(is_flag) && !OF_ANY_KIND.contains(&node.op) {
+        return flags::operator(b, node);
+    }
+    let is_part = |value: &Value| matches!(value, Value::Device(x) if x.kind == Kind::Part);
+    let of_part = matches!(node.op, "Neg" | "Sqrt" | "Reciprocal") && node.inputs().any(is_part);
+    let computed = node.inputs().any(|value| matches!(value, Value::Device(_)));
+    if of_part || computed && matches!(node.op, "Sqrt" | "Reciprocal" | "Erf" | "Erfc") {
+        return parts::unary(b, node);
+    }
     if let Some(op) = Binary::of(node.op) {
         // Of versions before 7.
         if node.opset < 7 {
@@ -18,9 +34,13 @@ pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value
     }
     match node.op {
         "LSTM" | "GRU" | "RNN" => recurrent::recurrent(b, node),
+        "Loop" => looped::looped(b, node),
+        "ReverseSequence" => slice::reverse_sequence(b, node),
         "MatMul" => dense::matmul(b, node),
         "Gemm" => dense::gemm(b, node),
         "LayerNormalization" => dense::layer_normalization(b, node),
+        "PRelu" => activations::prelu(b, node),
+        "GlobalAveragePool" => dense::mean_of_channels(b, node),
         "ReduceMean" | "ReduceMax" | "ReduceSum" | "ReduceProd" => dense::reduce(b, node),
         "Transpose" => views::transpose(b, node),
         "Squeeze" => views::squeeze(b, node),
@@ -51,6 +71,14 @@ pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value
         | "LeakyRelu" | "ThresholdedRelu" | "HardSigmoid" | "Selu" | "Gelu" | "Shrink" => {
             activations::activate(b, node)
         }
+        "TopK" | "ScatterElements" => Err(b.unsupported(
+            "samples sorted by their lengths, as pack_padded_sequence(enforce_sorted=False) has it; sort them before the \
+             model and export it with enforce_sorted=True",
+        )),
+        "If" | "Scan" => Err(b.unsupported(
+            "a graph within the graph; of these a Loop is read whose body is a recurrent cell. Keras on PyTorch writes If \
+             where layers have masks: export from its TensorFlow backend",
+        )),
         _ => Err(b.unsupported("an operator that is not among those of recurrent models")),
     }
 }

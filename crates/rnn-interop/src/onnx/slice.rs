@@ -1,9 +1,10 @@
 //! Operators that take a part of a value: Slice, Split, and single elements for others.
 
 use super::builder::Builder;
+use super::flags;
 use super::node::Node;
 use super::number::{Number, text};
-use super::value::{BATCH, Device, Group, Known, Origin, Stack, Value};
+use super::value::{BATCH, Device, Group, Kind, Known, Origin, Stack, Value};
 use crate::Result;
 use rnn_model::Symbol;
 use rnn_model::layer::{self, Reverse};
@@ -24,7 +25,7 @@ impl Range {
     }
 
     /// First index and number of indices, of an axis of `n`.
-    fn of(self, n: usize) -> (i64, usize) {
+    pub fn of(self, n: usize) -> (i64, usize) {
         let n = n as i64;
         let at = |index: i64, low: i64, high: i64| if index < 0 { index + n } else { index }.clamp(low, high);
         if self.step > 0 {
@@ -40,7 +41,7 @@ impl Range {
         }
     }
 
-    fn is_whole(self, n: Option<usize>) -> bool {
+    pub fn is_whole(self, n: Option<usize>) -> bool {
         match n {
             Some(n) => self.step == 1 && self.of(n) == (0, n),
             None => self.step == 1 && self.start == 0 && self.end.is_none(),
@@ -50,6 +51,14 @@ impl Range {
 
 pub(super) fn slice(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
     let mut x = node.input(0)?.clone();
+    for (axis, range) in ranges(b, node, &b.shape_of(&x))? {
+        x = part(b, &x, axis, range)?;
+    }
+    Ok(vec![x])
+}
+
+/// The range of each axis that a Slice names, of a tensor of this shape.
+pub(super) fn ranges(b: &Builder<'_>, node: &Node<'_>, shape: &[Number]) -> Result<Vec<(usize, Range)>> {
     let known = |list: &[i64]| list.iter().map(|&n| Number::Known(n)).collect::<Vec<_>>();
     let (starts, ends, axes, steps) = match node.opset {
         10.. => (
@@ -73,8 +82,8 @@ pub(super) fn slice(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> 
     if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
         return Err(b.damaged("starts, ends, axes and steps of different lengths"));
     }
+    let mut ranges: Vec<(usize, Range)> = Vec::new();
     for (at, &axis) in axes.iter().enumerate() {
-        let shape = b.shape_of(&x);
         let axis = node.axis(axis, shape.len())?;
         let step = steps[at];
         if step == 0 || step == i64::MIN {
@@ -92,15 +101,30 @@ pub(super) fn slice(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> 
             None if step < 0 => -1,
             None => return Err(b.unsupported("a part with nothing in it")),
         };
-        x = part(b, &x, axis, Range { start, end, step })?;
+        if ranges.iter().any(|(other, _)| *other == axis) {
+            return Err(b.damaged(format!("axes {axes:?} name one twice")));
+        }
+        ranges.push((axis, Range { start, end, step }));
     }
-    Ok(vec![x])
+    Ok(ranges)
 }
 
 pub(super) fn split(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
     let x = node.input(0)?;
     let shape = b.shape_of(x);
     let axis = node.axis(node.int("axis", 0)?, shape.len())?;
+    let sizes = parts(b, node, &shape[axis])?;
+    let mut start = 0;
+    let mut parts = Vec::new();
+    for size in sizes {
+        parts.push(part(b, x, axis, Range { start, end: Some(start + size), step: 1 })?);
+        start += size;
+    }
+    Ok(parts)
+}
+
+/// The sizes of the parts of a Split of an axis.
+pub(super) fn parts(b: &Builder<'_>, node: &Node<'_>, size: &Number) -> Result<Vec<i64>> {
     let sizes = match node.opset {
         13.. => node.ints(1, "split")?,
         _ => node.list("split")?.map(<[i64]>::to_vec),
@@ -109,7 +133,7 @@ pub(super) fn split(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> 
     if node.maybe_int("num_outputs")?.is_some_and(|n| n != outputs) {
         return Err(b.damaged("num_outputs is not the number of outputs"));
     }
-    let sizes = match (sizes, shape[axis].known()) {
+    let sizes = match (sizes, size.known()) {
         (Some(sizes), _) => sizes,
         (None, Some(n)) if outputs > 0 => {
             let each = (n + outputs - 1) / outputs;
@@ -118,19 +142,12 @@ pub(super) fn split(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> 
         _ => return Err(b.unsupported("a split of an axis of unknown size into equal parts")),
     };
     let total = sizes.iter().try_fold(0i64, |sum, &n| sum.checked_add(n).filter(|_| n > 0));
-    let fits = sizes.len() == node.wanted.len()
-        && total.is_some()
-        && shape[axis].known().is_none_or(|n| Some(n) == total);
+    let fits =
+        sizes.len() == node.wanted.len() && total.is_some() && size.known().is_none_or(|n| Some(n) == total);
     if !fits {
-        return Err(b.damaged(format!("parts {sizes:?} of an axis of {}", shape[axis])));
+        return Err(b.damaged(format!("parts {sizes:?} of an axis of {}", size)));
     }
-    let mut start = 0;
-    let mut parts = Vec::new();
-    for size in sizes {
-        parts.push(part(b, x, axis, Range { start, end: Some(start + size), step: 1 })?);
-        start += size;
-    }
-    Ok(parts)
+    Ok(sizes)
 }
 
 /// A bound of a slice relative to the axis, as Python counts; `None` for its end.
@@ -268,15 +285,45 @@ fn whole_backwards(range: Range, n: Option<usize>) -> bool {
 
 /// The steps in the opposite order.
 fn turned_round(b: &mut Builder<'_>, x: &Device, group: &Group) -> Result<Device> {
+    if x.kind == Kind::Flag {
+        return Err(b.unsupported("truth values in the opposite order"));
+    }
     if x.physical.first() != Some(group) || x.physical.len() < 2 {
         let problem = "elements in the opposite order along an axis that is not that of the steps";
         return Err(b.unsupported(problem));
     }
+    let original = x.clone();
     let x = b.unmasked(x)?;
     let symbol = b.layer(Reverse::new(), Vec::new(), &x.symbol)?;
     let mut y = b.like(&x, symbol);
     y.kind = x.kind;
+    b.mark_reversed(&y, original);
     Ok(y)
+}
+
+/// ReverseSequence over all steps of every sample.
+pub(super) fn reverse_sequence(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    let (time, batch) = (node.int("time_axis", 0)?, node.int("batch_axis", 1)?);
+    let (x, lengths) = (node.input(0)?, node.input(1)?);
+    let shape = b.shape_of(x);
+    let (time, batch) = (node.axis(time, shape.len())?, node.axis(batch, shape.len())?);
+    let Value::Known(lengths) = lengths else {
+        return Err(b.unsupported("steps in the opposite order up to lengths that are computed"));
+    };
+    if !lengths.tensor.number().is_some_and(|n| b.same(&n, &shape[time])) {
+        return Err(b.unsupported("lengths that are not the number of steps"));
+    }
+    let Value::Device(x) = x else { return Err(b.unsupported("a constant")) };
+    if x.batch_axis() != Some(batch) {
+        return Err(b.unsupported(format!("axis {batch}, which is not that of the batch")));
+    }
+    if x.kind == Kind::Flag {
+        return Ok(vec![flags::reversed(b, x)?]);
+    }
+    let others = x.sample_axes().unwrap_or_default().into_iter().filter(|group| *group != x.axes[time]);
+    let order: Vec<Group> = std::iter::once(x.axes[time].clone()).chain(others).collect();
+    let arranged = b.arrange(x, &order)?;
+    turned_round(b, &arranged, &order[0]).map(|y| vec![y.into()])
 }
 
 /// The last step of a forward layer that nothing else is wanted of: the layer gives that alone then.
@@ -289,7 +336,9 @@ fn last_step(
     axis: usize,
 ) -> Result<Option<Device>> {
     let Some(origin) = x.origin.clone() else { return Ok(None) };
-    let Origin::Sequence { last, inputs, weights, time, units } = origin.as_ref() else { return Ok(None) };
+    let Origin::Sequence { key, last, inputs, weights, time, units } = origin.as_ref() else {
+        return Ok(None);
+    };
     let is_last = match n {
         Some(n) => range.of(n) == (n as i64 - 1, 1),
         None => range.start == -1 && range.end.is_none(),
@@ -298,7 +347,7 @@ fn last_step(
         return Ok(None);
     }
     let inputs: Vec<&Symbol> = inputs.iter().collect();
-    let symbol = b.apply(last.as_ref().clone(), weights.clone(), &inputs)?.swap_remove(0);
+    let symbol = b.shared(key.clone(), last.as_ref().clone(), || weights.clone(), &inputs)?.swap_remove(0);
     let mut axes = x.axes.clone();
     axes[axis] = Group::new();
     Ok(Some(b.device(symbol, vec![units.clone()], axes)))

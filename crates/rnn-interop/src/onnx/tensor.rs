@@ -98,6 +98,34 @@ impl Tensor {
         Tensor::Int(ndarray::Array1::from_vec(values).into_dyn())
     }
 
+    /// Whether its numbers are whole by their type.
+    pub fn is_whole(&self) -> bool {
+        matches!(self, Tensor::Int(_))
+    }
+
+    /// Floats that are whole as whole numbers.
+    pub fn whole(&self) -> Option<Tensor> {
+        match self {
+            Tensor::Float(values) if values.iter().all(|v| v.fract() == 0.0 && v.abs() < 1e9) => {
+                Some(Tensor::Int(values.mapv(|v| Number::Known(v as i64))))
+            }
+            Tensor::Int(_) => Some(self.clone()),
+            _ => None,
+        }
+    }
+
+    /// The one number that it holds, whole numbers and floats that are whole.
+    pub fn number(&self) -> Option<Number> {
+        match self {
+            Tensor::Int(values) if values.len() == 1 => values.first().cloned(),
+            Tensor::Float(values) if values.len() == 1 => {
+                let value = *values.first()?;
+                (value.fract() == 0.0 && value.abs() < 1e9).then_some(Number::Known(value as i64))
+            }
+            _ => None,
+        }
+    }
+
     pub fn dims(&self) -> &[usize] {
         match self {
             Tensor::Float(a) => a.shape(),

@@ -7,7 +7,9 @@
 //! change the second description alone. Only where a layer wants its input in a certain order (`Builder::arrange`) are
 //! elements moved, and mostly they stand right already.
 
+use super::flags::Flags;
 use super::number::{Atom, Number};
+use super::parts::Part;
 use super::tensor::Tensor;
 use ndarray::ArrayD;
 use rnn_model::Symbol;
@@ -51,8 +53,12 @@ pub(super) struct Device {
     pub physical: Vec<Group>,
     /// the axes of the ONNX tensor; [`BATCH`] is in one of them
     pub axes: Vec<Group>,
-    /// the value whose lengths say which steps there are, where the symbol carries a mask
-    pub mask: Option<u64>,
+    /// where the symbol carries a mask, what it is made of
+    pub mask: Option<MaskOf>,
+    /// what it says, where it is of truth values: then the symbol is what they are made of
+    pub flags: Option<Rc<Flags>>,
+    /// what it is, where it is a part of a layer: then the symbol is what the layer is applied to
+    pub part: Option<Rc<Part>>,
     /// what its elements are
     pub kind: Kind,
     /// what it was made of, where nothing else uses it
@@ -69,6 +75,21 @@ pub(super) enum Kind {
     CutOff,
     /// whole numbers that are not what they should be on a device, which only a product with 0 can do without
     Lost,
+    /// truth values, which a device does not have
+    Flag,
+    /// floats that no layer makes by itself
+    Part,
+}
+
+/// What says which steps of a sequence there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MaskOf {
+    /// the lengths that a value holds
+    Lengths(u64),
+    /// the row numbers of a value that are not 0
+    Rows(u64),
+    /// the steps of a value of which a feature is not this number, given by its bits
+    Steps(u64, u32),
 }
 
 /// How a value was made, so that the next node can become a part of the same layer.
@@ -87,6 +108,8 @@ pub(super) enum Origin {
     },
     /// All outputs of a recurrent layer that runs forward.
     Sequence {
+        /// what tells the layer from others
+        key: String,
         /// the layer, giving its last output alone
         last: Box<Layer>,
         /// what it is applied to

@@ -4,8 +4,9 @@
 use super::builder::Builder;
 use super::node::Node;
 use super::number::{Number, text};
-use super::value::{BATCH, Device, Group, Known, Stack, Value};
+use super::value::{BATCH, Device, Group, Kind, Known, Stack, Value};
 use crate::Result;
+use rnn_model::layer;
 use std::rc::Rc;
 
 pub(super) fn transpose(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
@@ -205,8 +206,36 @@ fn reshaped(b: &mut Builder<'_>, x: &Value, target: &[Number]) -> Result<Value> 
     }
     match fits {
         Some(()) if rest.is_empty() => Ok(Value::Device(y)),
+        _ if x.kind == Kind::Float || x.kind == Kind::Int => match moved(b, &x, target)? {
+            Some(y) => Ok(Value::Device(y)),
+            None => Err(b.unsupported(format!(
+                "a tensor of shape {} in the shape {}",
+                text(&shape),
+                text(target)
+            ))),
+        },
         _ => Err(b.unsupported(format!("a tensor of shape {} in the shape {}", text(&shape), text(target)))),
     }
+}
+
+/// A sample of known sizes in another shape, the batch first in both: axes that no old ones can be split into.
+fn moved(b: &mut Builder<'_>, x: &Device, target: &[Number]) -> Result<Option<Device>> {
+    let Some((batch, sizes)) = target.split_first() else { return Ok(None) };
+    let whole = x.sample_axes().and_then(|axes| b.known_size(&axes.concat()));
+    let (Some(0), true, Some(whole)) = (x.batch_axis(), b.same(batch, &Number::axis(BATCH)), whole) else {
+        return Ok(None);
+    };
+    let sizes: Option<Vec<usize>> = sizes.iter().map(|n| usize::try_from(n.known()?).ok()).collect();
+    let product = |sizes: &Vec<usize>| sizes.iter().try_fold(1usize, |n, &m| n.checked_mul(m)) == Some(whole);
+    let Some(sizes) = sizes.filter(|sizes| !sizes.is_empty() && product(sizes)) else { return Ok(None) };
+    let x = b.canonical(x)?;
+    let layer = layer::Reshape::new(sizes.iter().map(|&n| n as i64).collect::<Vec<_>>());
+    let symbol = b.layer(layer, Vec::new(), &x.symbol)?;
+    let physical: Vec<Group> = sizes.into_iter().map(|n| b.axis(Some(n))).collect();
+    let axes = std::iter::once(vec![BATCH]).chain(physical.iter().cloned()).collect();
+    let mut y = b.device(symbol, physical, axes);
+    y.kind = x.kind;
+    Ok(Some(y))
 }
 
 /// Takes atoms whose sizes come to `size` from the front or the back of `rest`, splitting one where that helps.

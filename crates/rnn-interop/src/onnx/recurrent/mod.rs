@@ -13,7 +13,7 @@
 //! | `sequence_lens` | outputs behind the last step are 0, states are the last step's | [`Lengths`] and `zero_output_for_mask` |
 
 mod options;
-mod states;
+pub(super) mod states;
 mod weights;
 
 use super::builder::Builder;
@@ -111,11 +111,11 @@ pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Valu
         Ok([forward, backward]) => {
             let mode = if y_wanted { MergeMode::Concat } else { MergeMode::None };
             let layer = Bidirectional::new(forward).merge_mode(mode).backward_layer(backward);
-            (b.apply(layer, arrays, &inputs)?, true)
+            (applied(b, node, layer.into(), arrays, &inputs)?, true)
         }
         Err(mut single) => {
             let Some(only) = single.pop() else { return Err(b.damaged("no direction")) };
-            (b.apply(only, arrays, &inputs)?, false)
+            (applied(b, node, only, arrays, &inputs)?, false)
         }
     };
     let single = Single { units: b.axis(Some(units)), directions, by_sample };
@@ -141,6 +141,28 @@ pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Valu
         results.push(if c_wanted { stacked(b, state(1), &single)? } else { none(b) });
     }
     Ok(results)
+}
+
+/// A layer with the weights of a node; nodes of the same weights and options are one layer.
+fn applied(
+    b: &mut Builder<'_>,
+    node: &Node<'_>,
+    layer: Layer,
+    arrays: Vec<ArrayD<f32>>,
+    inputs: &[&Symbol],
+) -> Result<Vec<Symbol>> {
+    let key = key_of(b, node, &layer)?;
+    b.shared(key, layer, || arrays, inputs)
+}
+
+/// What tells the layer of a node from others: its options, and where its weights stand in the file.
+fn key_of(b: &Builder<'_>, node: &Node<'_>, layer: &Layer) -> Result<String> {
+    let place = |i: usize| match node.optional(i) {
+        Some(Value::Known(known)) => Rc::as_ptr(&known.tensor) as usize,
+        _ => 0,
+    };
+    let options = serde_json::to_string(layer).map_err(|e| b.damaged(e.to_string()))?;
+    Ok(format!("recurrent {:?} {options}", [1, 2, 3, 7].map(place)))
 }
 
 /// In place of an output that nothing uses.
@@ -207,7 +229,9 @@ fn sequence(
         };
         let last = layer(b, node, cell, 0, 1, weights, options)?;
         let inputs = std::iter::once(&x.symbol).chain(states).cloned().collect();
+        let key = key_of(b, node, &last)?;
         y.origin = Some(Rc::new(Origin::Sequence {
+            key,
             last: Box::new(last),
             inputs,
             weights: weights.arrays(cell, 0),

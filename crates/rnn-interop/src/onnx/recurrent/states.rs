@@ -7,7 +7,7 @@ use crate::onnx::node::Node;
 use crate::onnx::number::{Number, text};
 use crate::onnx::slice;
 use crate::onnx::tensor::Tensor;
-use crate::onnx::value::{BATCH, Device, Group, Kind, Value};
+use crate::onnx::value::{BATCH, Device, Group, Kind, MaskOf, Value};
 use ndarray::{ArrayD, Ix2};
 use rnn_model::layer::{ActivationLayer, Dense, GlobalMaxPooling1D, Lengths};
 use rnn_model::{Parametric, Symbol};
@@ -26,7 +26,7 @@ pub(super) fn lengths(b: &mut Builder<'_>, node: &Node<'_>, x: Device) -> Result
         }
         Some(other) => b.computed(other)?,
     };
-    if x.mask == Some(lens.id) {
+    if x.mask == Some(MaskOf::Lengths(lens.id)) {
         return Ok(x);
     }
     let x = b.unmasked(&x)?;
@@ -37,7 +37,7 @@ pub(super) fn lengths(b: &mut Builder<'_>, node: &Node<'_>, x: Device) -> Result
     let arranged = b.arrange(&lens, &[Group::new()])?;
     let symbol = b.apply(Lengths::new(), Vec::new(), &[&x.symbol, &arranged.symbol])?.swap_remove(0);
     let mut y = b.like(&x, symbol);
-    y.mask = Some(lens.id);
+    y.mask = Some(MaskOf::Lengths(lens.id));
     Ok(y)
 }
 
@@ -74,10 +74,15 @@ pub(super) fn initial_states(
         }
         given.push(Some(symbols));
     }
+    completed(b, &given, directions)
+}
+
+/// The states of each direction; zeros for those that are not given, and none where no state is.
+fn completed(b: &mut Builder<'_>, given: &[Option<Vec<Symbol>>], directions: usize) -> Result<Vec<Symbol>> {
     let Some(some) = given.iter().flatten().next().cloned() else { return Ok(Vec::new()) };
     let mut states = Vec::new();
     for direction in 0..directions {
-        for state in &given {
+        for state in given {
             states.push(match state {
                 Some(symbols) => symbols[direction].clone(),
                 // The other state starts from zero.
@@ -86,6 +91,23 @@ pub(super) fn initial_states(
         }
     }
     Ok(states)
+}
+
+/// The states `[batch, units]` of a cell to start from; none where all are zero.
+pub(in crate::onnx) fn given(
+    b: &mut Builder<'_>,
+    firsts: &[&Value],
+    units: usize,
+    x: &Device,
+) -> Result<Vec<Symbol>> {
+    let mut given = Vec::new();
+    for first in firsts {
+        given.push(match first {
+            Value::Known(known) if known.uniform() == Some(0.0) => None,
+            other => Some(vec![state(b, other, units, x)?]),
+        });
+    }
+    completed(b, &given, 1)
 }
 
 /// Zeros of the shape of a symbol.

@@ -21,7 +21,7 @@ pub(super) fn apply(e: &mut Emit, kind: &Json, x: &str) -> Result<String> {
     let (name, config) = parts(kind);
     let get = |name: &str, default: f32| number(config, name, default);
     let one = |e: &mut Emit, op: &str| e.node(op, &[x], &[]);
-    let alpha = |e: &mut Emit, op: &str, value: f32| e.node(op, &[x], &[("alpha", Attribute::Float(value))]);
+    let alpha = |e: &mut Emit, op: &str, value: f32| alpha_of(e, op, x, value);
     Ok(match name {
         "linear" => x.to_owned(),
         "tanh" => one(e, "Tanh"),
@@ -114,9 +114,11 @@ pub(super) fn apply(e: &mut Emit, kind: &Json, x: &str) -> Result<String> {
             e.with_number("Mul", &tanh, get("alpha", 1.0))
         }
         "threshold" => {
-            let above = e.with_number("Greater", x, get("threshold", 0.0));
-            let other = e.number(get("default_value", 0.0));
-            e.node("Where", &[&above, x, &other], &[])
+            // What is below the threshold becomes 0, and then the other value: counted from it.
+            let (threshold, other) = (get("threshold", 0.0), get("default_value", 0.0));
+            let from_other = e.with_number("Sub", x, other);
+            let above = alpha_of(e, "ThresholdedRelu", &from_other, threshold - other);
+            e.with_number("Add", &above, other)
         }
         "softmax" => e.node("Softmax", &[x], &[("axis", Attribute::Int(-1))]),
         "log_softmax" => e.node("LogSoftmax", &[x], &[("axis", Attribute::Int(-1))]),
@@ -145,14 +147,20 @@ pub(super) fn relu(e: &mut Emit, x: &str, slope: f32, max: Option<f32>, threshol
         (_, 0.0, None) => return e.node("LeakyRelu", &[x], &alpha(slope)),
         _ => {}
     }
-    let above = e.with_number("Greater", x, threshold);
-    let high = match max {
-        Some(max) => e.with_number("Min", x, max),
-        None => x.to_owned(),
-    };
-    let low = e.with_number("Sub", x, threshold);
+    // What is above the threshold, less what is below: both are 0 elsewhere.
+    let mut high = alpha_of(e, "ThresholdedRelu", x, threshold);
+    if let Some(max) = max {
+        high = e.with_number("Min", &high, max);
+    }
+    let negative = e.node("Neg", &[x], &[]);
+    let below = e.with_number("Add", &negative, threshold);
+    let low = e.node("Relu", &[&below], &[]);
     let low = e.with_number("Mul", &low, slope);
-    e.node("Where", &[&above, &high, &low], &[])
+    e.node("Sub", &[&high, &low], &[])
+}
+
+fn alpha_of(e: &mut Emit, op: &str, x: &str, alpha: f32) -> String {
+    e.node(op, &[x], &[("alpha", Attribute::Float(alpha))])
 }
 
 fn hard_sigmoid(e: &mut Emit, x: &str, alpha: f32, beta: f32) -> String {

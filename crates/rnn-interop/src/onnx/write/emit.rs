@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::onnx::proto::{self, attribute, data_type};
 use ndarray::ArrayD;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// A value of the graph that is written.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub(super) struct Emit {
     nodes: Vec<proto::Node>,
     constants: Vec<proto::Tensor>,
     names: HashSet<String>,
+    /// places of constants, by layer and name
+    of_layer: HashMap<String, Vec<usize>>,
     layer: String,
     class: String,
 }
@@ -139,8 +141,18 @@ impl Emit {
     }
 
     fn constant(&mut self, name: &str, shape: &[usize], data_type: i32, raw: Vec<u8>) -> String {
+        let dims: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+        // A layer that is applied again has its weights once.
+        let of_layer = self.of_layer.entry(format!("{}/{name}", self.layer)).or_default();
+        let same = |at: &&usize| {
+            let tensor = &self.constants[**at];
+            tensor.data_type == data_type && tensor.dims == dims && tensor.raw_data.as_ref() == Some(&raw)
+        };
+        if let Some(&at) = of_layer.iter().find(same) {
+            return self.constants[at].name.clone();
+        }
+        of_layer.push(self.constants.len());
         let name = self.fresh(name);
-        let dims = shape.iter().map(|&n| n as i64).collect();
         self.constants.push(proto::Tensor {
             dims,
             data_type,

@@ -1,0 +1,183 @@
+//! Truth values of each step that a model computes: masks. They are no tensors here. What graphs do with them is followed as
+//! far as Masking, Embedding(mask_zero) and recurrent layers need it: comparing with the masked value, turning round,
+//! counting, and multiplying the masked values away.
+
+use super::builder::Builder;
+use super::node::Node;
+use super::value::{Device, Kind, Known, MaskOf, Value};
+use crate::Result;
+use rnn_model::layer::Masking;
+use std::rc::Rc;
+
+/// 1 or true where a value is not the masked one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Flags {
+    /// the value that is compared: its number
+    of: u64,
+    /// with what, as bits
+    masked: u32,
+    test: Test,
+    negated: bool,
+    /// the steps stand in the opposite order
+    pub reversed: bool,
+}
+
+/// How far a comparison has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Test {
+    /// of each feature of each step
+    Features,
+    /// how many of a step's features differ
+    Count,
+    /// of each step
+    Steps,
+    /// of each row number, which are steps
+    Rows,
+}
+
+impl Flags {
+    /// The mask that says the same.
+    pub fn mask(&self) -> MaskOf {
+        match self.test {
+            Test::Rows => MaskOf::Rows(self.of),
+            _ => MaskOf::Steps(self.of, self.masked),
+        }
+    }
+
+    fn are_steps(&self) -> bool {
+        matches!(self.test, Test::Steps | Test::Rows)
+    }
+}
+
+/// `x` with flags in place of its elements.
+fn flagged(x: &Device, flags: Flags) -> Device {
+    Device { kind: Kind::Flag, flags: Some(Rc::new(flags)), origin: None, ..x.clone() }
+}
+
+/// Equal, of a computed value and one number.
+pub(super) fn compared(b: &Builder<'_>, x: &Device, number: f32) -> Result<Value> {
+    let test = match x.kind {
+        Kind::Int => Test::Rows,
+        Kind::Float if x.axes.len() == 3 => Test::Features,
+        _ => return Err(b.unsupported("a comparison of what is neither a sequence nor row numbers")),
+    };
+    if test == Test::Rows && number != 0.0 {
+        return Err(
+            b.unsupported(format!("row numbers that are masked where they are {number}; only 0 can be"))
+        );
+    }
+    let masked = if number == 0.0 { 0.0f32 } else { number };
+    let flags = Flags { of: x.id, masked: masked.to_bits(), test, negated: true, reversed: false };
+    Ok(flagged(x, flags).into())
+}
+
+/// What an operator makes of flags.
+pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    let inputs = node.all()?;
+    let refuse = |b: &Builder<'_>| {
+        b.unsupported(
+            "truth values that are computed; they are read as the masks of Masking and Embedding(mask_zero), where \
+             recurrent layers use them",
+        )
+    };
+    let made = match (node.op, inputs.as_slice()) {
+        ("Not", [Value::Device(x)]) => turned(b, x)?,
+        ("Cast", [Value::Device(x)]) => {
+            node.int("to", 1)?;
+            x.clone().into()
+        }
+        ("ReduceSum", [Value::Device(x), ..]) => counted(b, node, x)?,
+        ("Greater", [Value::Device(x), Value::Known(known)]) => match (x.flags.as_deref(), known.uniform()) {
+            (Some(flags), Some(0.0)) if flags.test == Test::Count => {
+                flagged(x, Flags { test: Test::Steps, ..flags.clone() }).into()
+            }
+            _ => return Err(refuse(b)),
+        },
+        ("Mul", [Value::Device(x), Value::Device(y)]) => match (x.kind, y.kind) {
+            (Kind::Flag, Kind::Float) => masked(b, x, y)?,
+            (Kind::Float, Kind::Flag) => masked(b, y, x)?,
+            _ => return Err(refuse(b)),
+        },
+        ("Mul", [Value::Device(x), Value::Known(known)] | [Value::Known(known), Value::Device(x)])
+            if known.uniform() == Some(0.0) =>
+        {
+            let shape = b.shape(x);
+            let tensor = known.tensor.first(shape.len()).ok_or_else(|| refuse(b))?;
+            Known { tensor: Rc::new(tensor), shape }.into()
+        }
+        ("Where", [Value::Device(flags), Value::Device(x), Value::Known(other)])
+            if flags.kind == Kind::Flag && other.uniform() == Some(0.0) =>
+        {
+            masked(b, flags, x)?
+        }
+        ("Where", [Value::Device(flags), Value::Known(other), Value::Device(x)])
+            if flags.kind == Kind::Flag && other.uniform() == Some(0.0) =>
+        {
+            let Value::Device(flags) = turned(b, flags)? else { return Err(refuse(b)) };
+            masked(b, &flags, x)?
+        }
+        _ => return Err(refuse(b)),
+    };
+    Ok(vec![made])
+}
+
+fn turned(b: &Builder<'_>, x: &Device) -> Result<Value> {
+    match x.flags.as_deref() {
+        Some(flags) => Ok(flagged(x, Flags { negated: !flags.negated, ..flags.clone() }).into()),
+        None => Err(b.damaged("no truth values")),
+    }
+}
+
+/// How many features of a step differ.
+fn counted(b: &Builder<'_>, node: &Node<'_>, x: &Device) -> Result<Value> {
+    node.pass_over("noop_with_empty_axes");
+    let axes = if node.opset >= 13 { node.ints(1, "axes")? } else { node.list("axes")?.map(<[i64]>::to_vec) };
+    let keep = node.int("keepdims", 1)? != 0;
+    let last = x.axes.len() as i64 - 1;
+    let (Some(&[axis]), Some(flags)) = (axes.as_deref(), x.flags.as_deref()) else {
+        return Err(b.unsupported("a sum of truth values over other axes than the last"));
+    };
+    if axis != -1 && axis != last || flags.test != Test::Features || flags.negated {
+        return Err(b.unsupported("a sum of truth values that is not that of a Masking layer"));
+    }
+    let mut y = flagged(x, Flags { test: Test::Count, ..flags.clone() });
+    y.axes.pop();
+    if keep {
+        y.axes.push(Vec::new());
+    }
+    Ok(y.into())
+}
+
+/// A sequence whose masked steps become 0, and where it is masked from here on.
+fn masked(b: &mut Builder<'_>, by: &Device, x: &Device) -> Result<Value> {
+    let fits = by.flags.as_deref().filter(|flags| {
+        let steps = by.axes.len() == 3 && by.axes[..2] == x.axes[..2] && by.axes[2].is_empty();
+        flags.of == x.id
+            && flags.test == Test::Steps
+            && flags.are_steps()
+            && !flags.negated
+            && !flags.reversed
+            && steps
+    });
+    let Some(flags) = fits else {
+        return Err(b.unsupported("a product with truth values that is not that of a Masking layer"));
+    };
+    let (time, features) = (x.axes[usize::from(x.batch_axis() == Some(0))].clone(), x.axes[2].clone());
+    let arranged = b.arrange(x, &[time, features])?;
+    let arranged = b.unmasked(&arranged)?;
+    let layer = Masking::new(f32::from_bits(flags.masked));
+    let symbol = b.layer(layer, Vec::new(), &arranged.symbol)?;
+    let mut y = b.like(&arranged, symbol);
+    y.mask = Some(flags.mask());
+    Ok(y.into())
+}
+
+/// Flags in the opposite order of steps.
+pub(super) fn reversed(b: &Builder<'_>, x: &Device) -> Result<Value> {
+    match x.flags.as_deref() {
+        Some(flags) if flags.are_steps() => {
+            Ok(flagged(x, Flags { reversed: !flags.reversed, ..flags.clone() }).into())
+        }
+        _ => Err(b.unsupported("truth values that are no mask in the opposite order")),
+    }
+}
