@@ -8,6 +8,13 @@
     python scripts/peers.py --memory --tidegate target/release/tidegate   # peak memory of the W3 train step
     python scripts/peers.py --device cuda --peer torch               # PyTorch on a GPU
     python scripts/peers.py --check                                  # do the peers run the same model?
+
+candle and Burn are a Rust program that is built once, apart from everything else (hundreds of crates):
+
+    cargo build --release --manifest-path benches/peers/Cargo.toml      # --features wgpu for burn-wgpu
+    RUST=benches/peers/target/release/tidegate-peers
+    python scripts/peers.py --rust-peers $RUST --tidegate target/release/tidegate     # these and the others
+    python scripts/peers.py --rust-peers $RUST --peer burn-wgpu --tidegate target/release/tidegate --tidegate-device gpu
 """
 
 import argparse
@@ -15,13 +22,14 @@ import json
 import os
 import platform
 
-from peer_bench import compare
+from peer_bench import compare, rust_peers
 from peer_bench.workloads import WORKLOADS
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", action="append", choices=list(compare.MODULES), help="only these (default: all)")
+    parser.add_argument("--peer", action="append", choices=list(compare.MODES), help="only these (default: all but burn-wgpu)")
+    parser.add_argument("--rust-peers", metavar="PATH", help="the program that runs candle and Burn")
     parser.add_argument("--workload", action="append", choices=list(WORKLOADS), help="only these (default: all)")
     parser.add_argument("--mode", choices=["infer", "train"], help="only this one (default: both)")
     parser.add_argument("--threads", type=int, help="threads of each (default: what each takes by itself)")
@@ -34,13 +42,19 @@ def parse():
     parser.add_argument("--memory", action="store_true", help="peak resident memory of the W3 train step instead")
     parser.add_argument("--check", action="store_true", help="compare the peers' answers instead")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--markdown", action="store_true", help="tables as in docs/PERFORMANCE.md at the end")
     parser.add_argument("--here", action="store_true", help="measure one peer in this very process")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.threads:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[name] = str(options.threads)
-    options.peer = options.peer or (["torch"] if options.device == "cuda" else list(compare.MODULES))
+    if not options.peer:
+        options.peer = ["torch"] if options.device == "cuda" else list(compare.MODULES)
+        options.peer += ["candle", "burn"] if options.rust_peers else []
+    rust = [name for name in options.peer if name in rust_peers.NAMES]
+    if rust and (not options.rust_peers or options.here or options.serve or options.memory):
+        parser.error(f"{rust[0]} is run by --rust-peers PATH, and only to compare speed or answers")
     if (options.here or options.serve) and len(options.peer) != 1:
         parser.error("--here needs one --peer")
     return options
@@ -72,6 +86,8 @@ def main():
         records.append(record)
         if not options.json:
             show(record, first=len(records) == 1)
+    if options.markdown:
+        tables(records)
     if options.json:
         about = {}
         for record in records:
@@ -104,6 +120,27 @@ def show(record, first):
         flops = f"{r['gflops']:8.1f}" if r.get("gflops") else " " * 8
         ratio = f"{r['median_ms'] / ours:6.2f}" if ours and name != "tidegate" else ""
         print(f"{head} {r['median_ms']:10.3f} {r['min_ms']:10.3f} {r['max_ms']:10.3f} {flops} {ratio}", flush=True)
+
+
+def tables(records):
+    """Medians in ms, a table for each mode; a ratio is the peer's median over tidegate's."""
+    for mode in ("infer", "train"):
+        of_mode = [r for r in records if r["mode"] == mode]
+        names = list(dict.fromkeys(name for r in of_mode for name in r["results"]))
+        if of_mode:
+            print(f"\n{mode}\n\n| | " + " | ".join(names) + " |\n" + "|---" * (len(names) + 1) + "|")
+        for record in of_mode:
+            ours = record["results"].get("tidegate", {}).get("median_ms")
+            print(f"| {record['workload']} | " + " | ".join(cell(record["results"].get(n), ours, n) for n in names) + " |")
+
+
+def cell(result, ours, name):
+    """A median, and in brackets how many times ours it is."""
+    median = (result or {}).get("median_ms")
+    if median is None:
+        return ""
+    ratio = f" ({median / ours:.3g})" if ours and name != "tidegate" else ""
+    return f"{median:.3g}{ratio}" if median < 1000 else f"{median:,.0f}{ratio}"
 
 
 if __name__ == "__main__":

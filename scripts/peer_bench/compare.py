@@ -7,6 +7,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+from . import rust_peers
 from .timing import measure, once, summary
 from .workloads import WORKLOADS
 
@@ -102,13 +103,13 @@ def forward(options):
 
 def compare(options, jobs):
     """Measures everybody in turn, `--rounds` times each job; yields one record per job."""
-    runners = [Worker(name, options) for name in options.peer]
+    runners = [(rust_peers.Worker if name in rust_peers.NAMES else Worker)(name, options) for name in options.peer]
     if options.tidegate:
         runners.insert(0, Tidegate(options))
     for w, mode in jobs:
         able = [r for r in runners if r.name == "tidegate" or mode in MODES[r.name]]
         if w.name == "airline":
-            able = [r for r in able if r.name != "onnxruntime"]
+            able = [r for r in able if r.name not in WITHOUT_AIRLINE]
         rounds = {r.name: [] for r in able}
         for _ in range(options.rounds):
             for runner in able:
@@ -118,6 +119,9 @@ def compare(options, jobs):
 
 
 MODES = {"torch": ("infer", "train"), "keras": ("infer", "train"), "onnxruntime": ("infer",)}
+MODES |= {name: ("infer", "train") for name in rust_peers.NAMES}
+# The second would take ten minutes on a software adapter.
+WITHOUT_AIRLINE = ("onnxruntime", "burn-wgpu")
 
 
 def merge(answers):
@@ -140,7 +144,7 @@ def peak_memory(options):
     if options.tidegate:
         commands["tidegate"] = Tidegate(options).command(w, "train")
     for name in options.peer:
-        if "train" in MODES[name]:
+        if "train" in MODES[name] and name in MODULES:
             commands[name] = [sys.executable, sys.argv[0], "--peer", name, "--here", "--workload", "W3", "--mode", "train"]
             commands[name] += ["--json", *forward(options)]
     for name, command in commands.items():
@@ -152,17 +156,50 @@ def peak_memory(options):
 
 
 def check(options):
-    """Every peer's answer to the same weights and inputs, against PyTorch's: all run the same model."""
+    """Every peer's answers to the same weights and inputs, against PyTorch's: outputs, and the losses of three train steps."""
     import numpy as np
 
     here = SimpleNamespace(threads=options.threads, device="cpu", tf32=False)
-    peers = {name: load(name, here) for name in MODULES}
-    worst = 0.0
-    for w in WORKLOADS.values():
-        answers = {name: np.asarray(peer.infer(w)()) for name, peer in peers.items()}
-        for name, answer in answers.items():
-            off = float(np.abs(answer - answers["torch"]).max())
-            print(f"{w.name} {name}: {answer.shape}, differs from torch by {off:.1e}")
-            worst = max(worst, off)
-    if not worst < 1e-4:
+    # PyTorch's optimizers and TensorFlow bring an LLVM each and can not be in one process: Keras is left out here.
+    peers = {name: load(name, here) for name in MODULES if name != "keras"}
+    rust = [rust_peers.Worker(name, options) for name in options.peer if name in rust_peers.NAMES]
+    offs = []
+    for w in compared():
+        answers = {name: np.asarray(peer.infer(w)()).ravel() for name, peer in peers.items()}
+        answers |= {peer.name: peer.answer(w, "infer") for peer in rust}
+        offs += differences(w, "outputs", answers)
+        steps = {"torch": peers["torch"].train(w)}
+        steps |= {peer.name: lambda peer=peer: peer.answer(w, "train")[0] for peer in rust}
+        losses = {name: np.array([float(step()) for _ in range(3)]) for name, step in steps.items()}
+        offs += differences(w, "losses", losses)
+    if "keras" in options.peer:
+        offs += check_keras(here, peers["torch"])
+    if not all(off < 1e-4 for off in offs):
         sys.exit("the peers do not run the same model")
+
+
+def compared():
+    """All workloads but the tutorial, which is many batches."""
+    return [w for w in WORKLOADS.values() if w.name != "airline"]
+
+
+def check_keras(here, torch):
+    """Keras's outputs against PyTorch's."""
+    import numpy as np
+
+    keras = load("keras", here)
+    offs = []
+    for w in compared():
+        answers = {"torch": torch.infer(w)(), "keras": keras.infer(w)()}
+        offs += differences(w, "outputs", {name: np.asarray(y).ravel() for name, y in answers.items()})
+    return offs
+
+
+def differences(w, what, answers):
+    """How far each peer is from PyTorch; printed, too."""
+    import numpy as np
+
+    for name, answer in answers.items():
+        off = float(np.abs(answer - answers["torch"]).max())
+        print(f"{w.name} {what} of {name}: {answer.size}, differ from torch by {off:.1e}", flush=True)
+        yield off

@@ -68,7 +68,7 @@ class Peer:
         return step
 
     def trainer(self, w):
-        """Forward, loss, backward, Adam; `step(x, y, state) -> state`."""
+        """Forward, loss, backward, Adam; `step(x, y, state) -> (loss, state)`."""
         rnn, head = self.net(w)
         parameters = [*rnn.parameters(), *(head.parameters() if head else [])]
         adam = torch.optim.Adam(parameters, lr=1e-3, fused=True)
@@ -86,7 +86,7 @@ class Peer:
                 loss = torch.nn.functional.mse_loss(y, target)
             loss.backward()
             adam.step()
-            return final
+            return loss.detach(), final
 
         return step
 
@@ -96,8 +96,9 @@ class Peer:
         target = torch.from_numpy(workloads.targets(w)).to(self.device)
 
         def run():
-            step(x, target, None)
+            loss, _ = step(x, target, None)
             self.wait()
+            return loss
 
         return run
 
@@ -109,7 +110,7 @@ class Peer:
         def epoch():
             state = None
             for x, y in zip(xs, ys):
-                state = tuple(s.detach() for s in step(x, y, state))
+                state = tuple(s.detach() for s in step(x, y, state)[1])
             self.wait()
 
         return lambda: [epoch() for _ in range(workloads.AIRLINE_EPOCHS)], epoch
