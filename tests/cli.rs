@@ -133,8 +133,10 @@ fn train_forecast_predict_inspect() {
 
     let result = json(place, &["inspect", model, "--json"]);
     assert_eq!((&result["epochs"], &result["params"]), (&30.into(), &(3 * 8 + 3 * 64 + 48 + 9).into()));
-    let text = ok(place, &["inspect", model]);
+    let text = ok(place, &["inspect", model, "--plot", "drawn/model.svg"]);
     assert!(text.contains("GRU") && text.contains("log, difference 12, standard"), "{text}");
+    let drawing = fs::read_to_string(place.join("drawn/model.svg")).unwrap();
+    assert!(drawing.starts_with("<svg") && drawing.contains("gru (GRU)"), "{drawing}");
 }
 
 /// State dicts that PyTorch saved.
@@ -336,6 +338,7 @@ fn what_is_wrong_with_a_model_from_elsewhere_is_said() {
             "no such module",
             &["inspect", "m.safetensors", "--torch", "map=x:fc", "--architecture", "own.safetensors"],
         ),
+        (2, "name it m.svg", &["inspect", "own.safetensors", "--plot", "m.png"]),
         (2, "torch option", &["convert", "m.safetensors", "a.safetensors", "--torch", "output=first"]),
         (2, "there are tidegate", &["convert", "m.safetensors", "a.safetensors", "--from", "caffe"]),
         (2, "--to torch", &["convert", "own.safetensors", "a.pt"]),

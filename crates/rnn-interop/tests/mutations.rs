@@ -37,6 +37,15 @@ const TORCH: &[u8] = include_bytes!("files/tiny.torch.safetensors");
 const NPZ: &[u8] = include_bytes!("files/compressed.npz");
 const NPY: &[u8] = include_bytes!("files/fortran.npy");
 const H5_TYPES: &[u8] = include_bytes!("files/latest.h5");
+/// Keras's operations on values, with the constants among their arguments.
+const OPERATIONS: &[u8] = include_bytes!("goldens/keras/graph_operations_index/model.keras");
+const ONNX_MODELS: &[u8] = include_bytes!("goldens/onnx_models.safetensors");
+
+/// A model of Keras's ONNX exporter: a masked GRU as a Loop.
+static LOOPS: LazyLock<&[u8]> = LazyLock::new(|| {
+    let models = ::safetensors::SafeTensors::deserialize(ONNX_MODELS).unwrap();
+    models.tensor("gru_masked_sequences_tensorflow/model").unwrap().data()
+});
 
 /// A format: how its files are damaged, and how they are read.
 struct Format {
@@ -47,18 +56,18 @@ struct Format {
     whole: fn() -> &'static [u8],
 }
 
-const FORMATS: [Format; 8] = [
+const FORMATS: [Format; 10] = [
     Format {
         name: "keras",
-        damage: |random| match random.below(8) {
-            0 => mutate::bytes(random, KERAS.into(), H5),
-            _ => mutate::archive(random, KERAS, H5, |random, name, contents| match random.below(8) {
-                0..5 if name.ends_with(".json") => mutate::json(random, &contents),
-                _ => mutate::bytes(random, contents, H5),
-            }),
-        },
+        damage: |random| keras_archive(random, KERAS),
         read: |bytes| keras::read_keras(bytes, &Limits::default()).map(drop),
         whole: || KERAS,
+    },
+    Format {
+        name: "keras operations",
+        damage: |random| keras_archive(random, OPERATIONS),
+        read: |bytes| keras::read_keras(bytes, &Limits::default()).map(drop),
+        whole: || OPERATIONS,
     },
     Format {
         name: "h5",
@@ -80,15 +89,15 @@ const FORMATS: [Format; 8] = [
     },
     Format {
         name: "onnx",
-        damage: |random| match random.below(4) {
-            0 => mutate::bytes(random, ONNX.into(), H5),
-            _ => {
-                let once = mutate::protobuf(random, ONNX, H5);
-                if random.below(2) == 0 { once } else { mutate::protobuf(random, &once, H5) }
-            }
-        },
+        damage: |random| onnx_message(random, ONNX),
         read: |bytes| onnx::read(bytes, &Limits::default()).map(drop),
         whole: || ONNX,
+    },
+    Format {
+        name: "onnx loops",
+        damage: |random| onnx_message(random, &LOOPS),
+        read: |bytes| onnx::read(bytes, &Limits::default()).map(drop),
+        whole: || &LOOPS,
     },
     Format {
         name: "safetensors",
@@ -152,6 +161,26 @@ static OWN: LazyLock<Vec<u8>> = LazyLock::new(|| {
 fn graph() -> Graph {
     let layers = Sequential::new(Input::sequence(3, 2));
     layers.layer(Gru::new(2).return_sequences(true)).layer(Lstm::new(2)).layer(Dense::new(1)).graph().unwrap()
+}
+
+/// Damages an archive of Keras, mostly within its JSON.
+fn keras_archive(random: &mut Random, file: &[u8]) -> Vec<u8> {
+    match random.below(8) {
+        0 => mutate::bytes(random, file.into(), H5),
+        _ => mutate::archive(random, file, H5, |random, name, contents| match random.below(8) {
+            0..5 if name.ends_with(".json") => mutate::json(random, &contents),
+            _ => mutate::bytes(random, contents, H5),
+        }),
+    }
+}
+
+/// Damages an ONNX model, mostly within its messages.
+fn onnx_message(random: &mut Random, file: &[u8]) -> Vec<u8> {
+    if random.below(4) == 0 {
+        return mutate::bytes(random, file.into(), H5);
+    }
+    let once = mutate::protobuf(random, file, H5);
+    if random.below(2) == 0 { once } else { mutate::protobuf(random, &once, H5) }
 }
 
 /// Damages the JSON that begins so within a file, and puts it back at the same length.

@@ -315,6 +315,9 @@ pub struct Convert {
 pub struct Inspect {
     /// The model
     pub model: PathBuf,
+    /// Also draw its layers and what each is applied to
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
     #[command(flatten)]
     pub reading: Reading,
 }

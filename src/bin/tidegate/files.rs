@@ -39,6 +39,20 @@ pub fn check_writable(path: &Path) -> Outcome {
     tempfile::tempfile_in(folder).map(drop).map_err(|error| Failure::writing(path, error))
 }
 
+/// [`check_writable`] for a picture, whose name is to say what kind it is of.
+pub fn check_picture(path: &Path, ending: &str) -> Outcome {
+    if !path.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending)) {
+        let name = path.with_extension(ending);
+        return Err(Failure::usage(format!(
+            "--plot {}: this picture is written as {}; name it {}",
+            path.display(),
+            ending.to_uppercase(),
+            name.display()
+        )));
+    }
+    check_writable(path)
+}
+
 /// Reads an array of numbers from a `.npy` file, any of its types, as `f64`.
 pub fn read_npy(path: &Path) -> Outcome<ArrayD<f64>> {
     let bad = |problem: String| Failure::reading(path, problem);

@@ -194,6 +194,8 @@ impl Reader<'_> {
 
     /// A value, which is kept until the end.
     fn data(&mut self, symbol: Symbol, mask: Option<Mask>) -> Result<Data> {
+        let axes = symbol.shape().len() as u64 + 1;
+        Limits::at_most("model", "the number of a value's axes", axes, self.limits.rank)?;
         for &size in symbol.shape().iter().flatten() {
             Limits::at_most("model", "the size of a value's axis", size as u64, self.limits.elements)?;
         }

@@ -317,6 +317,16 @@ mod tests {
     }
 
     #[test]
+    fn a_scale_of_losses_is_taken_off_once() {
+        let ours: Optimizer = Adam::new().learning_rate(0.5).into();
+        let scaled = |inner| json!({"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": inner, "initial_scale": 32768.0}});
+        let once = scaled(write(&ours).unwrap());
+        assert_eq!(read(&once).unwrap(), ours);
+        let twice = read(&scaled(once)).unwrap_err().to_string();
+        assert!(twice.contains("LossScaleOptimizer within another"), "{twice}");
+    }
+
+    #[test]
     fn the_decay_of_keras_2_is_the_schedule_that_is_the_same() {
         let old: Optimizer = Adam::new().learning_rate(0.01).decay(0.5).into();
         let new: Optimizer = Adam::new().learning_rate(Schedule::inverse_time_decay(0.01, 1, 0.5)).into();

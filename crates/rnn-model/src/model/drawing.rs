@@ -1,45 +1,39 @@
 //! A model drawn as SVG: a box for each input and each use of a layer, from top to bottom, with arrows for the values.
 
+mod layout;
+
 use super::Graph;
 use super::graph::Edge;
 use crate::Result;
 use crate::error::AsShape;
 use crate::files::write_atomically;
 use crate::layer::SampleShape;
+use layout::{Arrow, Layout, Node, layout};
 use std::fmt::Write;
 use std::path::Path;
 
-/// Sizes in pixels: of a character of the text, of a box's height, and of the gaps between boxes.
+/// Sizes in pixels: of a character of the text, of a box's height, of the gap between rows, and around everything.
 const CHARACTER: f64 = 7.2;
 const HEIGHT: f64 = 46.0;
-const GAP: (f64, f64) = (36.0, 44.0);
+const GAP: f64 = 44.0;
 const MARGIN: f64 = 20.0;
 
-/// A box of the drawing.
-struct Place {
+/// What a box says, and its colour.
+struct Label {
     title: String,
     shape: String,
     fill: &'static str,
-    /// places that arrows come from
-    from: Vec<usize>,
-    row: usize,
-    x: f64,
-    width: f64,
 }
 
-impl Place {
-    fn new(title: String, shape: String, fill: &'static str, from: Vec<usize>, row: usize) -> Self {
-        let longest = title.chars().count().max(shape.chars().count());
-        Place { title, shape, fill, from, row, x: 0.0, width: longest as f64 * CHARACTER + 24.0 }
+impl Label {
+    fn width(&self) -> f64 {
+        self.title.chars().count().max(self.shape.chars().count()) as f64 * CHARACTER + 24.0
     }
+}
 
-    fn middle(&self) -> f64 {
-        self.x + self.width / 2.0
-    }
-
-    fn top(&self) -> f64 {
-        MARGIN + self.row as f64 * (HEIGHT + GAP.1)
-    }
+/// The upper edge of a row.
+fn top(row: usize) -> f64 {
+    MARGIN + row as f64 * (HEIGHT + GAP)
 }
 
 impl Graph {
@@ -55,9 +49,11 @@ impl Graph {
     /// # Errors
     /// When the graph's shapes do not fit, which a graph made by this crate's functions rules out.
     pub fn to_svg(&self) -> Result<String> {
-        let places = arrange(self.places()?);
-        let right = places.iter().map(|p| p.x + p.width).fold(0.0, f64::max) + MARGIN;
-        let bottom = places.iter().map(|p| p.top() + HEIGHT).fold(0.0, f64::max) + MARGIN;
+        let (labels, nodes): (Vec<Label>, Vec<Node>) = self.boxes()?.into_iter().unzip();
+        let sizes: Vec<(f64, usize)> = nodes.iter().map(|node| (node.width, node.row)).collect();
+        let layout = layout(nodes);
+        let right = layout.width + 2.0 * MARGIN;
+        let bottom = top(sizes.iter().map(|size| size.1).max().unwrap_or(0)) + HEIGHT + MARGIN;
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{right:.0}\" height=\"{bottom:.0}\" \
              viewBox=\"0 0 {right:.0} {bottom:.0}\" font-family=\"ui-monospace, Menlo, Consolas, monospace\" \
@@ -65,36 +61,26 @@ impl Graph {
              markerHeight=\"8\" orient=\"auto\"><path d=\"M0 0 L8 4 L0 8 z\" fill=\"#475569\"/></marker></defs>\n\
              <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
         );
-        for place in &places {
-            for (i, &from) in place.from.iter().enumerate() {
-                let source = &places[from];
-                // Several arrows into one box arrive side by side.
-                let share = (i + 1) as f64 / (place.from.len() + 1) as f64;
-                let (x, y) = (source.middle(), source.top() + HEIGHT);
-                let (to, end) = (place.x + place.width * share, place.top() - 1.0);
-                let bend = (end - y) / 2.0;
-                let _ = writeln!(
-                    svg,
-                    "<path d=\"M{x:.1} {y:.1} C{x:.1} {:.1} {to:.1} {:.1} {to:.1} {end:.1}\" fill=\"none\" \
-                     stroke=\"#475569\" stroke-width=\"1.3\" marker-end=\"url(#arrow)\"/>",
-                    y + bend,
-                    end - bend
-                );
-            }
+        for path in paths(&sizes, &layout) {
+            let _ = writeln!(
+                svg,
+                "<path d=\"{path}\" fill=\"none\" stroke=\"#475569\" stroke-width=\"1.3\" marker-end=\"url(#arrow)\"/>"
+            );
         }
-        for place in &places {
-            let (x, y, width, middle) = (place.x, place.top(), place.width, place.middle());
+        for ((label, &(width, row)), &middle) in labels.iter().zip(&sizes).zip(&layout.middle) {
+            let middle = middle + MARGIN;
+            let (x, y) = (middle - width / 2.0, top(row));
             let _ = writeln!(
                 svg,
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{HEIGHT}\" rx=\"6\" fill=\"{}\" \
                  stroke=\"#334155\"/>\n<text x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#0f172a\" \
                  font-weight=\"bold\">{}</text>\n<text x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\" \
                  fill=\"#334155\">{}</text>",
-                place.fill,
+                label.fill,
                 y + 19.0,
-                escape(&place.title),
+                escape(&label.title),
                 y + 36.0,
-                escape(&place.shape)
+                escape(&label.shape)
             );
         }
         svg.push_str("</svg>\n");
@@ -109,62 +95,73 @@ impl Graph {
         write_atomically(path, self.to_svg()?.as_bytes())
     }
 
-    /// A box for each input and call, with its row: one below the lowest that it needs.
-    fn places(&self) -> Result<Vec<Place>> {
+    /// A box for each input and call, in the row below the lowest that it comes from.
+    fn boxes(&self) -> Result<Vec<(Label, Node)>> {
         let calls = self.shapes(&self.input_shapes())?;
         let shape = |sample: &SampleShape| {
             let mut all = vec![self.batch()];
             all.extend_from_slice(sample);
             all.as_slice().text()
         };
-        let input = |i: &super::graph::GraphInput| {
-            Place::new(i.name.clone(), shape(&i.input.sample), "#e2e8f0", Vec::new(), 0)
+        let a_box = |label: Label, row, from| {
+            let width = label.width();
+            (label, Node { width, row, from })
         };
-        let mut places: Vec<Place> = self.inputs.iter().map(input).collect();
-        let first = places.len();
-        for (call, shapes) in self.calls.iter().zip(&calls) {
-            let from: Vec<usize> = call
-                .inputs
-                .iter()
-                .map(|edge| match *edge {
-                    Edge::Input(i) => i,
-                    Edge::Output { call, .. } => first + call,
-                })
-                .collect();
-            let row = from.iter().map(|&p| places[p].row + 1).max().unwrap_or(0);
+        let mut boxes = Vec::new();
+        for input in &self.inputs {
+            let (title, shape) = (input.name.clone(), shape(&input.input.sample));
+            boxes.push(a_box(Label { title, shape, fill: "#e2e8f0" }, 0, Vec::new()));
+        }
+        let first = boxes.len();
+        for (at, (call, shapes)) in self.calls.iter().zip(&calls).enumerate() {
+            let source = |edge: &Edge| match *edge {
+                Edge::Input(input) => input,
+                Edge::Output { call, .. } => first + call,
+            };
+            let from: Vec<usize> = call.inputs.iter().map(source).collect();
+            let row = from.iter().map(|&from| boxes[from].1.row + 1).max().unwrap_or(0);
             let layer = &self.layers[call.layer];
             let title = format!("{} ({})", layer.name, layer.layer.class());
             let shapes: Vec<String> = shapes.iter().map(shape).collect();
-            let at = places.len() - first;
             let shown = self.outputs.iter().any(|e| matches!(e, Edge::Output { call, .. } if *call == at));
             let fill = if shown { "#bbf7d0" } else { "#dbeafe" };
-            places.push(Place::new(title, shapes.join(" "), fill, from, row));
+            boxes.push(a_box(Label { title, shape: shapes.join(" "), fill }, row, from));
         }
-        Ok(places)
+        Ok(boxes)
     }
 }
 
-/// Puts the boxes of each row side by side, each as near below what it comes from as there is room.
-fn arrange(mut places: Vec<Place>) -> Vec<Place> {
-    let rows = places.iter().map(|p| p.row + 1).max().unwrap_or(0);
-    for row in 0..rows {
-        let mut members: Vec<usize> = (0..places.len()).filter(|&i| places[i].row == row).collect();
-        let wish = |places: &[Place], i: usize| {
-            let from = &places[i].from;
-            let sum: f64 = from.iter().map(|&p| places[p].middle()).sum();
-            if from.is_empty() { 0.0 } else { sum / from.len() as f64 - places[i].width / 2.0 }
-        };
-        members.sort_by(|&a, &b| wish(&places, a).total_cmp(&wish(&places, b)).then(a.cmp(&b)));
-        let mut free = MARGIN;
-        for i in members {
-            let x = wish(&places, i).max(free);
-            places[i].x = x;
-            free = x + places[i].width + GAP.0;
+/// The ways of the arrows between boxes of these widths and rows.
+fn paths(sizes: &[(f64, usize)], layout: &Layout) -> Vec<String> {
+    let comes_from = |arrow: &Arrow<f64>| *arrow.through.last().unwrap_or(&layout.middle[arrow.from]);
+    let mut paths = Vec::with_capacity(layout.arrows.len());
+    for (to, &(width, row)) in sizes.iter().enumerate() {
+        // Several arrows into one box arrive side by side, without crossing.
+        let mut arriving: Vec<&Arrow<f64>> = layout.arrows.iter().filter(|arrow| arrow.to == to).collect();
+        arriving.sort_by(|a, b| comes_from(a).total_cmp(&comes_from(b)));
+        for (i, arrow) in arriving.iter().enumerate() {
+            let share = (i + 1) as f64 / (arriving.len() + 1) as f64;
+            let end = layout.middle[to] + width * (share - 0.5);
+            let mut at = (layout.middle[arrow.from] + MARGIN, top(sizes[arrow.from].1) + HEIGHT);
+            let mut path = format!("M{:.1} {:.1}", at.0, at.1);
+            let first = sizes[arrow.from].1 + 1;
+            for (passed, x) in arrow.through.iter().enumerate() {
+                let (x, y) = (x + MARGIN, top(first + passed));
+                bend(&mut path, at, (x, y));
+                at = (x, y + HEIGHT);
+                let _ = write!(path, " L{:.1} {:.1}", at.0, at.1);
+            }
+            bend(&mut path, at, (end + MARGIN, top(row) - 1.0));
+            paths.push(path);
         }
     }
-    let left = places.iter().map(|p| p.x).fold(f64::INFINITY, f64::min);
-    places.iter_mut().for_each(|p| p.x += MARGIN - left);
-    places
+    paths
+}
+
+/// A curve that begins and ends downwards.
+fn bend(path: &mut String, (x, y): (f64, f64), (to_x, to_y): (f64, f64)) {
+    let half = (y + to_y) / 2.0;
+    let _ = write!(path, " C{x:.1} {half:.1} {to_x:.1} {half:.1} {to_x:.1} {to_y:.1}");
 }
 
 fn escape(text: &str) -> String {

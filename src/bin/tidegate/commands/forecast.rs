@@ -17,8 +17,11 @@ pub fn run(args: &Forecast, global: &Global, console: &Console) -> Outcome {
     if args.steps == 0 || args.steps > 1_000_000 {
         return Err(Failure::usage("--steps must be from 1 to 1000000"));
     }
-    for path in [&args.output, &args.plot].into_iter().flatten() {
+    if let Some(path) = &args.output {
         files::check_writable(path)?;
+    }
+    if let Some(path) = &args.plot {
+        files::check_picture(path, "png")?;
     }
     let device = devices::open(global, console)?;
     let mut model = Model::load(&args.model, &device)?;

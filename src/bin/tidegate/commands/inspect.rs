@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 use crate::args::Inspect;
 use crate::console::Console;
 use crate::failure::Outcome;
-use crate::models;
+use crate::{files, models};
 
 pub fn run(args: &Inspect, console: &Console) -> Outcome {
+    if let Some(path) = &args.plot {
+        files::check_picture(path, "svg")?;
+    }
     let source = models::source(&args.model, &args.reading)?;
     // On one thread: nothing is run.
     let device = Device::cpu_with_threads(1);
@@ -21,7 +24,7 @@ pub fn run(args: &Inspect, console: &Console) -> Outcome {
                 let model = file.model.build(&device).map_err(|error| error.in_file(&args.model))?;
                 (model, file.model.notes)
             }
-            Err(error) if source.options.architecture.is_some() => {
+            Err(error) if source.options.architecture.is_some() || args.plot.is_some() => {
                 return Err(error.in_file(&args.model).into());
             }
             Err(error) => return weights_alone(args, &source, error, console),
@@ -42,10 +45,15 @@ pub fn run(args: &Inspect, console: &Console) -> Outcome {
         .zip(&weights)
         .map(|(name, array)| json!({ "name": name, "shape": array.shape() }))
         .collect();
+    if let Some(path) = &args.plot {
+        files::write(path, model.graph().to_svg()?.as_bytes())?;
+        console.note(format!("plot: {}", path.display()));
+    }
     console.object(&json!({
         "file": args.model.display().to_string(),
         "file_bytes": bytes,
         "format": source.format.name(),
+        "plot": args.plot.as_ref().map(|path| path.display().to_string()),
         "params": model.count_params(),
         "input_shape": model.input_shape(),
         "output_shape": model.output_shapes()[0],

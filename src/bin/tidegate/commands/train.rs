@@ -24,7 +24,7 @@ pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
     let series = Series::load(&settings.data, &settings.selection)?;
     files::check_writable(&settings.output)?;
     if let Some(path) = &settings.plot {
-        files::check_writable(path)?;
+        files::check_picture(path, "png")?;
     }
     let explain = |error| series.failure(&settings.data, error);
     let first_test = match settings.test {

@@ -30,7 +30,7 @@ pub(super) enum Operand {
 }
 
 /// Activations whose operation has the name of the activation and no options.
-const ACTIVATIONS: [&str; 14] = [
+const ACTIVATIONS: [&str; 13] = [
     "Relu",
     "Relu6",
     "Sigmoid",
@@ -43,7 +43,6 @@ const ACTIVATIONS: [&str; 14] = [
     "Selu",
     "LogSigmoid",
     "TanhShrink",
-    "Exp",
     "Mish",
 ];
 
