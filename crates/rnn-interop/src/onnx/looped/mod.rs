@@ -1,11 +1,12 @@
 //! Loop: a recurrent layer that an exporter wrote as a loop over the steps, as Keras's does.
 //!
 //! The body is not run. [`body`] follows what it computes from the step's input and the states, as formulas; [`cell`] says
-//! which cell has these formulas; [`layers`] makes the layers. A body that is no recurrent layer is refused, with what of it
+//! which cells have these formulas ([`finder`]: how a cell is told); [`layers`] makes the layers. A body that is no recurrent layer is refused, with what of it
 //! was not recognised.
 
 mod body;
 mod cell;
+mod finder;
 mod layers;
 
 use super::builder::Builder;
