@@ -10,6 +10,7 @@ NAMES = {
     "layout_1_lstm_bidirectional", "layout_1_gru_reverse", "layout_1_rnn_bidirectional",
     "lstm_stacked_all_script_dynamic", "gru_bidirectional_state_dynamo_dynamic", "rnn_mean_norm_dynamo",
     "lstm_embedding_script", "lstm_states_script_dynamic", "gru_learned_script_dynamic",
+    "lstm_packed_script_dynamic", "gru_packed_script", "gru_sorted_script_dynamic", "gru_sorted_dynamo_dynamic", "lstm_squeezed_script_dynamic",
     "lstm_stacked_tensorflow", "embedding_tensorflow", "bidirectional_tensorflow", "lstm_torch", "gru_unrolled_torch",
     "gru_open_tensorflow", "gru_before_tensorflow", "gru_hard_tensorflow", "gru_bidirectional_tensorflow", "gru_first_states_tensorflow",
     "gru_masked_sequences_tensorflow", "gru_masked_bidirectional_tensorflow", "lstm_masked_tensorflow", "lstm_linear_tensorflow",

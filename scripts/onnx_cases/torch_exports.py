@@ -80,6 +80,43 @@ def modules():
             y, _ = self.decoder(h[-1].unsqueeze(1).repeat(1, 4, 1))
             return self.head(y)
 
+    class Packed(nn.Module):
+        """Sequences of several lengths in any order, packed and padded again."""
+
+        def __init__(self, kind, states=False, **options):
+            super().__init__()
+            self.recurrent = getattr(nn, kind)(3, 5, batch_first=True, **options)
+            self.head, self.states = nn.Linear(5 * (2 if options.get("bidirectional") else 1), 2), states
+
+        def forward(self, x, lens):
+            packed = nn.utils.rnn.pack_padded_sequence(x, lens, batch_first=True, enforce_sorted=False)
+            y, states = self.recurrent(packed)
+            y, _ = nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])
+            return (self.head(y), *states) if self.states else self.head(y)
+
+    class Sorted(nn.Module):
+        """The same sorted by hand, with a mean over what was sorted by its sum."""
+
+        def __init__(self):
+            super().__init__()
+            self.recurrent, self.head = nn.GRU(3, 5, batch_first=True), nn.Linear(5, 2)
+
+        def forward(self, x, key):
+            _, order = key.sort(descending=True)
+            y, _ = self.recurrent(x[order])
+            _, back = order.sort()
+            return self.head(y.mean(1))[back]
+
+    class Squeezed(nn.Module):
+        """Axes of size 1 taken away, of which the exporter does not know that they are."""
+
+        def __init__(self):
+            super().__init__()
+            self.recurrent, self.head = nn.LSTM(3, 5, batch_first=True), nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.head(self.recurrent(x)[0][:, -1:]).squeeze(1)
+
     for kind in ("LSTM", "GRU", "RNN"):
         name = kind.lower()
         yield f"{name}_last", Plain(kind, batch_first=True)
@@ -92,6 +129,10 @@ def modules():
     yield "lstm_states", Stateful(num_layers=2)
     yield "gru_learned", Learned()
     yield "autoencoder", AutoEncoder()
+    yield "lstm_packed", Packed("LSTM", states=True, num_layers=2, bidirectional=True)
+    yield "gru_packed", Packed("GRU")
+    yield "gru_sorted", Sorted()
+    yield "lstm_squeezed", Squeezed()
 
 
 def export(module, arguments, names, dynamo, dynamic):
@@ -102,11 +143,12 @@ def export(module, arguments, names, dynamo, dynamic):
     if dynamic and dynamo:
         # By that exporter the number of steps stays fixed: a recurrent layer of PyTorch's is unrolled in its graph.
         batch = torch.export.Dim("batch")
-        axis = [1 if time_first or i > 0 else 0 for i in range(len(names))]
+        axis = [1 if x.dim() > 1 and (time_first or i > 0) else 0 for i, x in enumerate(arguments)]
         options["dynamic_shapes"] = tuple({a: batch} for a in axis)
     elif dynamic:
         axes = {0: "time", 1: "batch"} if time_first else {0: "batch", 1: "time"}
-        options["dynamic_axes"] = {n: axes if i == 0 else {1: "batch"} for i, n in enumerate(names)}
+        of_states = {1: "batch"} if arguments[-1].dim() > 1 else {0: "batch"}
+        options["dynamic_axes"] = {n: axes if i == 0 else of_states for i, n in enumerate(names)}
     file = io.BytesIO()
     if dynamo:
         program = torch.onnx.export(module, arguments, dynamo=True, input_names=names, verbose=False, **options)
@@ -132,6 +174,10 @@ def cases():
         inputs = {"x": x}
         if name == "lstm_states":
             inputs |= {"h": random(22, 2, 3, 5), "c": random(23, 2, 3, 5)}
+        if name.endswith("_packed"):
+            inputs["lens"] = np.array([2, 4, 3])
+        if name == "gru_sorted":
+            inputs["key"] = np.array([0.3, 1.2, -0.7], np.float32)
         arguments = tuple(torch.from_numpy(a) for a in inputs.values())
         for dynamo in (False, True):
             for dynamic in (False, True):

@@ -1,6 +1,10 @@
 //! Models that Keras 3 has saved (`scripts/interop_keras.py --goldens`), read here without it: predictions, ten further training
 //! steps, and the way out and in again.
 
+#[path = "common/devices.rs"]
+mod devices;
+
+use devices::devices;
 use ndarray::ArrayD;
 use rnn_interop::{Arrays, Error, Limits, PortableModel, ReadOptions, decode, keras, read_npz};
 use rnn_model::layer::{Dense, Lstm};
@@ -73,27 +77,33 @@ fn built(model: &PortableModel, name: &str) -> Model {
 
 #[test]
 fn models_predict_and_train_on_as_in_keras() {
-    for case in cases() {
-        let name = &case.name;
-        let mut model = built(&case.model(), name);
-        let (x, y) = (case.arrays("x"), case.arrays("y"));
-        assert_close(name, &case.arrays("expected"), &model.predict_outputs(&x).unwrap());
-        let losses: Vec<f64> = serde_json::from_value(case.settings["losses"].clone()).unwrap();
-        assert_eq!(losses.len() as u64, case.settings["steps"].as_u64().unwrap());
-        for (step, loss) in losses.iter().enumerate() {
-            let got = model.train_on_batch(&x, &y).unwrap().loss();
-            assert!(
-                (got - loss).abs() < LOSSES * loss.abs().max(1e-3),
-                "{name}, step {step}: expected {loss}, got {got}"
-            );
+    for device in devices() {
+        for case in cases() {
+            predicts_and_trains_on(&case, &device);
         }
-        // Ten times the limit of the first predictions: each step adds to the difference.
-        for (e, g) in case.arrays("after").iter().zip(&model.predict_outputs(&x).unwrap()) {
-            assert!(
-                e.iter().zip(g).all(|(e, g)| (e - g).abs() < 10.0 * PREDICTIONS),
-                "{name}: expected {e}, got {g}"
-            );
-        }
+    }
+}
+
+fn predicts_and_trains_on(case: &Case, device: &Device) {
+    let name = &format!("{} on {}", case.name, device.name());
+    let mut model = case.model().build(device).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let (x, y) = (case.arrays("x"), case.arrays("y"));
+    assert_close(name, &case.arrays("expected"), &model.predict_outputs(&x).unwrap());
+    let losses: Vec<f64> = serde_json::from_value(case.settings["losses"].clone()).unwrap();
+    assert_eq!(losses.len() as u64, case.settings["steps"].as_u64().unwrap());
+    for (step, loss) in losses.iter().enumerate() {
+        let got = model.train_on_batch(&x, &y).unwrap().loss();
+        assert!(
+            (got - loss).abs() < LOSSES * loss.abs().max(1e-3),
+            "{name}, step {step}: expected {loss}, got {got}"
+        );
+    }
+    // Ten times the limit of the first predictions: each step adds to the difference.
+    for (e, g) in case.arrays("after").iter().zip(&model.predict_outputs(&x).unwrap()) {
+        assert!(
+            e.iter().zip(g).all(|(e, g)| (e - g).abs() < 10.0 * PREDICTIONS),
+            "{name}: expected {e}, got {g}"
+        );
     }
 }
 

@@ -1,9 +1,16 @@
 //! ONNX models of the `onnx` package's own tests, of exporters and built by hand (`scripts/interop_onnx.py goldens`), read and
 //! run on both devices, written and read again.
 
+#[path = "common/devices.rs"]
+mod devices;
+#[path = "common/message.rs"]
+mod message;
+#[path = "onnx_parts/orders.rs"]
+mod orders;
 #[path = "onnx_parts/round_trip.rs"]
 mod round_trip;
 
+use devices::devices;
 use ndarray::{ArrayD, IxDyn};
 use rnn_interop::onnx::{self, Imported, Options};
 use rnn_interop::{Error, Limits};
@@ -50,21 +57,6 @@ fn cases(family: &str) -> Vec<Case> {
         case
     };
     listed.as_array().unwrap().iter().map(case).collect()
-}
-
-/// The devices a test runs on: the CPU always, and a GPU adapter of any kind where there is one.
-#[allow(clippy::print_stderr, reason = "a skipped test must be seen")]
-fn devices() -> Vec<Device> {
-    let mut devices = vec![Device::cpu()];
-    match Device::from_name("gpu") {
-        Ok(gpu) => devices.push(gpu),
-        Err(error) => {
-            let required = std::env::var("TIDEGATE_REQUIRE_GPU").is_ok_and(|v| v == "1");
-            assert!(!required, "TIDEGATE_REQUIRE_GPU=1, but {error}");
-            eprintln!("\n*** SKIPPED, NO GPU ADAPTER: {error} ***\n");
-        }
-    }
-    devices
 }
 
 fn read(case: &Case) -> Imported {
@@ -140,7 +132,7 @@ fn the_recurrent_node_tests_of_the_onnx_package_pass() {
 
 #[test]
 fn models_of_exporters_and_by_hand_give_the_numbers_of_onnx_runtime() {
-    check("models", 64);
+    check("models", 69);
 }
 
 /// Every cut of a file is an error, and none a panic.

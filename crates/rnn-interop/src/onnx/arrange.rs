@@ -156,6 +156,9 @@ impl Builder<'_> {
             Value::Device(x) if x.kind == Kind::Part => Err(self.unsupported(
                 "a part of a layer that is not recognised: made of a mean over the features, Sqrt, Reciprocal or Erf",
             )),
+            Value::Device(x) if matches!(x.kind, Kind::Places { .. }) => {
+                Err(self.unsupported("an order of samples, where numbers are expected"))
+            }
             Value::Device(x) => Ok(x.clone()),
             Value::Stack(stack) => self.joined(stack),
             Value::Known(known) => Err(self.unsupported(format!(

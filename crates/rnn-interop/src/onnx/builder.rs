@@ -136,7 +136,7 @@ impl<'a> Builder<'a> {
 
     /// Whether two numbers are the same; the declared batch size is the batch.
     pub fn same(&self, a: &Number, b: &Number) -> bool {
-        a != &Number::Unknown && self.declared(a) == self.declared(b)
+        !matches!(a, Number::Unknown | Number::Place) && self.declared(a) == self.declared(b)
     }
 
     fn fresh_name(&mut self, class: &str) -> String {
@@ -269,6 +269,7 @@ impl<'a> Builder<'a> {
             flags: None,
             part: None,
             kind: Kind::Float,
+            order: None,
             origin: None,
         }
     }

@@ -4,8 +4,9 @@ use super::builder::Builder;
 use super::node::Node;
 use super::number::{Number, text};
 use super::proto::data_type;
+use super::sorting;
 use super::tensor::Tensor;
-use super::value::{Device, Kind, Known, Stack, Value};
+use super::value::{BATCH, Device, Kind, Known, Stack, Value};
 use crate::Result;
 use ndarray::ArrayD;
 use rnn_model::layer::RepeatVector;
@@ -57,6 +58,14 @@ pub(super) fn size(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
 }
 
 pub(super) fn range(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    if let (Some([Number::Known(0)]), Some([limit]), Some([Number::Known(1)])) = (
+        node.numbers(0, "the start")?.as_deref(),
+        node.numbers(1, "the limit")?.as_deref(),
+        node.numbers(2, "the step")?.as_deref(),
+    ) && *limit == b.size(&[BATCH])
+    {
+        return Ok(vec![sorting::counted(b)]);
+    }
     let one = |i: usize, what: &str| -> Result<i64> {
         match node.ints(i, what)?.as_deref() {
             Some(&[n]) => Ok(n),

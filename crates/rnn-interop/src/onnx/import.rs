@@ -81,12 +81,26 @@ impl<'a> File<'a> {
                 return Err(b.unsupported("an output that does not depend on the inputs"));
             }
             let x = b.computed(value)?;
+            if x.order.is_some() {
+                return Err(
+                    b.unsupported("an output whose samples are in another order than those of the inputs")
+                );
+            }
             let batch = x.batch_axis().ok_or_else(|| b.no_batch_axis(&x))?;
             output_ports.push(Port { name: output.name.clone(), batch_axis: batch, rank: x.axes.len() });
             outputs.push(b.canonical(&x)?.symbol);
         }
         *reached += 1;
         self.finish(b, &symbols, &outputs, ports, output_ports)
+    }
+
+    /// A value that several nodes use is no part of one of them.
+    fn without_origin(&self, name: &str, value: &mut Value) {
+        if let Value::Device(x) = value
+            && self.uses.get(name).is_some_and(|&uses| uses > 1)
+        {
+            x.origin = None;
+        }
     }
 
     /// Remembers row numbers that masks are made of.
@@ -223,11 +237,7 @@ impl<'a> File<'a> {
                 .get(name.as_str())
                 .ok_or_else(|| b.damaged(format!("nothing makes its input {name}")))?;
             let mut value = value.clone();
-            if let Value::Device(x) = &mut value
-                && self.uses.get(name.as_str()).is_some_and(|&uses| uses > 1)
-            {
-                x.origin = None;
-            }
+            self.without_origin(name, &mut value);
             inputs.push(Some(value));
         }
         let wanted = node.output.iter().map(|name| self.uses.contains_key(name.as_str())).collect();
@@ -235,7 +245,9 @@ impl<'a> File<'a> {
         let mut node = Node::new(node, place, self.opset, inputs, wanted)?;
         for name in captured {
             let value = values.get(name).ok_or_else(|| b.damaged(format!("nothing makes {name}")))?;
-            node.captured.insert(name, value.clone());
+            let mut value = value.clone();
+            self.without_origin(name, &mut value);
+            node.captured.insert(name, value);
         }
         let made = operator(b, &node)?;
         node.finish()?;

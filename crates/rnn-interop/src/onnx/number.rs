@@ -19,6 +19,8 @@ pub(super) enum Number {
         /// what is added
         offset: i64,
     },
+    /// The sample's own number among those of the batch: 0 of the first, 1 of the next. Nothing is computed of it.
+    Place,
     /// One that can not be told.
     Unknown,
 }

@@ -5,7 +5,8 @@ use super::builder::Builder;
 use super::node::Node;
 use super::value::{Kind, Value};
 use super::{
-    activations, concat, constants, dense, elementwise, flags, gather, looped, parts, recurrent, slice, views,
+    activations, branch, concat, constants, dense, elementwise, flags, gather, looped, parts, recurrent,
+    slice, sorting, views,
 };
 use crate::Result;
 
@@ -15,6 +16,20 @@ const OF_ANY_KIND: [&str; 8] =
 
 /// What an operator makes.
 pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    if node.op == "If" {
+        return branch::choose(b, node);
+    }
+    if sorting::is_sorting(node) {
+        return sorting::operator(b, node);
+    }
+    let order = sorting::order(b, node)?;
+    let mut made = of_ordered(b, node)?;
+    sorting::ordered(order, &mut made);
+    Ok(made)
+}
+
+/// What an operator makes of samples that are in one order.
+fn of_ordered(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
     let is_flag = |value: &Value| matches!(value, Value::Device(x) if x.kind == Kind::Flag);
     if node.inputs().any(is_flag) && !OF_ANY_KIND.contains(&node.op) {
         return flags::operator(b, node);
@@ -71,14 +86,9 @@ pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value
         | "LeakyRelu" | "ThresholdedRelu" | "HardSigmoid" | "Selu" | "Gelu" | "Shrink" => {
             activations::activate(b, node)
         }
-        "TopK" | "ScatterElements" => Err(b.unsupported(
-            "samples sorted by their lengths, as pack_padded_sequence(enforce_sorted=False) has it; sort them before the \
-             model and export it with enforce_sorted=True",
-        )),
-        "If" | "Scan" => Err(b.unsupported(
-            "a graph within the graph; of these a Loop is read whose body is a recurrent cell. Keras on PyTorch writes If \
-             where layers have masks: export from its TensorFlow backend",
-        )),
+        "Scan" => Err(
+            b.unsupported("a graph within the graph; of these a Loop is read whose body is a recurrent cell")
+        ),
         _ => Err(b.unsupported("an operator that is not among those of recurrent models")),
     }
 }

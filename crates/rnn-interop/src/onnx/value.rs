@@ -61,6 +61,8 @@ pub(super) struct Device {
     pub part: Option<Rc<Part>>,
     /// what its elements are
     pub kind: Kind,
+    /// the permutation that its samples are in, if not in the order of the model's inputs
+    pub order: Option<u64>,
     /// what it was made of, where nothing else uses it
     pub origin: Option<Rc<Origin>>,
 }
@@ -79,6 +81,13 @@ pub(super) enum Kind {
     Flag,
     /// floats that no layer makes by itself
     Part,
+    /// numbers of the samples in another order
+    Places {
+        /// the permutation
+        order: u64,
+        /// of it, the inverse
+        inverse: bool,
+    },
 }
 
 /// What says which steps of a sequence there are.
