@@ -16,6 +16,8 @@ pub struct Series {
     /// `[rows, columns]`
     pub values: Array2<f64>,
     pub timeline: Timeline,
+    /// Columns that were not asked for and hold numbers but for a cell, each with what that says.
+    pub left_out: Vec<String>,
 }
 
 /// What of a file is read.
@@ -99,6 +101,7 @@ impl Series {
             names: chosen.iter().map(|column| names[*column].clone()).collect(),
             values: values.select(Axis(1), &chosen),
             timeline: Timeline::Rows,
+            left_out: Vec::new(),
         };
         if let Some(((row, column), value)) =
             series.values.indexed_iter().find(|(_, value)| !value.is_finite())
@@ -142,13 +145,32 @@ impl Series {
             None => find_time_column(&names, rows),
         };
         let mut chosen = choose(&names, &selection.columns)?;
+        let mut left_out = Vec::new();
         if chosen.is_empty() {
-            chosen = (0..names.len())
-                .filter(|column| Some(*column) != time && is_numeric(rows, *column))
-                .collect();
+            let others = (0..names.len()).filter(|column| Some(*column) != time);
+            let (numeric, text): (Vec<usize>, Vec<usize>) =
+                others.partition(|column| is_numeric(rows, *column));
+            chosen = numeric;
+            // Where a column has numbers too, the text among them may be a slip.
+            for column in
+                text.into_iter().filter(|column| rows.iter().any(|row| number(&row[*column]).is_some()))
+            {
+                let is_text =
+                    |row: &&csv::StringRecord| number(&row[column]).is_none() && !is_missing(&row[column]);
+                let Some((row, cell)) = rows.iter().enumerate().find(|(_, row)| is_text(row)) else {
+                    continue;
+                };
+                left_out.push(format!(
+                    "{} (line {}: {:?} is not a number)",
+                    names[column],
+                    line(row),
+                    &cell[column]
+                ));
+            }
         }
         if chosen.is_empty() {
-            return Err(Failure::data(format!("no column holds numbers (columns: {})", names.join(", "))));
+            let columns = if left_out.is_empty() { &names } else { &left_out };
+            return Err(Failure::data(format!("no column holds numbers (columns: {})", columns.join(", "))));
         }
         let mut values = Array2::zeros((rows.len(), chosen.len()));
         for (row, record) in rows.iter().enumerate() {
@@ -187,8 +209,8 @@ impl Series {
             );
             return Err(Failure::data(problem));
         }
-        Series { names: chosen.iter().map(|column| names[*column].clone()).collect(), values, timeline }
-            .not_empty()
+        let names = chosen.iter().map(|column| names[*column].clone()).collect();
+        Series { names, values, timeline, left_out }.not_empty()
     }
 
     fn not_empty(self) -> Outcome<Series> {
@@ -378,6 +400,11 @@ mod tests {
                 failure.message
             );
         }
+        let slip = read("a,b,c\n1,2,u\n3,x,v\n5,6,w\n").unwrap();
+        assert_eq!(
+            (slip.names.len(), slip.left_out),
+            (1, vec!["b (line 3: \"x\" is not a number)".to_owned()])
+        );
         let failure = pick("a\n1\nx\n", &["a"], None).unwrap_err();
         assert!(failure.message.contains("line 3, column a: \"x\" is not a number"), "{}", failure.message);
     }

@@ -22,6 +22,9 @@ pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
     }
     let settings = Settings::new(args, global.seed)?;
     let series = Series::load(&settings.data, &settings.selection)?;
+    if !series.left_out.is_empty() {
+        console.note(format!("left out: {}", series.left_out.join(", ")));
+    }
     files::check_writable(&settings.output)?;
     if let Some(path) = &settings.plot {
         files::check_picture(path, "png")?;
@@ -43,7 +46,16 @@ pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
     let transform =
         model.transform().cloned().ok_or_else(|| Failure::data("the checkpoint has no transform"))?;
     let look_back = window(&model)?;
-    let samples = samples(&transform, &train, look_back, settings.validation).map_err(explain)?;
+    let samples = samples(&transform, &train, look_back, settings.validation).map_err(|error| {
+        let short = matches!(error, SeriesError::TooShort { .. });
+        let failure = explain(error);
+        if !short {
+            return failure;
+        }
+        let (rows, held_back, lost) = (series.rows(), series.rows() - first_test, transform.lost());
+        let why = format!("of {rows} rows {held_back} are held back and differences take {lost}");
+        Failure { message: format!("{} ({why})", failure.message), ..failure }
+    })?;
     console.note(format!(
         "{}: {} rows of {}; {} windows of {look_back} to learn from, {} rows held back",
         shown(&settings.data),
