@@ -339,6 +339,8 @@ fn what_is_wrong_with_a_model_from_elsewhere_is_said() {
             &["inspect", "m.safetensors", "--torch", "map=x:fc", "--architecture", "own.safetensors"],
         ),
         (2, "name it m.svg", &["inspect", "own.safetensors", "--plot", "m.png"]),
+        (2, "which is read", &["convert", "own.safetensors", "./own.safetensors"]),
+        (2, "which is read", &["predict", "-m", "own.safetensors", "-i", "x.npy", "-o", "x.npy"]),
         (2, "torch option", &["convert", "m.safetensors", "a.safetensors", "--torch", "output=first"]),
         (2, "there are tidegate", &["convert", "m.safetensors", "a.safetensors", "--from", "caffe"]),
         (2, "--to torch", &["convert", "own.safetensors", "a.pt"]),

@@ -26,8 +26,17 @@ pub fn make_folder(path: &Path) -> Outcome {
     }
 }
 
-/// Fails where `path` can not be written, before hours are spent on what is to stand there.
-pub fn check_writable(path: &Path) -> Outcome {
+/// Fails where `path` can not be written or would replace one of the files that are read, before hours are spent on what
+/// is to stand there.
+pub fn check_output(path: &Path, read: &[&Path]) -> Outcome {
+    if let Ok(there) = path.canonicalize()
+        && read.iter().any(|read| read.canonicalize().is_ok_and(|read| read == there))
+    {
+        return Err(Failure::usage(format!(
+            "{}: what is written would replace this file, which is read; choose another name",
+            path.display()
+        )));
+    }
     make_folder(path)?;
     if path.is_dir() {
         return Err(Failure::writing(path, "it is a folder"));
@@ -39,8 +48,8 @@ pub fn check_writable(path: &Path) -> Outcome {
     tempfile::tempfile_in(folder).map(drop).map_err(|error| Failure::writing(path, error))
 }
 
-/// [`check_writable`] for a picture, whose name is to say what kind it is of.
-pub fn check_picture(path: &Path, ending: &str) -> Outcome {
+/// [`check_output`] for a picture, whose name is to say what kind it is of.
+pub fn check_picture(path: &Path, ending: &str, read: &[&Path]) -> Outcome {
     if !path.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending)) {
         let name = path.with_extension(ending);
         return Err(Failure::usage(format!(
@@ -50,7 +59,7 @@ pub fn check_picture(path: &Path, ending: &str) -> Outcome {
             name.display()
         )));
     }
-    check_writable(path)
+    check_output(path, read)
 }
 
 /// Reads an array of numbers from a `.npy` file, any of its types, as `f64`.

@@ -20,6 +20,7 @@ pub fn run(args: &Convert, console: &Console) -> Outcome {
             ))
         })?,
     };
+    files::check_output(&args.output, &[&args.input])?;
     let mut file = models::portable(&args.input, &args.reading)?;
     if file.format == Format::Torch && args.reading.architecture.is_none() && to == Format::Torch {
         // Nothing of the inference is in the file that is written.
@@ -44,7 +45,6 @@ pub fn run(args: &Convert, console: &Console) -> Outcome {
     } else if to == Format::Onnx && file.model.training.is_some() {
         console.note("note: ONNX files have no training state");
     }
-    files::make_folder(&args.output)?;
     rnn_interop::write_model(&file.model, &args.output, &options).map_err(|error| match error {
         rnn_interop::Error::Io { source, .. } => Failure::writing(&args.output, source),
         error => error.into(),

@@ -40,7 +40,7 @@ const BATCH_SIZE: usize = 16;
 pub fn run(args: &Demo, global: &Global, console: &Console) -> Outcome {
     let series = Series::from_csv(AIRLINE, &Selection::default())?;
     let path = |name: &str| args.out.join(name);
-    files::check_writable(&path("airline.safetensors"))?;
+    files::check_output(&path("airline.safetensors"), &[])?;
     let device = devices::open(global, console)?;
     let first_test = series.rows() - HELD_BACK;
     let train = series.values.slice(s![..first_test, ..]).to_owned();

@@ -1,5 +1,7 @@
 //! `tidegate forecast`: the rows after the end of a series.
 
+use std::path::Path;
+
 use ndarray::Array2;
 use rnn_model::Model;
 use serde_json::{Map, Value, json};
@@ -17,11 +19,12 @@ pub fn run(args: &Forecast, global: &Global, console: &Console) -> Outcome {
     if args.steps == 0 || args.steps > 1_000_000 {
         return Err(Failure::usage("--steps must be from 1 to 1000000"));
     }
+    let read: [&Path; 2] = [&args.data, &args.model];
     if let Some(path) = &args.output {
-        files::check_writable(path)?;
+        files::check_output(path, &read)?;
     }
     if let Some(path) = &args.plot {
-        files::check_picture(path, "png")?;
+        files::check_picture(path, "png", &read)?;
     }
     let device = devices::open(global, console)?;
     let mut model = Model::load(&args.model, &device)?;

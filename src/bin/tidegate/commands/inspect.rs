@@ -11,7 +11,7 @@ use crate::{files, models};
 
 pub fn run(args: &Inspect, console: &Console) -> Outcome {
     if let Some(path) = &args.plot {
-        files::check_picture(path, "svg")?;
+        files::check_picture(path, "svg", &[&args.model])?;
     }
     let source = models::source(&args.model, &args.reading)?;
     // On one thread: nothing is run.

@@ -13,12 +13,12 @@ use crate::models::Opened;
 use crate::{arrays, devices, files, models};
 
 pub fn run(args: &Predict, global: &Global, console: &Console) -> Outcome {
+    files::check_output(&args.output, &[&args.model, &args.input])?;
     let device = devices::open(global, console)?;
     let mut model = models::open(&args.model, &args.reading, &device, global.seed, console)?;
     let names = model.output_names();
     arrays::check_output(&args.output, &names)?;
     let Ran { x, y } = outputs(&mut model, &args.input, args.batch_size)?;
-    files::make_folder(&args.output)?;
     let y = model.as_in_file(y);
     arrays::save(&args.output, &names, &y)?;
     let shapes =

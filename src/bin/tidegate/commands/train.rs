@@ -25,9 +25,9 @@ pub fn run(args: &Train, global: &Global, console: &Console) -> Outcome {
     if !series.left_out.is_empty() {
         console.note(format!("left out: {}", series.left_out.join(", ")));
     }
-    files::check_writable(&settings.output)?;
+    files::check_output(&settings.output, &[&settings.data])?;
     if let Some(path) = &settings.plot {
-        files::check_picture(path, "png")?;
+        files::check_picture(path, "png", &[&settings.data])?;
     }
     let explain = |error| series.failure(&settings.data, error);
     let first_test = match settings.test {

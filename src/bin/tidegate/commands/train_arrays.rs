@@ -39,7 +39,7 @@ pub fn run(args: &Train, place: &Path, global: &Global, console: &Console) -> Ou
         ));
     }
     for path in [Some(&output), args.arrays.history.as_ref()].into_iter().flatten() {
-        files::check_writable(path)?;
+        files::check_output(path, &[x, y])?;
     }
     let device = devices::open(global, console)?;
     let mut opened = models::open(place, &args.arrays.reading, &device, global.seed, console)?;
