@@ -83,6 +83,23 @@ fn a_source_trains_as_the_arrays_do() {
     });
 }
 
+/// With the model's seed a source draws the same orders as `fit` on arrays.
+#[test]
+fn a_shuffled_source_trains_as_the_shuffled_arrays_do() {
+    on_each(|device| {
+        let (x, y, _) = samples();
+        let options = || FitOptions::new().epochs(3);
+        let (mut arrays, mut in_order) = (classifier(device), classifier(device));
+        let want = arrays.fit(&x, &y, options().batch_size(8).shuffle(true)).unwrap();
+        in_order.fit(&x, &y, options().batch_size(8).shuffle(false)).unwrap();
+        let mut source = RowBatches::new(x).target(y).batch_size(8).shuffle(2);
+        let mut model = classifier(device);
+        assert_eq!(model.fit_source(&mut source, options()).unwrap(), want);
+        assert_eq!(bits(&model), bits(&arrays));
+        assert_ne!(bits(&model), bits(&in_order));
+    });
+}
+
 /// Keras's FAQ on stateful networks: what is fed in pieces, row i on stream i, is the whole series per stream.
 #[test]
 fn stateful_batches_give_what_whole_streams_give() {

@@ -29,7 +29,7 @@ mod batch;
 mod csv;
 mod npy;
 pub mod npy_header;
-mod order;
+pub(crate) mod order;
 mod pad;
 mod prefetch;
 mod row_batches;

@@ -1,36 +1,57 @@
-//! Random orders that depend on a seed and an epoch alone.
+//! Random orders that depend on a seed and an epoch alone: of samples on the device, of rows of files, and of the samples of a
+//! stream.
 
 use cpu_core::random::philox;
 
-/// Numbers in order from a seed, an epoch and a purpose: words of Philox blocks, counted from 0.
-pub(super) struct Draws {
+/// The stream of random numbers that orders are drawn from; no layer comes to it.
+const STREAM: u32 = u32::MAX;
+
+/// Numbers of 64 bits from a seed and an epoch, the upper and the lower halves from blocks of Philox of their own.
+pub(crate) struct Draws {
     key: [u32; 2],
-    epoch: u64,
+    epoch: u32,
     next: u64,
+    /// a block's number and the four numbers in it
+    block: Option<(u64, [u64; 4])>,
 }
 
 impl Draws {
     pub fn new(seed: u64, epoch: u64) -> Self {
-        Draws { key: [seed as u32, (seed >> 32) as u32], epoch, next: 0 }
+        Draws { key: [seed as u32, (seed >> 32) as u32], epoch: epoch as u32, next: 0, block: None }
     }
 
-    /// A whole number below `n`, by the high half of the product with 64 random bits (Lemire 2019); its bias is at most
-    /// `n / 2^64`.
+    /// The next whole number below `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        let counter =
-            [self.next as u32, (self.next >> 32) as u32, self.epoch as u32, (self.epoch >> 32) as u32];
         self.next += 1;
-        let [low, high, ..] = philox(counter, self.key);
-        let word = u64::from(low) | (u64::from(high) << 32);
-        ((u128::from(word) * n as u128) >> 64) as usize
+        self.at(self.next - 1, n)
+    }
+
+    /// Draw `i` as a whole number below `n`, by the upper half of the product (Lemire 2019); its bias is at most `n / 2^64`.
+    fn at(&mut self, i: u64, n: usize) -> usize {
+        let number = i / 4;
+        let block = match self.block {
+            Some((kept, block)) if kept == number => block,
+            _ => self.make(number),
+        };
+        self.block = Some((number, block));
+        ((u128::from(block[(i % 4) as usize]) * n as u128) >> 64) as usize
+    }
+
+    fn make(&self, number: u64) -> [u64; 4] {
+        let half = |lower: u32| {
+            let part = (number >> 32) as u32 * 2 + lower;
+            philox([number as u32, STREAM, self.epoch, part], self.key).map(u64::from)
+        };
+        let (upper, lower) = (half(0), half(1));
+        std::array::from_fn(|i| upper[i] << 32 | lower[i])
     }
 }
 
 /// Brings `order` into a random order (Fisher and Yates), the same one for the same seed and epoch.
-pub(super) fn permute<T>(order: &mut [T], seed: u64, epoch: u64) {
+pub(crate) fn permute<T>(order: &mut [T], seed: u64, epoch: u64) {
     let mut draws = Draws::new(seed, epoch);
     for i in (1..order.len()).rev() {
-        order.swap(i, draws.below(i + 1));
+        order.swap(i, draws.at(i as u64, i + 1));
     }
 }
 

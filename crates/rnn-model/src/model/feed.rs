@@ -6,6 +6,7 @@ use super::plan::Purpose;
 use super::targets::ClassWeights;
 use crate::Result;
 use crate::data::BatchSource;
+use crate::data::order::permute;
 use rnn_shaders::vocabulary::StepParams;
 
 /// Runs training steps on the batches of one pass over the data after another.
@@ -46,7 +47,7 @@ impl Feed for Resident<'_> {
         if self.shuffle || self.order.is_empty() {
             self.order = (0..self.data.samples as u32).collect();
             if self.shuffle {
-                shuffle(&mut self.order, model.graph.seed, pass);
+                permute(&mut self.order, model.graph.seed, pass);
             }
             self.data.set_order(model, &self.order)?;
         }
@@ -78,17 +79,6 @@ impl Feed for Resident<'_> {
 
     fn batch_size(&self) -> usize {
         self.batch_size
-    }
-}
-
-/// A new order of samples, by Fisher and Yates, drawn from the model's seed and the pass alone.
-fn shuffle(order: &mut [u32], seed: u64, pass: u64) {
-    let step = StepParams { rng_step: pass as u32, ..StepParams::default() };
-    let mut draws = vec![0.0f64; order.len()];
-    cpu_core::random_uniform(seed, u32::MAX, &step, &mut draws).expect("any length fits");
-    for i in (1..order.len()).rev() {
-        let j = (draws[i] * (i + 1) as f64) as usize;
-        order.swap(i, j.min(i));
     }
 }
 
