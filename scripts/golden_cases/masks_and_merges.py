@@ -62,6 +62,11 @@ def values(*shape):
     return lambda rng: normal(rng, shape)
 
 
+def away(*shape):
+    """Numbers of either sign, none near 0."""
+    return lambda rng: np.sign(normal(rng, shape)) * rng.uniform(0.5, 2.0, shape).astype(np.float32).astype(np.float64)
+
+
 def ids(*shape, below):
     """Whole numbers that repeat."""
     return lambda rng: rng.integers(0, below, shape).astype(np.float64)
@@ -171,6 +176,17 @@ def chains(family):
     for axis in [1, 2, -1]:
         chain(f"softmax_cube_axis_{axis}", values(3, 30), cube, spec("Softmax", axis=axis), spec("Flatten"))
     chain("softmax_vector", values(3, 5), spec("Softmax", axis=1))
+    for axis in [1, 2]:
+        chain(f"softmax_masked_axis_{axis}", padded(5, 6, 3), masking(), spec("Softmax", axis=axis))
+    # The weights of an attention over words that are there; a whole row of padding has none.
+    words = embedding(7, 3, mask=True)
+    shares = [spec("Dense", units=1, activation="linear"), spec("Softmax", axis=1)]
+    chain("softmax_masked_words", ids(4, 6, below=3), words, *shares, recurrent("GRU", 3))
+    chain("softmax_of_nothing", lambda rng: np.zeros((2, 4)), words, *shares)
+    for axis in [1, 2, -1]:
+        chain(f"glu_axis_{axis}", values(3, 4, 6), spec("GLU", axis=axis), recurrent("SimpleRNN", 3))
+    chain("glu_vector", values(3, 8), spec("GLU", axis=-1))
+    chain("glu_masked", padded(5, 6, 4), masking(), spec("Dense", units=6, activation="linear"), spec("GLU", axis=-1), recurrent("GRU", 3))
     chain("rescaling", values(3, 5, 4), spec("Rescaling", scale=-0.5, offset=0.25), recurrent("GRU", 3))
     chain("permute_gru", values(3, 5, 4), spec("Permute", dims=[2, 1]), recurrent("GRU", 3), spec("Permute", dims=[1, 2]))
 
@@ -200,6 +216,16 @@ def merges(family):
     for name in ["Add", "Multiply", "Average", "Maximum", "Minimum"]:
         several(name.lower() + "_three", [values(3, 4, 2)] * 3, spec(name))
     several("subtract", [values(3, 4, 2)] * 2, spec("Subtract"))
+
+    several("divide", [values(3, 4, 2), away(3, 4, 2)], spec("Divide"))
+    several("divide_vectors", [values(3, 5), away(3, 5)], spec("Divide"), DENSE)
+    several("divide_steps", [values(3, 4, 2), away(3, 1, 2)], spec("Divide"), recurrent("GRU", 3))
+    several("divide_features", [values(3, 4, 1), away(3, 4, 2)], spec("Divide"))
+    several("divide_both", [values(3, 1, 2), away(3, 4, 1)], spec("Divide"))
+    # A sequence that has lost its mask gets that of another.
+    lost = [spec("Reshape", target_shape=[6, 3])]
+    several("with_mask", [values(5, 6, 3), padded(5, 6, 2)], spec("WithMask"), recurrent("LSTM", 4), branches=[lost, [masking()]])
+    several("with_mask_in_place", [padded(5, 6, 3), lambda rng: padded(5, 6, 2)(rng)[::-1].copy()], spec("WithMask"), recurrent("GRU", 4), branches=masked)
 
     shapes = {
         "steps": [values(3, 4, 2), values(3, 1, 2)],

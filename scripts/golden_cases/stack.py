@@ -24,6 +24,44 @@ def spec(class_name, **config):
     return {"class_name": class_name, "config": full | config}
 
 
+class Divide(keras.layers.Layer):
+    """`ops.divide` of two inputs."""
+
+    def call(self, values):
+        return ops.divide(*values)
+
+
+class GLU(keras.layers.Layer):
+    """`ops.glu`."""
+
+    def __init__(self, axis=-1):
+        super().__init__()
+        self.axis, self.supports_masking = axis, True
+
+    def call(self, x):
+        return ops.glu(x, axis=self.axis)
+
+
+class WithMask(keras.layers.Layer):
+    """The first input with the mask of the second."""
+
+    def call(self, values, mask=None):
+        return ops.copy(values[0])
+
+    def compute_mask(self, values, previous_mask):
+        return previous_mask[1]
+
+
+class Softmax(keras.layers.Softmax):
+    """Keras's with a mask of steps that goes over all features: alone it refuses one that has not all axes of its input."""
+
+    def call(self, inputs, mask=None):
+        return super().call(inputs, None if mask is None else ops.expand_dims(mask, -1))
+
+
+OWN = dict(Divide=Divide, GLU=GLU, WithMask=WithMask, Softmax=Softmax)
+
+
 def make(layer):
     """The Keras layer of a spec."""
     config = dict(layer["config"])
@@ -33,7 +71,8 @@ def make(layer):
     for key in ("activation", "recurrent_activation"):
         if isinstance(config.get(key), dict):
             config[key] = with_numbers(**config[key])
-    return getattr(keras.layers, layer["class_name"])(**config)
+    make = OWN.get(layer["class_name"]) or getattr(keras.layers, layer["class_name"])
+    return make(**config)
 
 
 def with_numbers(class_name, config):

@@ -163,6 +163,11 @@ pub(crate) enum LayerOp {
         dy: Slice,
         d: Slice,
     },
+    Divide {
+        a: Slice,
+        b: Slice,
+        y: Slice,
+    },
     Maximum {
         a: Slice,
         b: Slice,
@@ -211,6 +216,7 @@ impl LayerOp {
             LayerOp::CombineFlags { .. } | LayerOp::ReverseFlags { .. } | LayerOp::SeenFlags { .. } => {}
             LayerOp::Embedding { table: a, ids: b, out: y, .. }
             | LayerOp::Blend { a, b, y, .. }
+            | LayerOp::Divide { a, b, y }
             | LayerOp::Maximum { a, b, y }
             | LayerOp::Minimum { a, b, y } => {
                 [a, b].into_iter().for_each(|s| f(s, Read));

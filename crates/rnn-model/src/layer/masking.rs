@@ -1,4 +1,4 @@
-//! Layers that say which steps are there: Masking, Lengths, Packed.
+//! Layers that say which steps are there: Masking, Lengths, Packed, WithMask.
 
 use super::{LayerKind, SampleShape, arity};
 use crate::device::{IndexSlice, LayerOp};
@@ -182,3 +182,76 @@ second_input!(
     |second, time| matches!(*second, [steps] if steps.is_none() || time.is_none() || steps == time),
     |time, batch, ids, flags| LayerOp::FlagsFromSegments { steps: Steps::by_sample(time, batch), ids, flags }
 );
+
+/// A sequence with the step mask of another one that has as many steps: Keras's `layer(x, mask=...)`. The values pass through; a
+/// mask of the first input is forgotten.
+///
+/// ```
+/// use rnn_model::layer::{Dense, Embedding, Lstm, Reshape, SoftmaxLayer, with_mask_of};
+/// use rnn_model::Input;
+/// let ids = Input::tokens(7).symbol();
+/// let words = ids.layer(Embedding::new(100, 8).mask_zero(true))?;
+/// let scores = words.layer(Dense::new(1))?.layer(Reshape::new([7, 1]))?; // a reshape ends the mask
+/// let shares = with_mask_of(&scores, &words)?.layer(SoftmaxLayer::new().axis(1))?;
+/// # assert_eq!(shares.shape(), [Some(7), Some(1)]);
+/// # Ok::<(), rnn_model::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WithMask {}
+
+impl WithMask {
+    /// The layer has no options.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl LayerKind for WithMask {
+    fn class(&self) -> &'static str {
+        "WithMask"
+    }
+
+    fn output_shapes(&self, inputs: &[SampleShape]) -> Result<Vec<SampleShape>> {
+        let [x, other] = inputs else {
+            return Err(arity("WithMask", "a sequence, and one whose mask it gets", inputs.len()));
+        };
+        match (x.as_slice(), other.as_slice()) {
+            ([time, _, ..], [steps, _, ..]) if time.is_none() || steps.is_none() || time == steps => {
+                Ok(vec![x.clone()])
+            }
+            _ => {
+                let expected = format!(
+                    "[batch, time, ..] with the steps of {}",
+                    crate::error::AsShape::text(&other.as_slice())
+                );
+                Err(Error::shape("input of WithMask", expected, x.as_slice()))
+            }
+        }
+    }
+
+    fn is_stepwise(&self) -> bool {
+        true
+    }
+
+    fn kernels(&self) -> &'static str {
+        "nothing to compute"
+    }
+
+    fn lower(&self, l: &mut Lowering<'_>, _: &Node, inputs: &[Value]) -> Result<Vec<Value>> {
+        let mut y = l.alias(&inputs[0], inputs[0].shape.clone());
+        if inputs[0].shape[0] != inputs[1].shape[0] {
+            let expected = format!("{} steps, as many as the other sequence has", inputs[1].shape[0]);
+            return Err(Error::shape("input of WithMask", expected, inputs[0].shape.as_slice()));
+        }
+        y.mask = inputs[1].mask;
+        Ok(vec![y])
+    }
+}
+
+/// [`WithMask`] applied: `x` with the mask of `steps`.
+///
+/// # Errors
+/// When the numbers of steps differ.
+pub fn with_mask_of(x: &Symbol, steps: &Symbol) -> Result<Symbol> {
+    Ok(apply(WithMask::new(), &[x, steps])?.swap_remove(0))
+}

@@ -111,6 +111,14 @@ merge!(
     "`a - b`",
     inputs: [&Symbol; 2] => &inputs
 );
+merge!(
+    Divide,
+    divide,
+    2..3,
+    |l, xs| xs.fold(l, Lowering::div),
+    "`a / b`. Where `b` is 0 the result is infinite, or NaN if `a` is 0 too",
+    inputs: [&Symbol; 2] => &inputs
+);
 
 /// What is merged, and the shape of the whole.
 #[derive(Clone, Copy)]

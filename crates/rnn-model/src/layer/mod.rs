@@ -12,6 +12,7 @@ mod constraint;
 mod dense;
 mod dot;
 mod embedding;
+mod glu;
 mod held;
 mod initializer;
 mod masking;
@@ -45,11 +46,13 @@ pub use constraint::Constraint;
 pub use dense::Dense;
 pub use dot::{Dot, dot};
 pub use embedding::Embedding;
+pub use glu::Glu;
 pub(crate) use held::Held;
 pub use initializer::{Distribution, Fan, Initializer, Recipe};
-pub use masking::{Lengths, Masking, Packed, packed, with_lengths};
+pub use masking::{Lengths, Masking, Packed, WithMask, packed, with_lengths, with_mask_of};
 pub use merge::{
-    Add, Average, Maximum, Minimum, Multiply, Subtract, add, average, maximum, minimum, multiply, subtract,
+    Add, Average, Divide, Maximum, Minimum, Multiply, Subtract, add, average, divide, maximum, minimum,
+    multiply, subtract,
 };
 pub use noise::{AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D};
 pub use normalization::LayerNormalization;
@@ -282,6 +285,7 @@ layers! {
     ELU(Elu) "Exponential linear unit.",
     ReLU(Relu) "Rectifier with a slope, a largest value and a threshold.",
     PReLU(PRelu) "Rectifier whose slope below 0 is learned.",
+    GLU(Glu) "Gated linear unit.",
     Softmax(SoftmaxLayer) "Softmax over an axis.",
     ActivityRegularization(ActivityRegularization) "A penalty on what passes through.",
     Dropout(Dropout) "Random zeros while training.",
@@ -290,6 +294,7 @@ layers! {
     Add(Add) "Sum of several inputs.",
     Subtract(Subtract) "Difference of two inputs.",
     Multiply(Multiply) "Product of several inputs.",
+    Divide(Divide) "Quotient of two inputs.",
     Average(Average) "Mean of several inputs.",
     Maximum(Maximum) "Largest of several inputs.",
     Minimum(Minimum) "Smallest of several inputs.",
@@ -303,6 +308,7 @@ layers! {
     Masking(Masking) "Steps of a certain value are not there.",
     Lengths(Lengths) "Series of different lengths.",
     Packed(Packed) "Several series in one row.",
+    WithMask(WithMask) "The steps that another sequence has.",
     LayerNormalization(LayerNormalization) "Mean 0 and variance 1 over the features.",
     GlobalAveragePooling1D(GlobalAveragePooling1D) "The mean over time.",
     GlobalMaxPooling1D(GlobalMaxPooling1D) "The maximum over time.",

@@ -9,6 +9,7 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// `exp(x) / sum(exp(x))` over an axis, the last one unless told otherwise: over the steps, the weights of an attention.
+/// Masked steps get no share and come out as 0, as from Keras's layer with `mask[..., None]`.
 ///
 /// ```
 /// use rnn_model::{Input, layer::SoftmaxLayer};
@@ -20,6 +21,9 @@ use serde::{Deserialize, Serialize};
 pub struct SoftmaxLayer {
     axis: i64,
 }
+
+/// What a masked value counts as: its exponential is 0 beside any other (Keras's number).
+const OUT_OF_REACH: f32 = -1e9;
 
 impl Default for SoftmaxLayer {
     fn default() -> Self {
@@ -74,6 +78,18 @@ impl OneToOne for SoftmaxLayer {
     }
 
     fn lower(&self, l: &mut Lowering<'_>, _: &Node, x: Value) -> Result<Value> {
+        let Some(flags) = x.mask else { return self.over_axis(l, x) };
+        let x = l.fill_rows(&x, flags, OUT_OF_REACH)?;
+        let shares = self.over_axis(l, x)?;
+        // Where nothing on the axis is there, all shares are equal.
+        let mut y = l.mask_rows(&shares, flags)?;
+        y.logits = shares.logits;
+        Ok(y)
+    }
+}
+
+impl SoftmaxLayer {
+    fn over_axis(&self, l: &mut Lowering<'_>, x: Value) -> Result<Value> {
         let axis = self.sample_axis(x.shape.len())?;
         let (shape, n) = (x.shape.clone(), x.shape[axis]);
         let behind: usize = shape[axis + 1..].iter().product();

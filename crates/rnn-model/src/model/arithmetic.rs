@@ -96,6 +96,30 @@ impl Lowering<'_> {
         Ok(y)
     }
 
+    /// `a / b`, element by element.
+    pub fn div(&mut self, a: &Value, b: &Value) -> Result<Value> {
+        let y = self.like(a)?;
+        self.emit(LayerOp::Divide { a: a.data, b: b.data, y: y.data });
+        let (a, b, output) = (a.clone(), b.clone(), y.clone());
+        self.backward(move |l| {
+            let Some(dy) = l.gradient(&output) else { return Ok(()) };
+            // da = dy / b, db = -y da
+            let da = l.scratch(dy.len)?;
+            l.emit(LayerOp::Divide { a: dy, b: b.data, y: da });
+            if b.needs_gradient() {
+                let turned = l.scratch(dy.len)?;
+                l.emit(Op::Scale { factor: -1.0, x: output.data, y: turned });
+                l.propagate(&b, |l, db| {
+                    if let Some(y) = db {
+                        l.emit(Op::Mul { a: da, b: turned, y });
+                    }
+                })?;
+            }
+            l.hand_on(&a, da)
+        });
+        Ok(y)
+    }
+
     /// `max(a, b)`, element by element; equals share the gradient.
     pub fn maximum(&mut self, a: &Value, b: &Value) -> Result<Value> {
         self.extreme(a, b, false)
@@ -338,9 +362,14 @@ impl Lowering<'_> {
 
     /// `x` where its row's flag has VALID, else 0.
     pub fn mask_rows(&mut self, x: &Value, flags: IndexSlice) -> Result<Value> {
+        self.fill_rows(x, flags, 0.0)
+    }
+
+    /// `x` where its row's flag has VALID, else `fill`.
+    pub fn fill_rows(&mut self, x: &Value, flags: IndexSlice, fill: f32) -> Result<Value> {
         let (rows, cols) = (flags.len, x.data.len / flags.len);
-        let op = move |x, y| Op::Layer(LayerOp::MaskRows { rows, cols, fill: 0.0, flags, x, y });
-        self.pointwise(x, op, op)
+        let op = move |fill, x, y| Op::Layer(LayerOp::MaskRows { rows, cols, fill, flags, x, y });
+        self.pointwise(x, move |x, y| op(fill, x, y), move |dy, dx| op(0.0, dy, dx))
     }
 
     /// A new value of the shape of `x`.

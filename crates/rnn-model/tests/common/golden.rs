@@ -4,10 +4,10 @@ use super::own_cells::Minimal;
 use ndarray::{ArrayD, IxDyn};
 use rnn_model::cell::{AnyCell, LayerNormGruCell, LayerNormLstmCell, ProjectedLstmCell, StackedCells};
 use rnn_model::layer::{
-    ActivationLayer, ActivityRegularization, Add, Average, Bidirectional, Concatenate, Dense, Dot, Elu,
-    Embedding, Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization,
+    ActivationLayer, ActivityRegularization, Add, Average, Bidirectional, Concatenate, Dense, Divide, Dot,
+    Elu, Embedding, Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D, Glu, Gru, Layer, LayerNormalization,
     LeakyRelu, Lstm, Masking, Maximum, Minimum, Multiply, PRelu, Permute, Regularizer, Relu, RepeatVector,
-    Rescaling, Reshape, Rnn, SimpleRnn, SoftmaxLayer, Subtract, TimeDistributed,
+    Rescaling, Reshape, Rnn, SimpleRnn, SoftmaxLayer, Subtract, TimeDistributed, WithMask,
 };
 use rnn_model::{Input, Sequential};
 use rnn_shaders::vocabulary::Activation;
@@ -136,6 +136,9 @@ pub fn layer(spec: &Value) -> Layer {
         "Dot" => Dot::new([1, 1]).into(),
         "Add" => Add::new().into(),
         "Subtract" => Subtract::new().into(),
+        "Divide" => Divide::new().into(),
+        "WithMask" => WithMask::new().into(),
+        "GLU" => Glu::new().into(),
         "Multiply" => Multiply::new().into(),
         "Average" => Average::new().into(),
         "Maximum" => Maximum::new().into(),

@@ -144,6 +144,7 @@ fn floats_out<'a, T: Real>(
         LayerOp::BlendBackward { rate, draw, of_a, dy, d } => {
             floats.output(d, |f, d| cpu_core::blend_backward(real(rate), draw, of_a, params, f.get(dy), d))
         }
+        LayerOp::Divide { a, b, y } => floats.output(y, |f, y| cpu_core::div(f.get(a), f.get(b), y)),
         LayerOp::Maximum { a, b, y } => floats.output(y, |f, y| cpu_core::maximum(f.get(a), f.get(b), y)),
         LayerOp::Minimum { a, b, y } => floats.output(y, |f, y| cpu_core::minimum(f.get(a), f.get(b), y)),
         LayerOp::MaximumBackward { a, b, dy, da } => {

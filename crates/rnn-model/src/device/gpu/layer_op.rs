@@ -84,6 +84,9 @@ impl GpuEngine {
             LayerOp::BlendBackward { rate, draw, of_a, dy, d } => {
                 kernels::blend_backward(rec, rate, draw, of_a, &self.get(dy)?, &self.get(d)?)?;
             }
+            LayerOp::Divide { a, b, y } => {
+                kernels::div(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?;
+            }
             LayerOp::Maximum { a, b, y } => {
                 kernels::maximum(rec, &self.get(a)?, &self.get(b)?, &self.get(y)?)?;
             }

@@ -164,6 +164,12 @@ impl<'l, 'a> CellOps<'l, 'a> {
         self.l.mul(&a.0, &b.0).map(CellValue)
     }
 
+    /// `a / b`
+    pub fn div(&mut self, a: &CellValue, b: &CellValue) -> Result<CellValue> {
+        same("div", a, b)?;
+        self.l.div(&a.0, &b.0).map(CellValue)
+    }
+
     /// `factor * x`
     pub fn scale(&mut self, x: &CellValue, factor: f32) -> Result<CellValue> {
         self.l.scale(&x.0, factor).map(CellValue)
