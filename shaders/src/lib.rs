@@ -26,6 +26,7 @@ pub mod factored_means;
 pub mod fill;
 pub mod flags_scan;
 pub mod gather_batch;
+pub mod keep_largest;
 pub mod mask_rows;
 pub mod matmul;
 pub mod matmul_any;
@@ -79,6 +80,7 @@ pub const ALL: &[&Kernel] = &[
     &fill::KERNEL,
     &flags_scan::KERNEL,
     &gather_batch::KERNEL,
+    &keep_largest::KERNEL,
     &mask_rows::KERNEL,
     &matmul::KERNEL,
     &matmul_any::KERNEL,

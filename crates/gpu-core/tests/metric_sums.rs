@@ -64,6 +64,36 @@ fn counts_above_thresholds() {
 }
 
 #[test]
+fn the_largest_of_each_row() {
+    let Some(ctx) = testing::context() else { return };
+    for (rows, cols) in [(1, 1), (7, 3), (300, 5), (4, 70), (2, 700)] {
+        // Quarters: many of a row are equal.
+        let mut x = numbers(7, rows * cols, -2.0, 2.0);
+        x.iter_mut().for_each(|x| *x = (4.0 * *x).round() / 4.0);
+        x[0] = f32::NAN;
+        for k in [0, 1, 2, cols as u32, cols as u32 + 1] {
+            let (from, to) = (Guarded::new(&ctx, &x), Guarded::out(&ctx, x.len()));
+            run(&ctx, |rec| kernels::keep_largest(rec, k, f32::MIN, rows, cols, &from.slice, &to.slice));
+            let mut want = vec![0.0; x.len()];
+            cpu_core::keep_largest(k, f32::MIN, rows, cols, &x, &mut want).unwrap();
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&to.read(&ctx)), bits(&want), "{rows} {cols} {k}");
+            let kept = |row: &[f32]| row.iter().filter(|&&y| y != f32::MIN && !y.is_nan()).count();
+            // The NaN of the first row stays, and takes no place.
+            let of_first = (k as usize).min(cols - 1);
+            assert_eq!(kept(&want[..cols]), of_first, "{rows} {cols} {k}");
+            assert!(want.chunks(cols).skip(1).all(|row| kept(row) == (k as usize).min(cols)));
+        }
+    }
+    let mut y = [0.0; 4];
+    cpu_core::keep_largest(2, -1.0, 1, 4, &[0.5, 0.75, 0.5, 0.5], &mut y).unwrap();
+    assert_eq!(y, [0.5, 0.75, -1.0, -1.0], "of equal ones those in front");
+    let three = ctx.alloc(3).unwrap().all();
+    let message = refused(&ctx, |rec| kernels::keep_largest(rec, 1, 0.0, 2, 2, &three, &three));
+    assert_eq!(message, "keep_largest: x needs 4 elements, got 3");
+}
+
+#[test]
 fn terms_of_columns() {
     let Some(ctx) = testing::context() else { return };
     let kinds = [

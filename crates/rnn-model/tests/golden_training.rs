@@ -55,10 +55,21 @@ fn loss(class: &str, config: &Value) -> Loss {
     }
 }
 
+/// The metrics that one of Keras's is: one for each threshold of a list.
+fn metrics_of(class: &str, config: &Value) -> Vec<Metric> {
+    let Some(thresholds) = config["thresholds"].as_array() else { return vec![metric(class, config)] };
+    let at = |threshold: &Value| {
+        let mut one = config.clone();
+        one["thresholds"] = threshold.clone();
+        metric(class, &one)
+    };
+    thresholds.iter().map(at).collect()
+}
+
 /// A metric by Keras's class name and options.
 fn metric(class: &str, config: &Value) -> Metric {
     let number = |name: &str| config[name].as_f64().map(|x| x as f32);
-    let threshold = number("thresholds").unwrap_or(0.5);
+    let (threshold, top_k) = (number("thresholds"), config["top_k"].as_u64().map(|k| k as u32));
     let class_id = config["class_id"].as_u64().map(|id| id as usize);
     let k = config["k"].as_u64().unwrap_or(5) as u32;
     match class {
@@ -71,8 +82,8 @@ fn metric(class: &str, config: &Value) -> Metric {
         "TopKCategoricalAccuracy" => Metric::TopKCategoricalAccuracy { k },
         "SparseTopKCategoricalAccuracy" => Metric::SparseTopKCategoricalAccuracy { k },
         "CosineSimilarity" => Metric::CosineSimilarity,
-        "Precision" => Metric::Precision { threshold, class_id },
-        "Recall" => Metric::Recall { threshold, class_id },
+        "Precision" => Metric::Precision { threshold, top_k, class_id },
+        "Recall" => Metric::Recall { threshold, top_k, class_id },
         "AUC" => Metric::Auc {
             curve: if config["curve"] == "PR" { Curve::Pr } else { Curve::Roc },
             num_thresholds: config["num_thresholds"].as_u64().unwrap_or(200) as u32,
@@ -286,7 +297,7 @@ fn evaluate(device: &Device, case: &Case, score: Loss, metrics: &[Metric]) -> (f
 }
 
 fn check_metric(case: &Case, class: &str, device: &Device, tolerance: Tolerance, report: &mut Report) {
-    let wanted = metric(class, &case.settings["config"]);
+    let wanted = metrics_of(class, &case.settings["config"]);
     // What `accuracy` stands for depends on the loss, and so does the shape of the target.
     let score = match class {
         _ if class.starts_with("Sparse") => Loss::SparseCategoricalCrossentropy { from_logits: true },
@@ -295,7 +306,10 @@ fn check_metric(case: &Case, class: &str, device: &Device, tolerance: Tolerance,
         _ => Loss::MeanSquaredError,
     };
     let plain = ["BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy"].contains(&class);
-    let mut metrics = if plain { vec![wanted, Metric::Accuracy] } else { vec![wanted] };
+    let mut metrics = wanted.clone();
+    if plain {
+        metrics.push(Metric::Accuracy);
+    }
     let perplexity = class.ends_with("CategoricalCrossentropy");
     if perplexity {
         metrics.push(Metric::Perplexity { from_logits: false });
@@ -307,8 +321,12 @@ fn check_metric(case: &Case, class: &str, device: &Device, tolerance: Tolerance,
         let value = values.pop().expect("two values");
         values.push(value.ln());
     }
-    for value in values {
-        report.close(&case.name, &scalar(value as f32), case.tensor("value"), tolerance.forward, 1e-3);
+    let numbers = case.tensor("value").len();
+    assert!(numbers == 1 || numbers == metrics.len(), "{}: {numbers} numbers", case.name);
+    // Of a list of thresholds Keras gives a vector; otherwise all are the same number.
+    let want = case.tensor("value").iter().copied().cycle();
+    for (value, want) in values.into_iter().zip(want) {
+        report.close(&case.name, &scalar(value as f32), &scalar(want), tolerance.forward, 1e-3);
     }
 }
 

@@ -121,6 +121,7 @@ impl Op {
             | Op::RepeatVector { x, y, .. }
             | Op::ReverseTime { x, y, .. }
             | Op::Copy { x, y }
+            | Op::KeepLargest { x, y, .. }
             | Op::Scale { x, y, .. } => {
                 f(x, Read);
                 f(y, Write);

@@ -145,6 +145,9 @@ impl GpuEngine {
                 let (weights, acc) = (weights.as_ref(), self.get(acc)?);
                 kernels::threshold_counts(rec, thresholds, class, rows, cols, &pred, &target, weights, &acc)?;
             }
+            Op::KeepLargest { k, fill, rows, cols, x, y } => {
+                kernels::keep_largest(rec, k, fill, rows, cols, &self.get(x)?, &self.get(y)?)?;
+            }
             Op::ColumnTerms { terms, rows, cols, pred, target, weights, acc } => {
                 let (pred, target, weights) = (self.get(pred)?, self.get(target)?, self.maybe(weights)?);
                 let (weights, acc) = (weights.as_ref(), self.get(acc)?);

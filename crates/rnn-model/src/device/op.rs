@@ -222,6 +222,14 @@ pub(crate) enum Op {
         weights: Option<Slice>,
         acc: Slice,
     },
+    KeepLargest {
+        k: u32,
+        fill: f32,
+        rows: usize,
+        cols: usize,
+        x: Slice,
+        y: Slice,
+    },
     ColumnTerms {
         terms: ColumnTerms,
         rows: usize,

@@ -142,7 +142,7 @@ impl Model {
             losses.push((named("loss"), loss));
             for metric in goal.metrics.iter().chain(&goal.weighted_metrics) {
                 let (sums, count) = next(metric_places(metric, goal, cols));
-                let name = unique(named(metric.name()), &metrics);
+                let name = unique(named(&metric.shown_name()), &metrics);
                 metrics.push((name, metric.finish(&sums, count)));
             }
         }

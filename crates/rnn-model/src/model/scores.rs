@@ -171,8 +171,17 @@ impl Scored<'_> {
                     count(l, weights);
                 }
             }
-            Tally::Thresholds { thresholds, class } => {
+            Tally::Thresholds { thresholds, top_k, class } => {
                 let acc = acc.part(0, acc.len - 2);
+                let pred = match top_k {
+                    None => pred,
+                    Some(k) => {
+                        // The others lie below every threshold but the one that counts all there are.
+                        let (fill, y) = (f32::MIN, l.buffer(pred.len)?);
+                        l.emit(Op::KeepLargest { k, fill, rows, cols, x: pred, y });
+                        y
+                    }
+                };
                 l.emit(Op::ThresholdCounts { thresholds, class, rows, cols, pred, target, weights, acc });
             }
             Tally::Columns(terms) => {

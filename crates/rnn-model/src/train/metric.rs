@@ -43,17 +43,30 @@ pub enum Metric {
         k: u32,
     },
     /// Of the elements predicted above the threshold, the share whose target is not 0, `precision`; 0 where there are none.
+    /// Another threshold than 0.5 is in its name: `precision@0.3`. Of several thresholds, each is a metric of its own
+    /// ([`Metric::precision_at`]).
     Precision {
-        /// Keras 0.5
-        threshold: f32,
+        /// Keras 0.5; `None` is 0.5 too, or with `top_k` no threshold at all
+        #[serde(default)]
+        threshold: Option<f32>,
+        /// only the largest so many predictions of a row count as above; of equal ones those in front
+        #[serde(default)]
+        top_k: Option<u32>,
         /// only this column counts
+        #[serde(default)]
         class_id: Option<usize>,
     },
-    /// Of the elements whose target is not 0, the share predicted above the threshold, `recall`; 0 where there are none.
+    /// Of the elements whose target is not 0, the share predicted above the threshold, `recall`; 0 where there are none. Named
+    /// as precision is.
     Recall {
-        /// Keras 0.5
-        threshold: f32,
+        /// Keras 0.5; `None` is 0.5 too, or with `top_k` no threshold at all
+        #[serde(default)]
+        threshold: Option<f32>,
+        /// only the largest so many predictions of a row count as above; of equal ones those in front
+        #[serde(default)]
+        top_k: Option<u32>,
         /// only this column counts
+        #[serde(default)]
         class_id: Option<usize>,
     },
     /// Harmonic mean of precision and recall of each column, `f1_score`.
@@ -80,6 +93,9 @@ pub enum Metric {
         from_logits: bool,
     },
 }
+
+/// Keras's threshold where none is given.
+const USUAL_THRESHOLD: f32 = 0.5;
 
 /// How the scores of several columns become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +127,7 @@ pub(crate) enum Tally {
     /// the scores and their number, by weights where there are any
     Mean(Score),
     /// positives, then negatives above each threshold; no count
-    Thresholds { thresholds: Arc<[f32]>, class: Option<usize> },
+    Thresholds { thresholds: Arc<[f32]>, top_k: Option<u32>, class: Option<usize> },
     /// three terms of each column, and the number of rows
     Columns(ColumnTerms),
 }
@@ -150,12 +166,30 @@ impl Metric {
 
     /// Precision at a threshold of 0.5 over all columns.
     pub fn precision() -> Metric {
-        Metric::Precision { threshold: 0.5, class_id: None }
+        Metric::Precision { threshold: None, top_k: None, class_id: None }
     }
 
     /// Recall at a threshold of 0.5 over all columns.
     pub fn recall() -> Metric {
-        Metric::Recall { threshold: 0.5, class_id: None }
+        Metric::Recall { threshold: None, top_k: None, class_id: None }
+    }
+
+    /// Precision at each of these thresholds: Keras's list of them.
+    ///
+    /// ```
+    /// use rnn_model::Metric;
+    /// let names: Vec<String> = Metric::precision_at(&[0.25, 0.5]).iter().map(Metric::shown_name).collect();
+    /// assert_eq!(names, ["precision@0.25", "precision"]);
+    /// ```
+    pub fn precision_at(thresholds: &[f32]) -> Vec<Metric> {
+        let at = |&t: &f32| Metric::Precision { threshold: Some(t), top_k: None, class_id: None };
+        thresholds.iter().map(at).collect()
+    }
+
+    /// Recall at each of these thresholds.
+    pub fn recall_at(thresholds: &[f32]) -> Vec<Metric> {
+        let at = |&t: &f32| Metric::Recall { threshold: Some(t), top_k: None, class_id: None };
+        thresholds.iter().map(at).collect()
     }
 
     /// The F1 score of the largest predictions, the mean over the columns.
@@ -168,7 +202,19 @@ impl Metric {
         Metric::Auc { curve: Curve::Roc, num_thresholds: 200, from_logits: false }
     }
 
-    /// Its name in logs.
+    /// Its name in logs: [`name`](Self::name), with a threshold of its own behind it.
+    pub fn shown_name(&self) -> String {
+        match self {
+            Metric::Precision { threshold: Some(t), .. } | Metric::Recall { threshold: Some(t), .. }
+                if *t != USUAL_THRESHOLD =>
+            {
+                format!("{}@{t}", self.name())
+            }
+            _ => self.name().to_owned(),
+        }
+    }
+
+    /// What it is called, whatever its options.
     pub fn name(&self) -> &'static str {
         match self {
             Metric::MeanAbsoluteError => "mae",
@@ -213,14 +259,16 @@ impl Metric {
             Metric::Perplexity { from_logits } => {
                 Score::CategoricalCrossentropy { from_logits, label_smoothing: 0.0 }
             }
-            Metric::Precision { threshold, class_id } | Metric::Recall { threshold, class_id } => {
+            Metric::Precision { threshold, top_k, class_id }
+            | Metric::Recall { threshold, top_k, class_id } => {
+                let usual = if top_k.is_some() { f32::MIN } else { USUAL_THRESHOLD };
                 // The lowest counts all there are.
-                let thresholds = Arc::new([f32::NEG_INFINITY, threshold]);
-                return Tally::Thresholds { thresholds, class: class_id };
+                let thresholds = Arc::new([f32::NEG_INFINITY, threshold.unwrap_or(usual)]);
+                return Tally::Thresholds { thresholds, top_k, class: class_id };
             }
             Metric::Auc { num_thresholds, from_logits, .. } => {
                 let thresholds = super::curve::thresholds(num_thresholds, from_logits);
-                return Tally::Thresholds { thresholds, class: None };
+                return Tally::Thresholds { thresholds, top_k: None, class: None };
             }
             Metric::F1Score { threshold, .. } => return Tally::Columns(ColumnTerms::Hits { threshold }),
             Metric::R2Score => return Tally::Columns(ColumnTerms::Squares),
@@ -243,7 +291,15 @@ impl Metric {
             Tally::Thresholds { class: Some(class), .. } if class >= cols => {
                 Some(format!("{} of class {class}, but there are {cols} columns", self.name()))
             }
+            Tally::Thresholds { top_k: Some(k), .. } if !(1..=cols).contains(&(k as usize)) => {
+                Some(format!("{} of the {k} largest of a row, which has {cols} columns", self.name()))
+            }
             _ => match *self {
+                Metric::Precision { threshold: Some(t), .. } | Metric::Recall { threshold: Some(t), .. }
+                    if t.is_nan() =>
+                {
+                    Some(format!("{} needs a threshold that is a number", self.name()))
+                }
                 Metric::Auc { num_thresholds, .. } if num_thresholds < 3 => {
                     Some(format!("auc needs at least 3 thresholds, got {num_thresholds}"))
                 }

@@ -121,6 +121,9 @@ impl<T: Real> CpuEngine<T> {
                     let (pred, target, weights) = (f.get(pred), f.get(target), f.maybe(weights));
                     cpu_core::threshold_counts(thresholds, class, rows, cols, pred, target, weights, acc)
                 }),
+            &Op::KeepLargest { k, fill, rows, cols, x, y } => {
+                floats.output(y, |f, y| cpu_core::keep_largest(k, T::from_f32(fill), rows, cols, f.get(x), y))
+            }
             &Op::ColumnTerms { terms, rows, cols, pred, target, weights, acc } => {
                 floats.output(acc, |f, acc| {
                     let (pred, target, weights) = (f.get(pred), f.get(target), f.maybe(weights));
