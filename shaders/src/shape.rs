@@ -96,6 +96,16 @@ pub struct RecurrentShape {
     pub units: usize,
 }
 
+impl RecurrentShape {
+    /// Steps that go back together, so that the gradients of their gates alone are in memory: as large as what the forward pass
+    /// saved, all at once would double what a training step needs. States of up to `whole` values are not taken apart; more
+    /// go back in 24 parts, or fewer where these would be smaller than that.
+    pub fn steps_of_a_part(&self, whole: usize) -> usize {
+        let slot = self.batch.saturating_mul(self.units);
+        (whole / slot.max(1)).max(self.time.div_ceil(24)).max(1)
+    }
+}
+
 /// A copy of up to three axes between arrays with strides: `y[i . to] (+)= x[i . from]` for every index `i` below `shape`.
 /// Concatenation, slices along any axis, permutations and their gradients are such copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

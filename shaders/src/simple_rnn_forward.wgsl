@@ -1,4 +1,5 @@
-// simple_rnn_forward: a step of h = act(xw + hp U). gates [T, B, U] come as x W + b.
+// simple_rnn_forward: a step of h = act(xw + hp U). xw = x W + b of step t stands in slot t + 1 of h, where h is put; there are
+// no gates beside it.
 
 alias Tile = mat4x4<f32>;
 const COLS = 4u;
@@ -26,8 +27,7 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     let kept = (flag & RESET) == 0u;
     var y = select(0.0, h_before(t, at), kept);
     if (flag & VALID) != 0u {
-        let gate = params.gates_at + (t * params.batch + row) * params.saved_row + unit;
-        y = act(limited(gates[gate] + select(0.0, sums.x, kept)));
+        y = act(limited(h[params.h_at + (t + 1u) * params.batch * params.units + at] + select(0.0, sums.x, kept)));
     }
     set_h(t, at, y);
 }

@@ -3,22 +3,14 @@
 
 use super::{
     RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentUpstream, RecurrentWorkspace,
-    gradient_blocks, saved_blocks,
+    saved_blocks,
 };
 use crate::{Cell, Real, Result};
-use std::mem::{size_of, take};
+use std::mem::take;
 use std::ops::Range;
 
-/// Gate gradients of this many bytes are not taken apart.
-const WHOLE: usize = 4 << 20;
-/// Beyond that a sequence goes back in so many parts, or fewer where they would be smaller.
-const PARTS: usize = 24;
-
-/// Steps of a part.
-pub(super) fn steps<T>(cell: Cell, shape: RecurrentShape) -> usize {
-    let step = shape.batch * shape.units * gradient_blocks(cell) * size_of::<T>();
-    (WHOLE / step.max(1)).max(shape.time.div_ceil(PARTS)).max(1)
-}
+/// States of this many values are not taken apart.
+pub(super) const WHOLE: usize = 1 << 18;
 
 /// Calls `back` for each part of the sequence, of `steps` steps, with what belongs to it. What reaches the states between two parts is
 /// handed from one to the next.

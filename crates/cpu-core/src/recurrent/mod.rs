@@ -113,7 +113,7 @@ pub fn recurrent_backward<T: Real>(
     threads: usize,
 ) -> Result<()> {
     check_backward(cell, shape, &inputs, &trace, &up, &grads)?;
-    let steps = chunks::steps::<T>(cell, shape);
+    let steps = shape.steps_of_a_part(chunks::WHOLE);
     backward_in(steps, false, cell, shape, inputs, trace, up, grads, workspace, weights_version, threads)
 }
 
@@ -144,7 +144,7 @@ pub fn recurrent_backward_in_place<T: Real>(
     if grads.x.is_none() {
         return Err(Error::Missing { op: OP, what: "the gradient of x" });
     }
-    let steps = chunks::steps::<T>(cell, shape);
+    let steps = shape.steps_of_a_part(chunks::WHOLE);
     backward_in(steps, true, cell, shape, inputs, trace, up, grads, workspace, weights_version, threads)
 }
 

@@ -132,17 +132,23 @@ impl Op {
     }
 }
 
+/// States of so many values go back at once on any device.
+const GOES_BACK_WHOLE: usize = 1 << 18;
+
 impl Op {
-    /// Values that the kernels take beside the operation's own buffers, about: gates of an inference, gradients of gates.
+    /// Values that the kernels take beside the operation's own buffers, about: gates of an inference, gradients of gates for the
+    /// steps that go back together.
     pub fn scratch(&self) -> usize {
         match self {
+            Op::RecurrentForward { cell: Cell::SimpleRnn { .. }, .. } => 0,
             Op::RecurrentForward { cell, shape, io } if io.saved.is_none() => {
                 shape.time * shape.batch * shape.units * cell.gates()
             }
             Op::RecurrentBackward { cell, shape, .. } => {
                 let twice = if matches!(cell, Cell::Gru { reset_after: true, .. }) { 2 } else { 1 };
                 let weights = shape.units.next_multiple_of(4);
-                cell.gates() * shape.units * (twice * shape.time * shape.batch + weights)
+                let steps = shape.time.min(shape.steps_of_a_part(GOES_BACK_WHOLE));
+                cell.gates() * shape.units * (twice * steps * shape.batch + weights)
             }
             _ => 0,
         }

@@ -74,7 +74,7 @@ pub fn recurrent_backward(
     let padded = units.next_multiple_of(4);
     let row = layer.gradient_blocks() * units;
     let extra_rows = if inputs.peepholes.is_some() { 3 } else { 0 };
-    let steps = steps_at_a_time(&layer, rec);
+    let steps = shape.steps_of_a_part(WHOLE).clamp(1, layer.steps_per_chunk(rec));
     let samples = steps * batch;
     let changes = inputs.flags.is_some() || inputs.h_mask.is_some();
     let work = Work {
@@ -114,19 +114,8 @@ pub fn recurrent_backward(
     grads.c0.map_or(Ok(()), |dc0| copy(rec, &work.carry.slice(slot, slot)?, dc0))
 }
 
-/// Gate gradients of this many bytes are not taken apart.
-const WHOLE: usize = 1 << 20;
-/// Beyond that a sequence goes back in so many parts: gate gradients are as large as what the forward pass saved, and all at
-/// once would double what a training step needs.
-const PARTS: usize = 24;
-
-/// Steps whose gate gradients are in memory at a time.
-fn steps_at_a_time(layer: &Layer<'_>, rec: &Recorder) -> usize {
-    let RecurrentShape { time, batch, units, .. } = layer.shape;
-    let step = elements(&[batch, layer.gradient_blocks(), units, size_of::<f32>()]);
-    let wanted = (WHOLE / step.max(1)).max(time.div_ceil(PARTS));
-    wanted.clamp(1, layer.steps_per_chunk(rec))
-}
+/// States of this many values are not taken apart.
+const WHOLE: usize = 1 << 16;
 
 /// Says what was saved.
 fn check<'a>(layer: &Layer<'a>, up: RecurrentUpstream<'_>, grads: &RecurrentGrads<'_>) -> Result<&'a Slice> {

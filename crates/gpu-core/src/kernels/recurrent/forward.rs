@@ -41,9 +41,11 @@ pub fn recurrent_forward(
     }
     let row = gate_blocks(cell) * units;
     let chunk = layer.steps_per_chunk(rec);
+    // A step of SimpleRNN has one gate, which waits where the state after it goes.
+    let in_place = matches!(cell, Cell::SimpleRnn { .. });
     let scratch = match saved {
         Some(_) => None,
-        None => Some(rec.scratch(chunk * batch * row)?),
+        None => Some(rec.scratch(if in_place { 4 } else { chunk * batch * row })?),
     };
     let weights = Weights::prepare(rec, cell, units, recurrent)?;
     let input_bias = bias.map(|bias| bias.slice(0, columns)).transpose()?;
@@ -52,13 +54,15 @@ pub fn recurrent_forward(
         let steps = chunk.min(time - first);
         let gates = match (saved, &scratch) {
             (Some(saved), _) => saved.slice(first * batch * row, steps * batch * row)?,
+            (None, Some(nowhere)) if in_place => nowhere.clone(),
             (None, Some(scratch)) => scratch.slice(0, steps * batch * row)?,
             (None, None) => unreachable!("gates are in `saved` or in scratch"),
         };
         let mut product = Matmul::new(steps * batch, columns, input);
         product.ldc = row;
         let x = x.slice(first * batch * input, steps * batch * input)?;
-        matmul(rec, product, &x, kernel, input_bias.as_ref(), &gates)?;
+        let products = if in_place { h.slice((first + 1) * slot, steps * slot)? } else { gates.clone() };
+        matmul(rec, product, &x, kernel, input_bias.as_ref(), &products)?;
         recurrence.record(rec, &gates, first, steps)?;
     }
     h_state.map_or(Ok(()), |state| copy(rec, &h.slice(time * slot, slot)?, state))
