@@ -195,19 +195,30 @@ fn memory_of_a_budgeted_step_grows_with_the_root_of_time_at_most() {
 #[test]
 fn the_peak_stays_within_what_was_said() {
     // The CPU's kernels keep what they need beside the buffers to themselves; the pool counts the buffers.
-    let device = Device::cpu();
+    check_peak(&Device::cpu(), |need| need + 4096);
+    // A GPU's pool rounds what is below 1 MiB up by as much as a quarter, and counts weights packed for a kernel, tables and
+    // parameters of calls too.
+    if let Some(device) = devices::gpu() {
+        check_peak(&device, |need| need + need / 4 + (64 << 10));
+    }
+}
+
+/// The peak of a step in the smallest budget is at most as `most` has it for what was said, and far below that of a plain one.
+fn check_peak(device: &Device, most: impl Fn(u64) -> u64) {
     let mut model = Sequential::new(Input::sequence(None, 1))
         .layer(Lstm::new(32).return_sequences(true))
         .layer(Lstm::new(32).return_sequences(true))
         .layer(Dense::new(1))
-        .build(&device)
+        .build(device)
         .unwrap();
     model.compile(Adam::new(), Loss::MeanSquaredError, &[]).unwrap();
     let (x, y) = (Array3::<f32>::ones((4, 512, 1)), Array3::<f32>::ones((4, 512, 1)));
     let need = model.memory_need(4, 512).unwrap();
     model.set_memory_budget(Some(need.smallest()));
     model.train_on_batch(&x, &y).unwrap();
-    assert!(device.memory().peak <= need.smallest() + 4096, "{} > {}", device.memory().peak, need.smallest());
+    let peak = device.memory().peak;
+    assert!(peak <= most(need.smallest()), "{}: {peak}, said {}", device.name(), need.smallest());
+    assert!(2 * peak < need.total(), "{}: {peak}, without a budget {}", device.name(), need.total());
 }
 
 #[test]
