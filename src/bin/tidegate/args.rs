@@ -223,7 +223,8 @@ pub struct OnArrays {
     /// Targets, in the same way by the names of the outputs
     #[arg(long, help_heading = ON_ARRAYS, value_name = "Y.npy", requires = "model")]
     pub y: Option<PathBuf>,
-    /// Metrics of each epoch: mae, mse, rmse, accuracy and others by Keras's names
+    /// Metrics of each epoch: mae, mse, rmse, accuracy and others by Keras's names, recall@0.3 at a
+    /// threshold
     #[arg(long, help_heading = ON_ARRAYS, value_delimiter = ',', value_name = "NAMES", requires = "model")]
     pub metrics: Vec<String>,
     /// Take the samples in their order

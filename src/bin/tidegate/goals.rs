@@ -75,6 +75,7 @@ fn loss(word: &str) -> Outcome<Loss> {
     Ok(loss)
 }
 
+/// A metric by its name; precision and recall may have a threshold, `recall@0.3`.
 fn metric(word: &str) -> Outcome<Metric> {
     let all = [
         ("mae", Metric::MeanAbsoluteError),
@@ -91,16 +92,28 @@ fn metric(word: &str) -> Outcome<Metric> {
         ("f1_score", Metric::f1_score()),
         ("auc", Metric::auc()),
     ];
-    let name = word.to_lowercase();
+    let lower = word.to_lowercase();
+    let (name, at) = lower.split_once('@').map_or((lower.as_str(), None), |(name, at)| (name, Some(at)));
     let found = all.iter().find(|(short, metric)| {
         name == *short || name == metric.name() || name == "acc" && *short == "accuracy"
     });
-    found.map(|(_, metric)| *metric).ok_or_else(|| {
-        Failure::usage(format!(
-            "metric {word:?} is not known; there are {}",
-            all.map(|(short, _)| short).join(", ")
-        ))
-    })
+    let known = || all.map(|(short, _)| short).join(", ");
+    let mut metric = found
+        .map(|(_, metric)| *metric)
+        .ok_or_else(|| Failure::usage(format!("metric {word:?} is not known; there are {}", known())))?;
+    if let Some(at) = at {
+        let given = at.parse().ok().filter(|t: &f32| !t.is_nan());
+        match (&mut metric, given) {
+            (Metric::Precision { threshold, .. } | Metric::Recall { threshold, .. }, Some(at)) => {
+                *threshold = Some(at);
+            }
+            _ => {
+                let problem = "@ and a number, a threshold, may stand behind precision and recall";
+                return Err(Failure::usage(format!("metric {word:?}: {problem}")));
+            }
+        }
+    }
+    Ok(metric)
 }
 
 #[cfg(test)]
@@ -116,6 +129,10 @@ mod tests {
         assert_eq!(loss("sparse_categorical_crossentropy:logits").unwrap(), logits);
         assert_eq!(goals("mse", &["mae".into(), "acc".into()], 3).unwrap().len(), 3);
         assert_eq!(goals("mse,mae", &[], 2).unwrap().len(), 2);
+        assert_eq!(metric("Recall@0.25").unwrap(), Metric::recall_at(&[0.25])[0]);
+        for word in ["recall@", "recall@nan", "mae@0.5"] {
+            assert_eq!(metric(word).unwrap_err().code, USAGE, "{word}");
+        }
         for (losses, metrics) in
             [("mse,mae", vec![]), ("mse:logits", vec![]), ("x", vec![]), ("mse", vec!["y".to_owned()])]
         {
