@@ -373,6 +373,24 @@ def operation_cases():
     case("graph_operations_index_h5", operations_index, fmt="h5", before=1)
     case("graph_distributed_functional_h5", distributed_functional, fmt="h5", before=1)
 
+    def operations_quotients():
+        x, z = L.Input((5, 3)), L.Input((5, 4))
+        h = L.GRU(4, return_sequences=True)(x)
+        y = h / (1.5 + ops.sigmoid(z))
+        return keras.Model([x, z], L.Dense(2)(keras.activations.glu(y)))
+
+    def masks_by_hand():
+        x = L.Input((5, 3))
+        masking = L.Masking(0.5)
+        h, mask = masking(x), masking.compute_mask(x)
+        shares = L.Softmax()(L.Reshape((5,))(L.Dense(1)(h)), mask=mask)
+        steps = L.Reshape((5, 4))(L.Dense(4)(h))
+        last = L.GRU(3)(steps, mask=mask)
+        return keras.Model(x, L.Dense(2)(L.Concatenate()([L.Dot(axes=1)([shares, steps]), last])))
+
+    case("graph_operations_quotients", operations_quotients, before=1)
+    case("graph_masks_by_hand", masks_by_hand, masked=0.5)
+
 
 def training_cases():
     small = chain(lambda: L.GRU(3), dense())
@@ -607,7 +625,7 @@ GOLDENS = ["lstm_plain", "gru_reset_before", "lstm_regularized", "gru_masked", "
            "graph_branches_masked", "graph_two_outputs", "graph_by_name", "graph_two_outputs_h5", "graph_nested_h5",
            "optimizer_adam", "optimizer_adafactor", "optimizer_rmsprop_centered", "optimizer_nadam", "optimizer_gathered",
            "optimizer_ema", "loss_cce", "simple_rnn_activity", "graph_operations_index", "graph_operations_arithmetic",
-           "graph_operations_masked", "graph_distributed_functional"]
+           "graph_operations_masked", "graph_distributed_functional", "graph_operations_quotients", "graph_masks_by_hand"]
 
 
 def main():

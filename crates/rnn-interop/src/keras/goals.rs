@@ -2,7 +2,7 @@
 
 use super::fields::{Config, given, wrong};
 use super::losses::{loss, loss_written};
-use super::metrics::{metric, metric_written};
+use super::metrics::{metric_written, metrics};
 use crate::{Error, Result};
 use rnn_model::{Goal, Loss, Metric};
 use serde_json::{Value, json};
@@ -39,14 +39,14 @@ pub(super) fn read(config: &Config, names: &[Vec<String>], notes: &mut Vec<Strin
     let get = |key: &str| given(config, key).unwrap_or(&Value::Null);
     let weights = for_each(get("loss_weights"), names);
     let losses = for_each(get("loss"), names);
-    let mut metrics = |key: &str| -> Vec<Vec<Metric>> {
+    let mut of_outputs = |key: &str| -> Vec<Vec<Metric>> {
         let all = get(key);
         let each = if names.len() == 1 { vec![Some(all.clone())] } else { for_each(all, names) };
         let mut list = |value: Option<Value>| -> Vec<Metric> {
             let mut known = Vec::new();
             for value in value.iter().flat_map(flat) {
-                match metric(&value) {
-                    Ok(metric) => known.push(metric),
+                match metrics(&value) {
+                    Ok(metrics) => known.extend(metrics),
                     Err(problem) => notes.push(format!("a metric is left out: {problem}")),
                 }
             }
@@ -54,7 +54,7 @@ pub(super) fn read(config: &Config, names: &[Vec<String>], notes: &mut Vec<Strin
         };
         each.into_iter().map(&mut list).collect()
     };
-    let (plain, weighted) = (metrics("metrics"), metrics("weighted_metrics"));
+    let (plain, weighted) = (of_outputs("metrics"), of_outputs("weighted_metrics"));
     let mut goals = Vec::with_capacity(names.len());
     for (at, (value, weight)) in losses.into_iter().zip(weights).enumerate() {
         let name = names[at].first().map_or("", String::as_str);

@@ -47,6 +47,7 @@ pub(super) fn read(model: &Value, version: Version, limits: &Limits) -> Result<A
         shared: HashMap::new(),
         names: HashSet::new(),
         masks: Masks::default(),
+        masked: HashMap::new(),
         calls: 0,
         made: Vec::new(),
         notes: Vec::new(),
@@ -167,6 +168,8 @@ struct Reader<'a> {
     shared: HashMap<String, (Rc<Instance<'a>>, bool)>,
     names: HashSet<String>,
     masks: Masks,
+    /// a value that has the mask, by mask
+    masked: HashMap<Mask, Symbol>,
     calls: u64,
     /// all symbols in their order, let go from the last to the first: a chain of them is not dropped in a recursion
     made: Vec<Symbol>,
@@ -200,6 +203,9 @@ impl Reader<'_> {
             Limits::at_most("model", "the size of a value's axis", size as u64, self.limits.elements)?;
         }
         self.made.push(symbol.clone());
+        if let Some(mask) = mask {
+            self.masked.entry(mask).or_insert_with(|| symbol.clone());
+        }
         Ok(Data { symbol, id: self.made.len() as u64, mask, lost: None })
     }
 }

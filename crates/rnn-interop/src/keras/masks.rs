@@ -80,6 +80,7 @@ impl Masks {
             | Layer::GlobalMaxPooling1D(_) => Ok(None),
             Layer::Add(_)
             | Layer::Subtract(_)
+            | Layer::Divide(_)
             | Layer::Multiply(_)
             | Layer::Average(_)
             | Layer::Maximum(_)
@@ -93,9 +94,6 @@ impl Masks {
                 }
             }
             Layer::Concatenate(_) => Ok(inputs.iter().any(|x| of(x).is_some()).then_some(Mask::JOINED)),
-            Layer::Softmax(_) if first.is_some() => {
-                Err("Keras takes masked values out of a softmax, this engine does not")
-            }
             Layer::TimeDistributed(_) if first.is_some() && counts(layer) => {
                 Err("Keras hands a mask of steps to the layer within, this engine does not")
             }

@@ -19,8 +19,8 @@ const METRICS: [(&str, &[&str], &str); 16] = [
     ("CosineSimilarity", &[], r#""cosine_similarity""#),
     ("TopKCategoricalAccuracy", &[], r#"{"top_k_categorical_accuracy":{"k":5}}"#),
     ("SparseTopKCategoricalAccuracy", &[], r#"{"sparse_top_k_categorical_accuracy":{"k":5}}"#),
-    ("Precision", &[], r#"{"precision":{"threshold":0.5,"class_id":null}}"#),
-    ("Recall", &[], r#"{"recall":{"threshold":0.5,"class_id":null}}"#),
+    ("Precision", &[], r#"{"precision":{"threshold":null,"top_k":null,"class_id":null}}"#),
+    ("Recall", &[], r#"{"recall":{"threshold":null,"top_k":null,"class_id":null}}"#),
     ("F1Score", &[], r#"{"f1_score":{"average":null,"threshold":null}}"#),
     ("AUC", &[], r#"{"auc":{"curve":"ROC","num_thresholds":200,"from_logits":false}}"#),
     ("R2Score", &[], r#""r2_score""#),
@@ -52,19 +52,28 @@ const DEFAULTS: [(&str, &str); 17] = [
     ("class_id", "null"),
 ];
 
-/// A metric by its name, or its class and configuration.
-pub(super) fn metric(value: &Value) -> Result<Metric> {
+/// A metric by its name, or its class and configuration; of a list of thresholds one for each.
+pub(super) fn metrics(value: &Value) -> Result<Vec<Metric>> {
+    let one = |name: &str, config: &Config| metric_of(name, config).map(|metric| vec![metric]);
     if let Some(name) = function_name(value) {
-        return metric_of(name, &Config::new());
+        return one(name, &Config::new());
     }
     let (class, config) = class_of(value, "metric")?;
     let nothing = Config::new();
     let config = config.unwrap_or(&nothing);
     if class == "MeanMetricWrapper" {
         let name = config.get("fn").and_then(function_name).unwrap_or("a function without a name");
-        return metric_of(name, &Config::new());
+        return one(name, &Config::new());
     }
-    metric_of(class, config)
+    let Some(thresholds) = config.get("thresholds").and_then(Value::as_array) else {
+        return one(class, config);
+    };
+    let at = |threshold: &Value| {
+        let mut config = config.clone();
+        config.insert("thresholds".into(), threshold.clone());
+        metric_of(class, &config)
+    };
+    thresholds.iter().map(at).collect()
 }
 
 fn metric_of(name: &str, config: &Config) -> Result<Metric> {
@@ -103,10 +112,6 @@ fn metric_of(name: &str, config: &Config) -> Result<Metric> {
         match (key.as_str(), own) {
             ("name" | "dtype" | "fn", _) => {}
             ("thresholds", Some(_)) if value.is_null() => {}
-            // A list of one.
-            ("thresholds", Some(own)) if value.as_array().is_some_and(|list| list.len() == 1) => {
-                *own = value[0].clone()
-            }
             (_, Some(own)) if !value.is_array() && !value.is_object() => *own = value.clone(),
             (_, None) if DEFAULTS.iter().any(default) => {}
             _ => {
@@ -149,7 +154,7 @@ pub(super) fn metric_written(metric: &Metric) -> Result<Value> {
         return Ok(json!("accuracy"));
     }
     let mut config = Map::new();
-    config.insert("name".into(), json!(metric.name()));
+    config.insert("name".into(), json!(metric.shown_name()));
     for (key, value) in fields(&mut data).map(std::mem::take).unwrap_or_default() {
         let key = if key == "threshold" && *class != "F1Score" { "thresholds".to_owned() } else { key };
         config.insert(key, tidy(value));
@@ -165,7 +170,7 @@ mod tests {
     fn metrics_come_back_from_keras_s_form() {
         for row in LOSSES.iter().filter(|row| row.metric.is_some()) {
             let ours = Metric::Mean((row.ours)());
-            assert_eq!(metric(&metric_written(&ours).unwrap()).unwrap(), ours, "{}", row.class);
+            assert_eq!(metrics(&metric_written(&ours).unwrap()).unwrap(), [ours], "{}", row.class);
         }
         for (class, _, data) in METRICS {
             let mut data: Value = serde_json::from_str(data).unwrap();
@@ -174,9 +179,17 @@ mod tests {
             }
             let ours: Metric = serde_json::from_value(data).unwrap();
             match metric_written(&ours) {
-                Ok(keras) => assert_eq!(metric(&keras).unwrap(), ours, "{class}"),
+                Ok(keras) => assert_eq!(metrics(&keras).unwrap(), [ours], "{class}"),
                 Err(_) => assert_eq!(class, NOT_KERAS_S),
             }
         }
+    }
+
+    #[test]
+    fn a_list_of_thresholds_is_a_metric_for_each() {
+        let listed = json!({ "class_name": "Recall", "config": { "thresholds": [0.25, 0.5], "top_k": 3 } });
+        let at = |threshold| Metric::Recall { threshold: Some(threshold), top_k: Some(3), class_id: None };
+        assert_eq!(metrics(&listed).unwrap(), [at(0.25), at(0.5)]);
+        assert_eq!(metric_written(&at(0.25)).unwrap()["config"]["name"], "recall@0.25");
     }
 }

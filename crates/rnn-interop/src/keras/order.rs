@@ -138,7 +138,10 @@ impl Calls {
                 }
                 first.filter(|_| on("return_sequences"))
             }
-            Layer::TimeDistributed(_) | Layer::GlobalAveragePooling1D(_) | Layer::Softmax(_) => {
+            Layer::Softmax(_) if first.is_some() => {
+                return refuse("Keras's Softmax takes no mask of steps, only one with all axes of its input");
+            }
+            Layer::TimeDistributed(_) | Layer::GlobalAveragePooling1D(_) => {
                 inputs.extend(first.map(|mask| mask.node));
                 first.filter(|_| matches!(layer, Layer::TimeDistributed(_)))
             }
@@ -155,6 +158,7 @@ impl Calls {
             | Layer::GlobalMaxPooling1D(_) => None,
             Layer::Add(_)
             | Layer::Subtract(_)
+            | Layer::Divide(_)
             | Layer::Multiply(_)
             | Layer::Average(_)
             | Layer::Maximum(_)

@@ -85,6 +85,11 @@ fn operation(layer: &Layer, name: &str) -> Option<Value> {
     let (module, class, mut config) = match layer {
         Layer::Slice(_) => ("numpy", "GetItem", json!({})),
         Layer::Reverse(_) => ("numpy", "Flip", json!({ "axis": 1 })),
+        Layer::Divide(_) => ("numpy", "Divide", json!({})),
+        Layer::GLU(_) => {
+            let options = serde_json::to_value(layer).unwrap_or_default();
+            ("nn", "Glu", json!({ "axis": options["config"]["axis"] }))
+        }
         // Keras's activation of this name is the exact one.
         layer if *layer == approximate() => ("nn", "Gelu", json!({ "approximate": true })),
         _ => return None,
@@ -199,6 +204,7 @@ fn functional(
             | Layer::Minimum(_)
             | Layer::Concatenate(_)
             | Layer::Dot(_) => json!({ "args": [tensors], "kwargs": {} }),
+            Layer::Divide(_) => json!({ "args": tensors, "kwargs": {} }),
             Layer::Slice(ref slice) => {
                 let slice = serde_json::to_value(Layer::Slice(slice.clone())).unwrap_or_default();
                 json!({ "args": [tensors[0], index(&slice)], "kwargs": {} })

@@ -238,6 +238,7 @@ fn both(b: &mut Builder<'_>, op: Binary, x: &Device, y: &Device) -> Result<Value
         Binary::Add => layer::Add::new().into(),
         Binary::Sub => layer::Subtract::new().into(),
         Binary::Mul => layer::Multiply::new().into(),
+        Binary::Div => layer::Divide::new().into(),
         Binary::Max => layer::Maximum::new().into(),
         Binary::Min => layer::Minimum::new().into(),
         _ => return Err(b.unsupported(format!("{op:?} of two computed tensors"))),

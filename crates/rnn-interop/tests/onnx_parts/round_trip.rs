@@ -4,10 +4,10 @@ use crate::apart;
 use ndarray::ArrayD;
 use rnn_interop::{Limits, PortableModel, onnx};
 use rnn_model::layer::{
-    ActivationLayer, Add, Average, Bidirectional, Concatenate, Dense, Dot, Dropout, Elu, Embedding, Flatten,
-    GlobalAveragePooling1D, GlobalMaxPooling1D, Gru, Layer, LayerNormalization, LeakyRelu, Lstm, Maximum,
-    MergeMode, Minimum, Multiply, PRelu, Permute, Relu, RepeatVector, Rescaling, Reshape, Reverse,
-    SharedLayer, SimpleRnn, Slice, SoftmaxLayer, Subtract, TimeDistributed,
+    ActivationLayer, Add, Average, Bidirectional, Concatenate, Dense, Divide, Dot, Dropout, Elu, Embedding,
+    Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D, Glu, Gru, Layer, LayerNormalization, LeakyRelu,
+    Lstm, Maximum, MergeMode, Minimum, Multiply, PRelu, Permute, Relu, RepeatVector, Rescaling, Reshape,
+    Reverse, SharedLayer, SimpleRnn, Slice, SoftmaxLayer, Subtract, TimeDistributed,
 };
 use rnn_model::{Device, Graph, Input, Model, Sequential, apply};
 use serde_json::json;
@@ -50,6 +50,8 @@ fn layers_on_a_sequence() -> Vec<Layer> {
         with(LeakyRelu::new(0.2), json!({"negative_slope": 0.4})),
         Elu::new(0.7).into(),
         SoftmaxLayer::new().into(),
+        Glu::new().into(),
+        Glu::new().axis(1).into(),
         Dropout::new(0.3).into(),
         GlobalAveragePooling1D::new().into(),
         GlobalMaxPooling1D::new().into(),
@@ -125,6 +127,7 @@ fn merges() -> Vec<Layer> {
     vec![
         Add::new().into(),
         Subtract::new().into(),
+        Divide::new().into(),
         Multiply::new().into(),
         Average::new().into(),
         Maximum::new().into(),

@@ -7,9 +7,9 @@ use super::super::objects::{activation, class_of};
 use super::{Data, Reader};
 use crate::{Error, Result};
 use rnn_model::layer::{
-    Activate, ActivationLayer, Add, Concatenate, Dot, Elu, GlobalAveragePooling1D, GlobalMaxPooling1D, Layer,
-    LeakyRelu, Maximum, Minimum, Multiply, Permute, Relu, Rescaling, Reshape, Reverse, SharedLayer, Slice,
-    Subtract,
+    Activate, ActivationLayer, Add, Concatenate, Divide, Dot, Elu, GlobalAveragePooling1D,
+    GlobalMaxPooling1D, Glu, Layer, LeakyRelu, Maximum, Minimum, Multiply, Permute, Relu, Rescaling, Reshape,
+    Reverse, SharedLayer, Slice, Subtract,
 };
 use rnn_model::{Symbol, apply};
 use serde_json::{Value, json};
@@ -129,6 +129,7 @@ impl Maker<'_, '_> {
                     "Add" => Add::new().into(),
                     "Subtract" => Subtract::new().into(),
                     "Multiply" => Multiply::new().into(),
+                    "Divide" | "TrueDivide" => Divide::new().into(),
                     "Maximum" => Maximum::new().into(),
                     "Minimum" => Minimum::new().into(),
                     _ => return Ok(None),
@@ -205,6 +206,10 @@ impl Maker<'_, '_> {
                 })
                 .into()
             }
+            "Glu" => match self.axes("axis", rank)?.as_slice() {
+                [axis] if *axis > 0 => Glu::new().axis(*axis as i64).into(),
+                other => return self.refuse(format!("it halves an axis of the samples, got {other:?}")),
+            },
             "LeakyRelu" => LeakyRelu::new(self.number("negative_slope", 0.2)?).into(),
             "Elu" => Elu::new(self.number("alpha", 1.0)?).into(),
             "Exp" => self.activation("exponential")?,

@@ -8,7 +8,9 @@ use super::super::objects::regularizer;
 use super::operations::{OneOperation, Operand};
 use super::{Data, Instance, MOST_CALLS, Made, OneLayer, OneModel, Reader, unknown};
 use crate::{Error, Limits, Result};
-use rnn_model::layer::{ActivityRegularization, Layer, Regularizer, Reshape, SharedLayer, TimeDistributed};
+use rnn_model::layer::{
+    ActivityRegularization, Layer, Regularizer, Reshape, SharedLayer, SoftmaxLayer, TimeDistributed, WithMask,
+};
 use rnn_model::{Symbol, apply};
 
 impl<'a> Reader<'a> {
@@ -141,7 +143,14 @@ impl<'a> Reader<'a> {
         of_2: bool,
     ) -> Result<Vec<Data>> {
         let place = format!("layer {}", layer.name);
-        if !masks.is_empty() {
+        if let ([Made::Mask(mask)], [x], true) = (masks, args.as_slice(), more.is_empty())
+            && x.mask != Some(*mask)
+        {
+            match self.with_mask(layer, x, *mask, &place)? {
+                Given::Input(masked) => args[0] = masked,
+                Given::Output(made) => return Ok(vec![made]),
+            }
+        } else if !masks.is_empty() {
             check_masks(masks, &args, &place)?;
         } else if !more.is_empty()
             && !of_2
@@ -187,6 +196,50 @@ impl<'a> Reader<'a> {
             made.push(data);
         }
         Ok(made)
+    }
+
+    /// A value with a mask that another value has, or what a softmax over as many steps makes of it.
+    fn with_mask(&mut self, layer: &OneLayer<'a>, x: &Data, mask: Mask, place: &str) -> Result<Given> {
+        let refuse = |problem: &str| Err(Error::unsupported(place, problem));
+        let Some(other) = self.masked.get(&mask).cloned() else {
+            return refuse("called with a mask of its own; masks come here from Masking and Embedding alone");
+        };
+        let steps_alone = x.symbol.shape().len() == 1;
+        if layer.class != "Softmax" {
+            if steps_alone {
+                return refuse("called with a mask, on values without steps");
+            }
+            let name = self.unlike_others(&format!("{}_masked", layer.name));
+            let symbol = self.put(WithMask::new(), name, &[&x.symbol, &other], place)?;
+            return self.data(symbol, Some(mask)).map(Given::Input);
+        }
+        if !steps_alone {
+            return refuse("called with a mask of steps, on values of more axes; Keras refuses that too");
+        }
+        let column = self.unlike_others(&format!("{}_steps", layer.name));
+        let steps = self.put(Reshape::new([-1, 1]), column, &[&x.symbol], place)?;
+        let masked = self.unlike_others(&format!("{}_masked", layer.name));
+        let steps = self.put(WithMask::new(), masked, &[&steps, &other], place)?;
+        let shares = self.put(SoftmaxLayer::new().axis(1), layer.name.clone(), &[&steps], place)?;
+        let row = self.unlike_others(&format!("{}_row", layer.name));
+        let symbol = self.put(Reshape::new([-1]), row, &[&shares], place)?;
+        self.data(symbol, None).map(Given::Output)
+    }
+
+    /// A layer of this name, applied; its output is kept until the end.
+    fn put(
+        &mut self,
+        layer: impl Into<Layer>,
+        name: String,
+        inputs: &[&Symbol],
+        place: &str,
+    ) -> Result<Symbol> {
+        let made =
+            apply(SharedLayer::new(layer.into()).name(name), inputs).map_err(|e| in_layer(place, e))?;
+        let Some(symbol) = made.into_iter().next() else {
+            return Err(Error::unsupported(place, "it gives nothing"));
+        };
+        Ok(self.data(symbol, None)?.symbol)
     }
 
     /// The layer, made for these inputs if it is not there yet, and its penalty on what it gives.
@@ -235,6 +288,14 @@ impl<'a> Reader<'a> {
         let symbol = x.symbol.layer(SharedLayer::new(Reshape::new(shape)).name(name))?;
         self.data(symbol, None)
     }
+}
+
+/// What becomes of a layer that is called with a mask.
+enum Given {
+    /// the input that it is applied to
+    Input(Data),
+    /// what it gives
+    Output(Data),
 }
 
 impl Made {
@@ -296,7 +357,7 @@ fn is_merge(class: &str) -> bool {
 }
 
 fn is_elementwise(class: &str) -> bool {
-    matches!(class, "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum")
+    matches!(class, "Add" | "Subtract" | "Multiply" | "Divide" | "Average" | "Maximum" | "Minimum")
 }
 
 /// The engine's refusal, with the layer's name.

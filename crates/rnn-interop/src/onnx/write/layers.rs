@@ -68,7 +68,7 @@ fn emit(
             mask = if mask == Mask::None { Mask::None } else { Mask::Other("its masked steps come first") };
             recurrent::turned_round(e, &x.name)
         }
-        "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum" => {
+        "Add" | "Subtract" | "Multiply" | "Divide" | "Average" | "Maximum" | "Minimum" => {
             let masks = || inputs.iter().map(|x| &x.mask);
             let by_steps = matches!(class, "Multiply" | "Maximum" | "Minimum");
             if by_steps && masks().any(|mask| *mask != Mask::None) {
@@ -96,6 +96,16 @@ fn emit(
                 return Err(e.unsupported("a Dot of samples of more than two axes"));
             }
             dot(e, config, inputs)
+        }
+        "Softmax" if x.mask != Mask::None => {
+            return Err(e.unsupported("a Softmax of a masked sequence, which passes over the masked steps"));
+        }
+        "GLU" => {
+            let axis = config["axis"].as_i64().unwrap_or(-1);
+            if axis == 1 || axis + shape.len() as i64 == 0 {
+                mask = Mask::None;
+            }
+            halved(e, &x.name, axis)
         }
         "Flatten" => {
             mask = Mask::None;
@@ -246,10 +256,18 @@ fn normalized(e: &mut Emit, config: &Json, weights: &[ArrayD<f32>], x: &str, wid
     }
 }
 
+/// One half of an axis times the sigmoid of the other.
+fn halved(e: &mut Emit, x: &str, axis: i64) -> String {
+    let parts = e.outputs("Split", &[x], &[("axis", Attribute::Int(axis))], &[true, true]);
+    let gate = e.node("Sigmoid", &[&parts[1]], &[]);
+    e.node("Mul", &[&parts[0], &gate], &[])
+}
+
 fn merged(e: &mut Emit, class: &str, inputs: &[Tensor]) -> String {
     let op = match class {
         "Subtract" => "Sub",
         "Multiply" => "Mul",
+        "Divide" => "Div",
         "Maximum" => "Max",
         "Minimum" => "Min",
         _ => "Add",
