@@ -13,6 +13,7 @@ mod write;
 pub(crate) use write::Writer;
 
 use crate::{Error, Limits, Result};
+use datatype::Type;
 use hdf5_pure::{AttrValue, FormatError, Source};
 use ndarray::{ArrayD, IxDyn};
 use std::collections::{HashMap, HashSet};
@@ -192,15 +193,20 @@ impl File {
         let place = show(path);
         let elements = self.limits.elements(place, &dataset.shape)?;
         let bytes = self.limits.bytes(place, elements, dataset.values.bytes())?;
+        let kind = match dataset.values {
+            // Keras says so beside the values.
+            Type::TwoBytes if self.text(path, "dtype")?.as_deref() == Some("bfloat16") => {
+                Type::Bfloat16 { big_endian: false }
+            }
+            other => other,
+        };
         let values = match dataset.storage {
             Storage::Nowhere => return Err(Error::damaged(place, "its values have never been written")),
             // The walk has found these bytes within the file.
-            Storage::Contiguous(from) => {
-                dataset.values.decode(self.bytes.get(from..from + bytes).unwrap_or_default())
-            }
+            Storage::Contiguous(from) => kind.decode(self.bytes.get(from..from + bytes).unwrap_or_default()),
             Storage::Other => {
                 let raw = self.renew(|| fenced(place, || self.file.dataset(path)?.read_raw()))?;
-                dataset.values.decode(raw.get(..bytes).unwrap_or_default())
+                kind.decode(raw.get(..bytes).unwrap_or_default())
             }
         };
         match values {
@@ -208,7 +214,7 @@ impl File {
             Some(values) => {
                 Err(Error::damaged(place, format!("expected {elements} values, got {}", values.len())))
             }
-            None => Err(Error::damaged(place, format!("expected numbers, got {}", dataset.values.name()))),
+            None => Err(Error::damaged(place, format!("expected numbers, got {}", kind.name()))),
         }
     }
 

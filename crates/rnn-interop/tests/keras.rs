@@ -3,6 +3,8 @@
 
 #[path = "common/devices.rs"]
 mod devices;
+#[path = "keras_parts/weights.rs"]
+mod weights;
 
 use devices::devices;
 use ndarray::ArrayD;

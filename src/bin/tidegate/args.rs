@@ -214,7 +214,7 @@ const OF_A_SERIES: [&str; 11] = [
 /// `tidegate train --model`: what only it has. What the model file says of its training holds where nothing is given.
 #[derive(Args, Debug)]
 pub struct OnArrays {
-    /// Model to train: .safetensors, .keras, .h5, .onnx; saved as FILE-trained.safetensors unless --output says otherwise
+    /// Model to train: .safetensors, .keras, .h5, .onnx; saved as FILE-trained.safetensors, trained again as FILE-trained-2.safetensors, unless --output says otherwise
     #[arg(long, short, help_heading = ON_ARRAYS, value_name = "FILE", requires_all = ["x", "y"], conflicts_with_all = OF_A_SERIES, conflicts_with = "resume")]
     pub model: Option<PathBuf>,
     /// Inputs: .npy, .npz with an array for each by its name, or .csv with a row for each sample

@@ -8,6 +8,10 @@ use crate::{Error, Limits, Result};
 pub(super) enum Type {
     /// IEEE 754 of 2, 4 or 8 bytes
     Float { bytes: usize, big_endian: bool },
+    /// the upper half of an IEEE 754 of 4 bytes
+    Bfloat16 { big_endian: bool },
+    /// 2 bytes without a meaning of their own: h5py stores bfloat16 so
+    TwoBytes,
     /// of 1, 2, 4 or 8 bytes, a truth value of NumPy among them
     Integer { bytes: usize, signed: bool, big_endian: bool },
     /// text of a fixed number of bytes
@@ -20,6 +24,7 @@ impl Type {
     pub(super) fn bytes(self) -> usize {
         match self {
             Type::Float { bytes, .. } | Type::Integer { bytes, .. } | Type::Text { bytes } => bytes,
+            Type::Bfloat16 { .. } | Type::TwoBytes => 2,
             // A length, an address and an index.
             Type::LongText => 16,
         }
@@ -32,6 +37,8 @@ impl Type {
             Type::Integer { bytes, signed, .. } => {
                 format!("{}int{}", if signed { "" } else { "u" }, 8 * bytes)
             }
+            Type::Bfloat16 { .. } => "bfloat16".into(),
+            Type::TwoBytes => "two bytes without a meaning".into(),
             Type::Text { .. } | Type::LongText => "text".into(),
         }
     }
@@ -55,6 +62,7 @@ impl Type {
         }
         Some(match self {
             Type::Float { bytes: 2, big_endian } => numbers!(half::f16, big_endian, f64::from),
+            Type::Bfloat16 { big_endian } => numbers!(half::bf16, big_endian, f64::from),
             Type::Float { bytes: 4, big_endian } => numbers!(f32, big_endian, f64::from),
             Type::Float { big_endian, .. } => numbers!(f64, big_endian, |x: f64| x),
             Type::Integer { bytes: 1, signed: true, .. } => numbers!(i8, false, f64::from),
@@ -65,7 +73,7 @@ impl Type {
             Type::Integer { bytes: 4, big_endian, .. } => numbers!(u32, big_endian, f64::from),
             Type::Integer { signed: true, big_endian, .. } => numbers!(i64, big_endian, |x: i64| x as f64),
             Type::Integer { big_endian, .. } => numbers!(u64, big_endian, |x: u64| x as f64),
-            Type::Text { .. } | Type::LongText => return None,
+            Type::TwoBytes | Type::Text { .. } | Type::LongText => return None,
         })
     }
 }
@@ -96,8 +104,12 @@ pub(super) fn parse(place: &str, body: &[u8]) -> Result<Type> {
                 _ => return Err(unknown("a float of an odd number of bytes")),
             };
             // Bit 6 set beside bit 0 is the order of VAX.
-            if layout != ieee || bits[0] & 64 != 0 {
-                return Err(unknown("a float that is not IEEE 754 (bfloat16 is not read: save as float32)"));
+            let plain = bits[0] & 64 == 0;
+            if plain && size == 2 && layout == (0, 16, 7, 8, 0, 7, 127) {
+                return Ok(Type::Bfloat16 { big_endian });
+            }
+            if layout != ieee || !plain {
+                return Err(unknown("a float that is neither IEEE 754 nor bfloat16"));
             }
             Ok(Type::Float { bytes: size as usize, big_endian })
         }
@@ -120,7 +132,8 @@ pub(super) fn parse(place: &str, body: &[u8]) -> Result<Type> {
         }
         2 => Err(unknown("time")),
         4 => Err(unknown("bit field")),
-        5 => Err(unknown("opaque (bfloat16 is not read: save as float32)")),
+        5 if size == 2 => Ok(Type::TwoBytes),
+        5 => Err(unknown("opaque")),
         6 | 11 => Err(unknown("compound")),
         7 => Err(unknown("reference")),
         9 => Err(unknown("lists of varying length")),

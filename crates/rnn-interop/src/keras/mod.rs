@@ -27,6 +27,7 @@ mod losses;
 mod masks;
 mod metrics;
 mod names;
+mod nested;
 mod objects;
 mod optimizers;
 mod order;
@@ -152,11 +153,17 @@ fn finish(
 /// Reads the weights of a `.weights.h5` file into the order of `graph`, whose layers have to be those of the model that was
 /// saved, connected as they were. An `.h5` file in the older layout will do if its layers have the same names.
 ///
+/// Where the model that was saved contains models, their layers are found by the names `model/layer` or `layer`, and else
+/// where class and shapes leave no choice.
+///
 /// # Errors
 /// When the file is damaged or hostile, a weight is missing or has another shape, or the file has weights that the graph has
-/// no place for.
+/// no place for; when several layers of models within models fit alike.
 pub fn read_weights(bytes: &[u8], graph: &Graph, limits: &Limits) -> Result<Vec<ArrayD<f32>>> {
     let file = File::open(bytes, limits)?;
+    if nested::is_nested(&file) {
+        return nested::read(&file, graph);
+    }
     let parts = write::graph(graph)?.parts;
     let places = parts.places(graph)?;
     // The layout before Keras 3: of whole models in a group, of weights alone at the root. It goes by the names of layers.

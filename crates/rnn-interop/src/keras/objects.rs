@@ -255,13 +255,13 @@ pub(super) fn check_dtype(value: &Value, place: &str) -> Result<Option<String>> 
     };
     match name {
         "float32" => Ok(None),
-        "float16" | "float64" | "mixed_float16" | "mixed_bfloat16" => Ok(Some(format!(
+        "float16" | "bfloat16" | "float64" | "mixed_float16" | "mixed_bfloat16" => Ok(Some(format!(
             "Keras computes the model in {name}; it is computed in float32 here, so results differ by what {name} rounds"
         ))),
         _ => {
             let problem = format!(
-                "a data type {name:?}; float16, float32, float64, mixed_float16 and mixed_bfloat16 are read: convert the \
-                 model to one of them"
+                "a data type {name:?}; float16, bfloat16, float32, float64, mixed_float16 and mixed_bfloat16 are read: convert \
+                 the model to one of them"
             );
             Err(Error::unsupported(option(place, "dtype"), problem))
         }

@@ -175,7 +175,7 @@ impl Walk<'_> {
 }
 
 /// Where each weight of a layer stands below the layer, in the order of the layer's weights.
-fn within(layer: &Layer, count: usize) -> Result<Vec<String>> {
+pub(super) fn within(layer: &Layer, count: usize) -> Result<Vec<String>> {
     let data = serde_json::to_value(layer).map_err(|e| Error::damaged(layer.class(), e.to_string()))?;
     Ok(below(&data, count))
 }

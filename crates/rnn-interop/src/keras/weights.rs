@@ -40,16 +40,17 @@ pub(super) fn read(file: &File, places: &[Place], graph: &Graph) -> Result<Vec<A
         known.insert(path);
     }
     let of_layers = |path: &&str| path.split('/').next() == Some(root);
-    // How far a layer's random numbers have come: this engine counts its own.
-    let random = |path: &&str| {
-        path.split('/').any(|name| name.contains("seed_generator") || name.contains("random_generator"))
-    };
-    let odd = file.datasets().filter(of_layers).find(|path| !known.contains(*path) && !random(path));
+    let odd = file.datasets().filter(of_layers).find(|path| !known.contains(*path) && !is_random(path));
     if let Some(odd) = odd {
         let problem = "the architecture has no place for this weight: the file is of another model";
         return Err(Error::damaged(odd, problem));
     }
     Ok(weights.into_iter().flatten().collect())
+}
+
+/// How far a layer's random numbers have come: this engine counts its own.
+pub(super) fn is_random(path: &str) -> bool {
+    path.split('/').any(|name| name.contains("seed_generator") || name.contains("random_generator"))
 }
 
 /// The error of a data set, with the name of the weight.

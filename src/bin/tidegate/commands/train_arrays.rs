@@ -106,8 +106,22 @@ fn output(args: &Train, place: &Path) -> Outcome<PathBuf> {
         return Ok(output.clone());
     }
     let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(place.with_file_name(trained_name(&name)))
+}
+
+/// `x-trained.safetensors` of `x.keras`, and `x-trained-2.safetensors` of that: never the file that the model came from.
+fn trained_name(name: &str) -> String {
     let stem = name.split('.').find(|part| !part.is_empty()).unwrap_or("model");
-    Ok(place.with_file_name(format!("{stem}-trained.safetensors")))
+    let round = |end: &str| match end {
+        "" => Some(1),
+        numbered => numbered.strip_prefix('-')?.parse::<u32>().ok(),
+    };
+    let before =
+        stem.rsplit_once("-trained").and_then(|(stem, end)| Some((stem, round(end)?.checked_add(1)?)));
+    match before {
+        Some((stem, round)) => format!("{stem}-trained-{round}.safetensors"),
+        None => format!("{stem}-trained.safetensors"),
+    }
 }
 
 /// As the options say, and where they say nothing, as the file does; what the optimizer kept goes on where it can.
@@ -173,4 +187,25 @@ fn columns(history: &History) -> Map<String, Value> {
         .into_iter()
         .flat_map(|logs| logs.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>());
     names.map(|name| (name.clone(), json!(history.get(&name)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trained_name;
+
+    #[test]
+    fn a_model_that_is_trained_again_is_counted() {
+        for (from, to) in [
+            ("x.keras", "x-trained.safetensors"),
+            ("x.weights.h5", "x-trained.safetensors"),
+            ("x-trained.safetensors", "x-trained-2.safetensors"),
+            ("x-trained-2.safetensors", "x-trained-3.safetensors"),
+            ("x-trained-9.onnx", "x-trained-10.safetensors"),
+            ("well-trained-dog.keras", "well-trained-dog-trained.safetensors"),
+            ("x-trained-4294967295.keras", "x-trained-4294967295-trained.safetensors"),
+            (".keras", "keras-trained.safetensors"),
+        ] {
+            assert_eq!(trained_name(from), to);
+        }
+    }
 }
