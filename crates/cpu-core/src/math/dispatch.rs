@@ -25,6 +25,8 @@ pub enum Level {
     Avx2,
     /// AVX-512F.
     Avx512,
+    /// AVX-512F, and AMX for large products.
+    Amx,
 }
 
 /// The widest instruction set of this machine.
@@ -33,7 +35,7 @@ pub fn level() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
         if Avx512::detect().is_some() {
-            return Level::Avx512;
+            return if crate::recurrent::amx::available() { Level::Amx } else { Level::Avx512 };
         }
         if Avx2::detect().is_some() {
             return Level::Avx2;

@@ -3,7 +3,7 @@
 use super::{Kernel, Lanes, Level, run_f32};
 
 /// A level that the machine lacks falls back to a lower one.
-const LEVELS: [Level; 4] = [Level::Baseline, Level::Neon, Level::Avx2, Level::Avx512];
+const LEVELS: [Level; 5] = [Level::Baseline, Level::Neon, Level::Avx2, Level::Avx512, Level::Amx];
 
 #[derive(Clone, Copy, Debug)]
 enum Function {

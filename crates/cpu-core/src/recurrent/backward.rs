@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use super::pack::{Layout, Panel};
 use super::plan::{Plan, Split};
 use super::pointwise::activate;
-use super::tile::{GROUP, Operand, Product, Starting, Sums, balanced, product, staged_stride};
+use super::tile::{GROUP, Operand, Product, Starting, Sums, product};
 use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
 use super::{
@@ -41,11 +41,12 @@ pub(super) fn through_time(
     let RecurrentTrace { h, c, saved } = trace;
     let RecurrentUpstream { dy, dh_last, dc_last } = up;
     let RecurrentShape { batch, units, .. } = shape;
-    let layout = |k| Layout { k, units, lanes: plan.lanes, gates: 0 };
-    let (main, late) = match cell {
-        Cell::Gru { reset_after: false, .. } => (layout(2 * units), Some(layout(units))),
-        other => (layout(other.gates() * units), None),
+    let layout = |k| Layout { k: plan.form.padded(k), form: plan.form, units, lanes: plan.lanes, gates: 0 };
+    let (k, late) = match cell {
+        Cell::Gru { reset_after: false, .. } => (2 * units, Some(layout(units))),
+        other => (other.gates() * units, None),
     };
+    let main = layout(k);
     let key = Key {
         version,
         kind: forward::kind(cell),
@@ -64,7 +65,7 @@ pub(super) fn through_time(
     let direct_len = if uses_direct { batch * units } else { 0 };
     let dc_len = if c.is_some() { batch * units } else { 0 };
     let zeros = units.next_multiple_of(16);
-    let staged_len = plan.staged_rows(batch) * staged_stride(main.k);
+    let staged_len = plan.staged_rows(batch) * plan.form.stride(main.k);
     let len = zeros + staged_len + direct_len + dc_len;
     let (zeros, scratch) = packed.scratch.sized(len).split_at_mut(zeros);
     let (staged, scratch) = scratch.split_at_mut(staged_len);
@@ -97,6 +98,7 @@ pub(super) fn through_time(
         dc: View::new(dc),
         zeros: View::new(zeros),
         staged: View::new(staged),
+        k,
         main,
         late,
         weights: View::new(weights),
@@ -139,6 +141,8 @@ struct Pass<'a> {
     zeros: View<'a>,
     /// operands, a line apart, for each row of every member
     staged: View<'a>,
+    /// gate gradients of a row that `main` takes
+    k: usize,
     /// gate gradients to the state before
     main: Layout,
     /// the candidate's gradient to `r hp`, of GRU with the reset before the product
@@ -162,6 +166,7 @@ impl Kernel<f32> for Work<'_> {
             self.pass.pack(self.member);
             self.member.wait();
         }
+        let _ready = self.pass.plan.form.begin();
         self.pass.sequence(s, self.member);
     }
 }
@@ -209,11 +214,11 @@ impl Pass<'_> {
         let rows = if by_rows { member.share(batch) } else { 0..batch };
         let panels = if by_rows { 0..self.main.panels() } else { member.share(self.main.panels()) };
         let mut active = self.active[member.index].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let staged = self.plan.staged(self.staged, staged_stride(self.main.k), member, batch);
+        let staged = self.plan.staged(self.staged, self.plan.form.stride(self.main.k), member, batch);
         let mut sums = Sums::new();
         for t in (0..time).rev() {
             let linked = self.select(t, rows.clone(), &mut active);
-            self.stage((t + 1) * batch, 0, self.main.k, &active[..linked], staged);
+            self.stage((t + 1) * batch, 0, self.k, &active[..linked], staged);
             let span = Span { t, rows: &active, linked, panels: panels.clone(), staged };
             self.step(s, &span, &mut sums);
             if let Some(late) = &self.late {
@@ -228,7 +233,7 @@ impl Pass<'_> {
         }
         if let Some(h0) = self.h0 {
             let linked = self.order(None, rows, &mut active);
-            self.stage(0, 0, self.main.k, &active[..linked], staged);
+            self.stage(0, 0, self.k, &active[..linked], staged);
             self.start_state(s, h0, &Span { t: 0, rows: &active, linked, panels, staged }, &mut sums);
         }
     }
@@ -264,11 +269,15 @@ impl Pass<'_> {
     /// begins at step-and-sample `first_row`.
     fn stage(&self, first_row: usize, column: usize, k: usize, rows: &[Row], staged: View<'_>) {
         let width = gradient_blocks(self.cell) * self.shape.units;
+        let (form, padded) = (self.plan.form, self.plan.form.padded(k));
         for (r, row) in rows.iter().enumerate() {
             let from = (first_row + row.b as usize) * width + column;
             // SAFETY: the staged rows are this member's; the gate gradients were written by this member, or before the
             // last barrier.
-            unsafe { staged.get_mut(r * staged_stride(k), k).copy_from_slice(self.gate_grads.get(from, k)) };
+            unsafe {
+                let to = staged.get_mut(r * form.stride(padded), form.room(padded));
+                form.stage(self.gate_grads.get(from, k), None, to);
+            }
         }
     }
 
@@ -286,10 +295,11 @@ impl Pass<'_> {
     ) {
         let whole = Product {
             vectors: panel.vectors,
-            operand: Operand { first: staged.at(0, 0), stride: staged_stride(layout.k) }.from(at, 0),
+            operand: Operand { first: staged.at(0, 0), stride: layout.form.stride(layout.k) }.from(at, 0),
             k: layout.k,
-            panel: weights.at(panel.offset, layout.k * panel.vectors * S::N),
+            panel: weights.at(panel.offset, layout.panel_len(panel)),
             level: self.plan.level,
+            form: layout.form,
             stream: self.plan.stream,
         };
         // SAFETY: staged rows and weights are as long as the layout says.
@@ -298,10 +308,10 @@ impl Pass<'_> {
 
     /// The step's rows in groups of one kind: `(first, rows, linked to the step after)`.
     #[inline(always)]
-    fn groups(span: &Span<'_>) -> impl Iterator<Item = (usize, usize, bool)> {
-        let linked = span.linked;
-        let unlinked = balanced(span.rows.len() - linked, GROUP).map(move |(at, n)| (at + linked, n, false));
-        balanced(linked, GROUP).map(|(at, n)| (at, n, true)).chain(unlinked)
+    fn groups(&self, span: &Span<'_>) -> impl Iterator<Item = (usize, usize, bool)> + use<> {
+        let (form, linked) = (self.plan.form, span.linked);
+        let unlinked = form.groups(span.rows.len() - linked).map(move |(at, n)| (at + linked, n, false));
+        form.groups(linked).map(|(at, n)| (at, n, true)).chain(unlinked)
     }
 
     #[inline(always)]
@@ -309,7 +319,7 @@ impl Pass<'_> {
         let batch = self.shape.batch;
         for index in span.panels.clone() {
             let panel = self.main.panel(index);
-            for (at, n, linked) in Self::groups(span) {
+            for (at, n, linked) in self.groups(span) {
                 let rows = &span.rows[at..at + n];
                 if linked {
                     self.product(s, &self.main, self.weights, panel, (at, n), span.staged, sums);
@@ -381,7 +391,7 @@ impl Pass<'_> {
         let units = self.shape.units;
         for index in span.panels.clone() {
             let panel = self.main.panel(index);
-            for (at, n, linked) in Self::groups(span) {
+            for (at, n, linked) in self.groups(span) {
                 let rows = &span.rows[at..at + n];
                 if linked {
                     self.product(s, &self.main, self.weights, panel, (at, n), span.staged, sums);
@@ -416,7 +426,7 @@ impl Pass<'_> {
         self.stage(span.t * batch, 2 * units, units, span.rows, span.staged);
         for index in span.panels.clone() {
             let panel = late.panel(index);
-            for (at, n) in balanced(span.rows.len(), GROUP) {
+            for (at, n) in self.plan.form.groups(span.rows.len()) {
                 let rows = &span.rows[at..at + n];
                 self.product(s, late, self.late_weights, panel, (at, n), span.staged, sums);
                 for v in 0..panel.vectors {

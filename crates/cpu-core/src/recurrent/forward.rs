@@ -36,15 +36,17 @@ pub(super) fn forward(
     let RecurrentShape { batch, input, units, .. } = shape;
     let lanes = plan.lanes;
     let gates = cell.gates();
-    let layout = |k, gates| Layout { k, units, lanes, gates };
-    let fused_k = if plan.fused { input + units } else { units };
+    let form = plan.form;
+    let layout = |k, gates| Layout { k, form, units, lanes, gates };
+    let inputs_k = if plan.fused { form.padded(input) } else { 0 };
+    let fused_k = inputs_k + form.padded(units);
     let (main, late) = match cell {
         Cell::Lstm { .. } => (layout(fused_k, 4), None),
         Cell::Gru { reset_after: true, .. } => (layout(fused_k, 3), None),
-        Cell::Gru { reset_after: false, .. } => (layout(units, 2), Some(layout(units, 1))),
+        Cell::Gru { reset_after: false, .. } => (layout(fused_k, 2), Some(layout(fused_k, 1))),
         Cell::SimpleRnn { .. } => (layout(fused_k, 0), None),
     };
-    let first = (!plan.fused).then(|| layout(input, if gates == 1 { 0 } else { gates }));
+    let first = (!plan.fused).then(|| layout(form.padded(input), if gates == 1 { 0 } else { gates }));
     let vectors = main.unit_vectors();
     let bias_len = vectors * bias_vectors(cell) * lanes;
     let lens = [main.len(), late.map_or(0, |l| l.len()), first.map_or(0, |l| l.len()), bias_len];
@@ -58,8 +60,8 @@ pub(super) fn forward(
     let projected = if plan.fused { 0 } else { vectors * gates * lanes };
     let late_len = if late.is_some() { batch * (units + staged_stride(units)) } else { 0 };
     let zeros = units.next_multiple_of(16);
-    let inputs_staged = if plan.fused { 0 } else { plan.chunk * staged_stride(input) };
-    let staged_row = inputs_staged.max(staged_stride(main.k));
+    let inputs_staged = if plan.fused { 0 } else { plan.chunk * form.stride(form.padded(input)) };
+    let staged_row = inputs_staged.max(form.stride(main.k));
     let staged_len = plan.staged_rows(batch) * staged_row;
     let len = zeros + staged_len + plan.chunk * batch * projected + late_len;
     let scratch = packed.scratch.sized(len);
@@ -85,6 +87,7 @@ pub(super) fn forward(
         c: c.map_or(View::empty(), View::new),
         saved: saved.map(View::new),
         main,
+        inputs_k,
         late,
         first,
         weights: View::new(weights),
@@ -153,6 +156,8 @@ struct Pass<'a> {
     saved: Option<View<'a>>,
     /// the product of every step
     main: Layout,
+    /// rows of `main` for the inputs, where they are part of it
+    inputs_k: usize,
     /// the candidate's product of GRU with the reset before it
     late: Option<Layout>,
     /// the input's product, where it is not part of `main`
@@ -187,6 +192,7 @@ impl Kernel<f32> for Work<'_> {
             self.pass.pack(self.member);
             self.member.wait();
         }
+        let _ready = self.pass.plan.form.begin();
         self.pass.sequence(s, self.member);
     }
 }
@@ -219,16 +225,15 @@ struct Span<'a> {
 
 impl Pass<'_> {
     fn pack(&self, member: &Member<'_>) {
-        let RecurrentShape { input, units, .. } = self.shape;
+        let RecurrentShape { units, .. } = self.shape;
         let width = self.cell.gates() * units;
         for index in member.share(self.main.panels()) {
             let panel = self.main.panel(index);
-            let inputs = if self.plan.fused { input } else { 0 };
             let order = order(self.cell);
-            if inputs > 0 {
+            if self.inputs_k > 0 {
                 self.main.pack(panel, 0, self.kernel, width, order, self.weights);
             }
-            self.main.pack(panel, inputs, self.recurrent, width, order, self.weights);
+            self.main.pack(panel, self.inputs_k, self.recurrent, width, order, self.weights);
         }
         if let Some(late) = &self.late {
             for index in member.share(late.panels()) {

@@ -20,9 +20,12 @@
 //! Two implementations stand behind one face: a plain one, generic over the element type, that is the oracle in f64;
 //! and for f32 the packed one (see [`strategy`]).
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
 mod arguments;
 mod backward;
 mod chunks;
+mod form;
 mod forward;
 mod gradients;
 mod pack;

@@ -1,5 +1,8 @@
 //! Weights packed into the panels that [`super::tile`] reads.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
+use super::form::Form;
 use super::tile::MOST_VECTORS;
 use super::view::View;
 use crate::team::share;
@@ -7,8 +10,9 @@ use crate::team::share;
 /// How a matrix of `k` rows is cut into panels over the units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// rows, the length of the sums
+    /// rows, the length of the sums, padded as the form asks
     pub k: usize,
+    pub form: Form,
     pub units: usize,
     /// columns per vector
     pub lanes: usize,
@@ -47,7 +51,7 @@ impl Layout {
             let range = share(self.unit_vectors(), index, self.panels());
             (range.start, range.len(), 1)
         };
-        let offset = vector * per_unit_vector * self.k * self.lanes;
+        let offset = self.form.room(vector * per_unit_vector * self.k * self.lanes);
         Panel { vector, unit: vector * self.lanes, vectors, offset }
     }
 
@@ -59,7 +63,12 @@ impl Layout {
 
     /// Length of the packed matrix.
     pub fn len(&self) -> usize {
-        self.unit_vectors() * self.gates.max(1) * self.k * self.lanes
+        self.form.room(self.unit_vectors() * self.gates.max(1) * self.k * self.lanes)
+    }
+
+    /// Length of a packed panel.
+    pub fn panel_len(&self, panel: Panel) -> usize {
+        self.form.room(panel.vectors * self.k * self.lanes)
     }
 
     /// Packs rows `first..first + matrix rows` of a panel from a row-major matrix whose rows are `width` long. Vector
@@ -74,13 +83,25 @@ impl Layout {
         out: View<'_>,
     ) {
         let (v_len, lanes) = (panel.vectors, self.lanes);
+        let place = |v: usize| {
+            if self.gates > 0 { (panel.unit, order[v]) } else { (panel.unit + v * lanes, order[0]) }
+        };
+        #[cfg(target_arch = "x86_64")]
+        if self.form == Form::Tiles {
+            let vector = |p: usize, v: usize| {
+                let (unit, gate) = place(v);
+                &matrix[p * width + gate * self.units + unit..][..self.valid(unit)]
+            };
+            // SAFETY: as below.
+            let out = unsafe { out.get_mut(panel.offset, self.panel_len(panel)) };
+            return amx::pack(first, matrix.len() / width, v_len, vector, out);
+        }
         for (p, row) in matrix.chunks_exact(width).enumerate() {
             let at = panel.offset + (first + p) * v_len * lanes;
             // SAFETY: a panel is packed by one member of the team, before the barrier that lets others read it.
             let out = unsafe { out.get_mut(at, v_len * lanes) };
             for (v, out) in out.chunks_exact_mut(lanes).enumerate() {
-                let (unit, gate) =
-                    if self.gates > 0 { (panel.unit, order[v]) } else { (panel.unit + v * lanes, order[0]) };
+                let (unit, gate) = place(v);
                 let n = self.valid(unit);
                 out[..n].copy_from_slice(&row[gate * self.units + unit..][..n]);
                 out[n..].fill(0.0);
@@ -94,7 +115,15 @@ impl Layout {
         const CHUNK: usize = 64;
         let (v_len, lanes) = (panel.vectors, self.lanes);
         // SAFETY: as in `pack`.
-        let out = unsafe { out.get_mut(panel.offset, v_len * lanes * self.k) };
+        let out = unsafe { out.get_mut(panel.offset, self.panel_len(panel)) };
+        #[cfg(target_arch = "x86_64")]
+        if self.form == Form::Tiles {
+            let rows = |v: usize| {
+                let unit = panel.unit + v * lanes;
+                (&matrix[unit * width + column..], self.valid(unit))
+            };
+            return amx::pack_transposed(self.k.min(width - column), v_len, width, rows, out);
+        }
         for v in 0..v_len {
             let unit = panel.unit + v * lanes;
             let n = self.valid(unit);

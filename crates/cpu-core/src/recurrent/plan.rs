@@ -1,6 +1,7 @@
 //! How a pass is carried out: chosen from cell, shape and threads alone, so that the same call always runs the same way.
 
 use super::RecurrentShape;
+use super::form::Form;
 use super::view::View;
 use crate::Cell;
 use crate::math::{Kernel, Lanes, Level, level, run_f32};
@@ -28,6 +29,7 @@ pub(super) struct Plan {
     pub level: Level,
     /// numbers in its vectors
     pub lanes: usize,
+    pub form: Form,
 }
 
 /// Multiply-adds that pay for handing work to another thread and back, about 5 us.
@@ -35,6 +37,15 @@ const HANDOFF: usize = 300_000;
 /// Multiply-adds per step that pay for a barrier: 0.3 us where both threads run, but a time slice of the system where
 /// one of them has to wait for a core.
 const BARRIER: usize = 2_000_000;
+/// Samples and units from which on the matrix unit pays. Two tiles of rows make up for half as many bytes again of each weight; fewer
+/// units leave much of the last block empty.
+#[cfg(target_arch = "x86_64")]
+const TILE_BATCH: usize = 32;
+#[cfg(target_arch = "x86_64")]
+const TILE_UNITS: usize = 128;
+/// As [`BARRIER`], of products that take less time.
+#[cfg(target_arch = "x86_64")]
+const TILE_BARRIER: usize = 3 * BARRIER;
 /// Bytes of packed recurrent weights that stay in a core's own cache from step to step.
 const CACHE: usize = 1_500_000;
 /// Bytes of packed weights, the input's among them, that a step may read at once. More than [`CACHE`]: what does not stay costs less
@@ -56,10 +67,21 @@ impl Plan {
             threads = 1;
         }
         let lanes = run_f32(level, Width);
-        let weights = units * columns * 4;
+        let form = form(level, cell, shape);
+        let weights = units * columns * form.bytes();
         let rows_each = batch / threads;
-        let few_rows = rows_each < 4 || (weights > CACHE && rows_each < 12);
-        let split = if threads > 1 && few_rows && per_step >= BARRIER && units > lanes {
+        let few_rows = match form {
+            Form::Vectors => rows_each < 4 || (weights > CACHE && rows_each < 12),
+            // A tile that is read serves two tiles of rows at best.
+            #[cfg(target_arch = "x86_64")]
+            Form::Tiles => rows_each < TILE_BATCH || weights > CACHE,
+        };
+        let barrier = match form {
+            Form::Vectors => BARRIER,
+            #[cfg(target_arch = "x86_64")]
+            Form::Tiles => TILE_BARRIER,
+        };
+        let split = if threads > 1 && few_rows && per_step >= barrier && units > lanes {
             Split::Units
         } else {
             threads = threads.min(batch).max(1);
@@ -69,11 +91,12 @@ impl Plan {
             threads = threads.min(units.div_ceil(lanes));
         }
         let before = matches!(cell, Cell::Gru { reset_after: false, .. });
-        let small = (input + units) * columns * 4 <= FUSED;
+        let readers = if split == Split::Units { threads } else { 1 };
+        let small = (input + units) * columns * form.bytes() / readers <= FUSED;
         let fused = !before && (input <= 16 || (small && rows_each >= 4));
         let chunk = if fused { 1 } else { (512 / batch.max(1)).clamp(1, time.max(1)) };
-        let stream = weights / if split == Split::Units { threads } else { 1 } > CACHE;
-        Plan { threads, split, fused, chunk, stream, level, lanes }
+        let stream = weights / readers > CACHE;
+        Plan { threads, split, fused, chunk, stream, level, lanes, form }
     }
 
     /// Rows of operands that all members stage together: each row of the batch once, or by every member.
@@ -90,6 +113,21 @@ impl Plan {
         };
         staged.part(rows.start * row_len, rows.len() * row_len)
     }
+}
+
+/// What multiplies. It depends neither on the number of threads nor on that of the steps: a sequence in parts gives what it gives
+/// at once.
+fn form(level: Level, cell: Cell, shape: RecurrentShape) -> Form {
+    #[cfg(target_arch = "x86_64")]
+    if level >= Level::Amx
+        && !matches!(cell, Cell::Gru { reset_after: false, .. })
+        && shape.batch >= TILE_BATCH
+        && shape.units >= TILE_UNITS
+    {
+        return Form::Tiles;
+    }
+    let _ = (level, cell, shape);
+    Form::Vectors
 }
 
 /// Numbers in this machine's vectors.
@@ -114,6 +152,8 @@ pub fn strategy(cell: Cell, shape: RecurrentShape, threads: usize) -> (&'static 
     }
     let plan = Plan::new(cell, shape, threads);
     let width = match plan.lanes {
+        #[cfg(target_arch = "x86_64")]
+        _ if plan.form == Form::Tiles => "AMX, 16 samples and units at a time, each number in three parts",
         16 => "AVX-512, 16 units at a time",
         8 => "AVX2, 8 units at a time",
         4 => "NEON, 4 units at a time",

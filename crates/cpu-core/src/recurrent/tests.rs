@@ -142,8 +142,9 @@ fn every_level_of_instructions() {
         Cell::Gru { activation, recurrent_activation, reset_after: false },
         Cell::SimpleRnn { activation },
     ];
-    let shapes = [(4, 3, 2, 5), (3, 19, 20, 37), (5, 1, 30, 150), (2, 70, 3, 64), (3, 6, 70, 260)];
-    for level in [Level::Baseline, Level::Neon, Level::Avx2, Level::Avx512] {
+    let shapes =
+        [(4, 3, 2, 5), (3, 19, 20, 37), (5, 1, 30, 150), (2, 70, 3, 64), (3, 6, 70, 260), (3, 43, 70, 85)];
+    for level in [Level::Baseline, Level::Neon, Level::Avx2, Level::Avx512, Level::Amx] {
         // A level that the machine lacks would fall back to one that has been checked.
         if level > crate::math::level() {
             continue;

@@ -4,6 +4,9 @@
 //! reads the weights as one stream. With six rows and four vectors the 24 sums, four weights and one broadcast fill
 //! AVX-512's registers, and each weight that is read serves six rows.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
+use super::form::Form;
 use crate::math::{Kernel, Lanes, Level, run_f32};
 
 /// Rows in the largest tile.
@@ -79,7 +82,7 @@ pub(super) const fn most_rows<S: Lanes>(vectors: usize) -> usize {
 /// `n` rows in pieces of at most `most`, as even as possible: `(first, rows)` of each.
 #[inline(always)]
 pub(super) fn balanced(n: usize, most: usize) -> Balanced {
-    Balanced { next: 0, n, pieces: n.div_ceil(most) }
+    Balanced { next: 0, n, pieces: n.div_ceil(most), whole: 1 }
 }
 
 /// See [`balanced`]. An iterator and not a function that takes a closure: a closure is not compiled for the
@@ -88,6 +91,16 @@ pub(super) struct Balanced {
     next: usize,
     n: usize,
     pieces: usize,
+    whole: usize,
+}
+
+impl Balanced {
+    /// All pieces but the last are multiples of `whole`, by which `most` can be divided.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub fn of_whole(self, whole: usize) -> Self {
+        Balanced { whole, ..self }
+    }
 }
 
 impl Iterator for Balanced {
@@ -97,7 +110,9 @@ impl Iterator for Balanced {
         if self.pieces == 0 {
             return None;
         }
-        let (first, rows) = (self.next, (self.n - self.next).div_ceil(self.pieces));
+        let left = self.n - self.next;
+        let rows = left.div_ceil(self.pieces).next_multiple_of(self.whole).min(left);
+        let first = self.next;
         self.next += rows;
         self.pieces -= 1;
         Some((first, rows))
@@ -311,6 +326,7 @@ pub(super) struct Product {
     pub k: usize,
     pub panel: *const f32,
     pub level: Level,
+    pub form: Form,
     /// the weights do not stay in the second-level cache: fetch ahead
     pub stream: bool,
 }
@@ -336,19 +352,26 @@ pub(super) enum Starting {
 /// As [`Tile::run`].
 #[inline(always)]
 pub(super) unsafe fn product<S: Lanes<T = f32>>(
-    _: S,
+    s: S,
     product: Product,
     n: usize,
     sums: &mut Sums,
     (item, items): (usize, usize),
     starting: impl Fn(usize, usize) -> Starting,
 ) {
-    let Product { vectors, operand, k, panel, level, stream } = product;
+    match product.form {
+        Form::Vectors => {}
+        // SAFETY: the caller's.
+        #[cfg(target_arch = "x86_64")]
+        Form::Tiles => return unsafe { amx::product(s, product, n, sums, (item, items), starting) },
+    }
+    let _ = s;
+    let Product { vectors, operand, k, panel, level, stream, .. } = product;
     let most = most_rows::<S>(vectors);
     let tiles = n.div_ceil(most);
     let lines = if stream { vectors.div_ceil(tiles) } else { 0 };
     let block = if tiles > 1 { (BLOCK_BYTES / (4 * S::N * vectors)).max(1) } else { k.max(1) };
-    let blocks = Balanced { next: 0, n: k, pieces: k.div_ceil(block).max(1) };
+    let blocks = Balanced { next: 0, n: k, pieces: k.div_ceil(block).max(1), whole: 1 };
     let width = vectors * S::N;
     for (first, len) in blocks {
         let next = panel.wrapping_add((first + len) * width);

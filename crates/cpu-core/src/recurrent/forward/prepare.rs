@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::pack::Layout;
-use super::super::tile::{GROUP, Operand, Product, Starting, Sums, balanced, product, staged_stride};
+use super::super::tile::{Operand, Product, Starting, Sums, product};
 use super::super::view::View;
 use super::super::workspace::Row;
 use super::super::{RecurrentShape, flag, saved_blocks};
@@ -83,27 +83,28 @@ impl<'a> Pass<'a> {
         sums: &mut Sums,
     ) {
         let RecurrentShape { batch, input, .. } = self.shape;
+        let form = self.plan.form;
         for row in 0..steps * rows.len() {
             let (slot, b) = (row / rows.len(), rows.start + row % rows.len());
             // SAFETY: the staged rows are this member's.
-            unsafe { staged.get_mut(row * staged_stride(input), input) }
-                .copy_from_slice(&self.x[((t + slot) * batch + b) * input..][..input]);
+            let to = unsafe { staged.get_mut(row * form.stride(first.k), form.room(first.k)) };
+            form.stage(&self.x[((t + slot) * batch + b) * input..][..input], None, to);
         }
         let per_vector = self.cell.gates() * S::N;
         let bias_vector = bias_vectors(self.cell) * S::N;
         for index in panels {
             let panel = first.panel(index);
-            let stride = staged_stride(input);
             let whole = Product {
                 vectors: panel.vectors,
-                operand: Operand { first: staged.at(0, 0), stride },
-                k: input,
-                panel: self.first_weights.at(panel.offset, panel.vectors * input * S::N),
+                operand: Operand { first: staged.at(0, 0), stride: form.stride(first.k) },
+                k: first.k,
+                panel: self.first_weights.at(panel.offset, first.panel_len(panel)),
                 level: self.plan.level,
+                form,
                 stream: self.plan.stream,
             };
             let bias = self.packed_bias.at(panel.vector * bias_vector, panel.vectors * S::N);
-            for (at, n) in balanced(steps * rows.len(), GROUP) {
+            for (at, n) in form.groups(steps * rows.len()) {
                 // Step within the chunk and sample of a row.
                 let place = |row: usize| (row / rows.len(), rows.start + row % rows.len());
                 let whole = Product { operand: whole.operand.from(at, 0), ..whole };
@@ -127,7 +128,8 @@ impl<'a> Pass<'a> {
     /// other.
     pub(super) fn stage(&self, t: usize, slots: &Slots<'_>, rows: &[Row], staged: View<'_>) {
         let RecurrentShape { batch, input, units, .. } = self.shape;
-        let (stride, inputs) = (staged_stride(self.main.k), if self.plan.fused { input } else { 0 });
+        let form = self.plan.form;
+        let (stride, len) = (form.stride(self.main.k), form.room(self.main.k));
         for (r, row) in rows.iter().enumerate() {
             // SAFETY: the staged rows are this member's, and the states before the step are written by nobody now.
             let (to, h) = unsafe {
@@ -136,19 +138,14 @@ impl<'a> Pass<'a> {
                 } else {
                     slots.h.get(row.b as usize * units, units)
                 };
-                (staged.get_mut(r * stride, self.main.k), h)
+                (staged.get_mut(r * stride, len), h)
             };
-            to[..inputs].copy_from_slice(&self.x[(t * batch + row.b as usize) * input..][..inputs]);
-            match self.h_mask {
-                None => to[inputs..].copy_from_slice(h),
-                Some(mask) => {
-                    let mask = &mask[row.b as usize * units..];
-                    to[inputs..]
-                        .iter_mut()
-                        .zip(h.iter().zip(mask))
-                        .for_each(|(to, (h, mask))| *to = h * mask);
-                }
+            let (inputs, to) = to.split_at_mut(form.room(self.inputs_k));
+            if !inputs.is_empty() {
+                form.stage(&self.x[(t * batch + row.b as usize) * input..][..input], None, inputs);
             }
+            let factors = self.h_mask.map(|mask| &mask[row.b as usize * units..][..units]);
+            form.stage(h, factors, to);
         }
     }
 }

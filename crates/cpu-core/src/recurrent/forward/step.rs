@@ -2,7 +2,7 @@
 
 use super::super::pack::Layout;
 use super::super::tile::{
-    GROUP, NO_ROWS, Operand, Product, Starting, Sums, balanced, fetch, panels_at_once, product, staged_stride,
+    NO_ROWS, Operand, Product, Starting, Sums, fetch, panels_at_once, product, staged_stride,
 };
 use super::super::view::load;
 use super::super::workspace::Row;
@@ -35,7 +35,7 @@ impl Pass<'_> {
         let mut first = span.panels.start;
         while first < span.panels.end {
             let count = at_once.min(span.panels.end - first);
-            for (at, n) in balanced(span.rows.len(), GROUP) {
+            for (at, n) in self.plan.form.groups(span.rows.len()) {
                 let rows = &span.rows[at..at + n];
                 let group = Group {
                     t: span.t,
@@ -83,8 +83,7 @@ impl Pass<'_> {
         sums: &mut Sums,
     ) {
         let rows = &span.rows[at..at + n];
-        let RecurrentShape { input, units, .. } = self.shape;
-        let inputs = if self.plan.fused { input } else { 0 };
+        let form = self.plan.form;
         let panel = self.main.panel(index);
         let v = panel.vectors;
         let bias_vector = bias_vectors(self.cell) * S::N;
@@ -92,10 +91,11 @@ impl Pass<'_> {
         let offset = panel.vector * self.cell.gates() * S::N;
         let whole = Product {
             vectors: v,
-            operand: Operand { first: span.staged.at(0, 0), stride: staged_stride(self.main.k) }.from(at, 0),
+            operand: Operand { first: span.staged.at(0, 0), stride: form.stride(self.main.k) }.from(at, 0),
             k: self.main.k,
-            panel: self.weights.at(panel.offset, v * self.main.k * S::N),
+            panel: self.weights.at(panel.offset, self.main.panel_len(panel)),
             level: self.plan.level,
+            form,
             stream: self.plan.stream,
         };
         let starting = |at: usize, n: usize| {
@@ -110,7 +110,7 @@ impl Pass<'_> {
                 return;
             }
             // z, r, n of the input; the third sum then makes place for the recurrent one.
-            let of_input = Product { k: inputs, ..whole };
+            let of_input = Product { k: self.inputs_k, ..whole };
             product(s, of_input, n, sums, (item, items), starting);
             let q = load(s, bias.add(3 * S::N), S::N);
             for item in item..item + n {
@@ -118,8 +118,13 @@ impl Pass<'_> {
                 sums.set(s, items, 3, item, x);
                 sums.set(s, items, 2, item, q);
             }
-            let panel = whole.panel.wrapping_add(inputs * v * S::N);
-            let of_state = Product { operand: whole.operand.from(0, inputs), k: units, panel, ..whole };
+            let panel = whole.panel.wrapping_add(form.room(self.inputs_k * v * S::N));
+            let of_state = Product {
+                operand: whole.operand.from(0, form.room(self.inputs_k)),
+                k: self.main.k - self.inputs_k,
+                panel,
+                ..whole
+            };
             product(s, of_state, n, sums, (item, items), |_, _| Starting::Sums);
         }
     }
@@ -159,10 +164,11 @@ impl Pass<'_> {
                 k: units,
                 panel: self.late_weights.at(panel.offset, units * S::N),
                 level: self.plan.level,
+                form: self.plan.form,
                 stream: self.plan.stream,
             };
             let offset = (panel.vector * 3 + 2) * S::N;
-            for (at, n) in balanced(span.rows.len(), GROUP) {
+            for (at, n) in self.plan.form.groups(span.rows.len()) {
                 let rows = &span.rows[at..at + n];
                 let whole = Product { operand: whole.operand.from(at, 0), ..whole };
                 let starting = |at: usize, n: usize| {
