@@ -119,6 +119,8 @@ def h5_that_are_refused():
         f["type"] = np.dtype("f4")
         f.create_dataset("values", (2,), dtype=f["type"])
     with file("opaque.h5") as f:
+        f["values"] = np.zeros(3, "V3")
+    with file("two_bytes.h5") as f:
         f["values"] = np.zeros(3, "V2")
     with file("dense_links.h5", libver="latest") as f:
         for i in range(40):

@@ -196,6 +196,14 @@ fn files_beyond_the_plain_parts_are_refused_by_name() {
     }
 }
 
+/// Keras says in a text beside them that they are bfloat16.
+#[test]
+fn two_bytes_without_a_word_beside_them_are_no_numbers() {
+    let file = open(include_bytes!("../../tests/hostile/two_bytes.h5")).unwrap();
+    let message = file.read("values", &[3]).unwrap_err().to_string();
+    assert_eq!(message, "values: expected numbers, got two bytes without a meaning");
+}
+
 #[test]
 fn a_chunk_that_inflates_to_much_is_not_read_before_its_shape_is_known() {
     let limits = Limits { elements: 1 << 20, ..Limits::default() };
