@@ -342,6 +342,19 @@ pub(super) enum Starting {
     Sums,
 }
 
+impl Starting {
+    /// The first vector of each row and the way from one vector to the next; nothing where they are in place.
+    #[inline(always)]
+    pub fn pointers(self, lanes: usize) -> Option<(Rows, usize)> {
+        match self {
+            Starting::Zero => Some(([ZEROS.0.as_ptr(); MOST_ROWS], 0)),
+            Starting::Same(from) => Some(([from; MOST_ROWS], lanes)),
+            Starting::Each(rows) => Some((rows, lanes)),
+            Starting::Sums => None,
+        }
+    }
+}
+
 /// `sums[v][item + row] = start + operand[row] * panel` for `n` rows, where `starting(first, rows)` gives what a tile
 /// starts from.
 ///
@@ -383,12 +396,7 @@ pub(super) unsafe fn product<S: Lanes<T = f32>>(
                 (starts, items * S::N)
             };
             let (starts, start_stride) = if first == 0 {
-                match starting(at, rows) {
-                    Starting::Zero => ([ZEROS.0.as_ptr(); MOST_ROWS], 0),
-                    Starting::Same(from) => ([from; MOST_ROWS], S::N),
-                    Starting::Each(rows) => (rows, S::N),
-                    Starting::Sums => in_place(),
-                }
+                starting(at, rows).pointers(S::N).unwrap_or_else(in_place)
             } else {
                 in_place()
             };
