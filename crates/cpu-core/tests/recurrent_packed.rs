@@ -343,6 +343,32 @@ fn versions_of_weights() {
     assert_eq!(first, run(&kernel, 0));
 }
 
+/// The size of the batch has a say in how weights are packed: what was packed for one does not serve every other.
+#[test]
+fn one_version_of_weights_serves_batches_of_any_size() {
+    let mut rng = Rng(12);
+    for (kind, input) in [(0, 130), (1, 130), (0, 600)] {
+        let cell = cell(kind, Activation::Tanh, Activation::Sigmoid);
+        let problem = |rng: &mut Rng, batch| {
+            Problem::random(rng, cell, RecurrentShape { time: 2, batch, input, units: 130 })
+        };
+        let weights = problem(&mut rng, 1);
+        let mut workspace = RecurrentWorkspace::new();
+        for batch in [40, 3, 33, 20, 1, 40] {
+            let p = Problem {
+                kernel: weights.kernel.clone(),
+                recurrent: weights.recurrent.clone(),
+                bias: weights.bias.clone(),
+                version: 1,
+                ..problem(&mut rng, batch)
+            };
+            let got = p.run::<f32>(&mut workspace, 2);
+            let expected = p.run::<f64>(&mut RecurrentWorkspace::new(), 1);
+            all_close(&got, &expected, &p).unwrap();
+        }
+    }
+}
+
 #[test]
 fn strategies_say_why() {
     use cpu_core::recurrent::strategy;

@@ -50,6 +50,7 @@ pub(super) fn through_time(
     let key = Key {
         version,
         kind: forward::kind(cell),
+        form: plan.form,
         input: 0,
         units,
         lanes: plan.lanes,

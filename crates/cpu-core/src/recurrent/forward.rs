@@ -50,7 +50,8 @@ pub(super) fn forward(
     let vectors = main.unit_vectors();
     let bias_len = vectors * bias_vectors(cell) * lanes;
     let lens = [main.len(), late.map_or(0, |l| l.len()), first.map_or(0, |l| l.len()), bias_len];
-    let key = Key { version, kind: kind(cell), input, units, lanes, fused: plan.fused, bias: bias.is_some() };
+    let key =
+        Key { version, kind: kind(cell), form, input, units, lanes, fused: plan.fused, bias: bias.is_some() };
     let repack = version == 0 || packed.key != Some(key);
     packed.key = Some(key);
     packed.lists(plan.threads, batch);

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use super::form::Form;
+
 /// What [`recurrent_forward`](super::recurrent_forward) and [`recurrent_backward`](super::recurrent_backward) need
 /// beyond their arguments. One per layer: it grows to the largest call seen and is then reused without allocation.
 #[derive(Debug, Default)]
@@ -73,6 +75,7 @@ pub(super) struct Row {
 pub(super) struct Key {
     pub version: u64,
     pub kind: u8,
+    pub form: Form,
     pub input: usize,
     pub units: usize,
     pub lanes: usize,

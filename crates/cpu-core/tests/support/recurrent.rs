@@ -49,6 +49,8 @@ pub struct Problem {
     pub dy: Option<Vec<f64>>,
     pub dh_last: Option<Vec<f64>>,
     pub dc_last: Option<Vec<f64>>,
+    /// of the weights; 0: none
+    pub version: u64,
 }
 
 /// Everything that comes out of a run; what the cell does not have is empty.
@@ -123,6 +125,7 @@ impl Problem {
             dc_last: (lstm && rng.coin()).then(|| rng.values(states, 1.0)),
             cell,
             shape,
+            version: 0,
         }
     }
 
@@ -167,7 +170,7 @@ impl Problem {
             inputs,
             RecurrentStates { saved: Some(&mut saved), ..RecurrentStates::new(&mut h, c_given) },
             workspace,
-            0,
+            self.version,
             threads,
         )
         .unwrap();
@@ -206,7 +209,7 @@ impl Problem {
                 c0: lstm.then_some(&mut out.c0),
             },
             workspace,
-            0,
+            self.version,
             threads,
         )
         .unwrap();
