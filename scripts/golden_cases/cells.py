@@ -5,10 +5,10 @@ import keras
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from keras import ops
 from onnx import TensorProto, helper
 
+from .stack import detach, gradients, variable
 from .store import normal, random
 
 SHAPE = dict(time=5, batch=3, input=4, units=6)
@@ -38,9 +38,8 @@ def fill(family):
     """Adds every case."""
     for case in ONNX_CASES:
         from_onnx(family, *case)
-    if keras.backend.backend() == "torch":
-        for case in KERAS_CASES:
-            from_keras(family, *case)
+    for case in KERAS_CASES:
+        from_keras(family, *case)
 
 
 def draw(put, rng, op, reset_after=True):
@@ -138,19 +137,23 @@ def from_keras(family, label, cell_class, masks, options):
     cell = cell_class(SHAPE["units"], recurrent_dropout=0.5, **options)
     cell.build((SHAPE["batch"], SHAPE["input"]))
     weights = [v["kernel"], v["recurrent"], v["bias"].reshape(cell.trainable_variables[2].shape)]
-    for variable, value in zip(cell.trainable_variables, weights):
-        variable.assign(value)
+    for weight, value in zip(cell.trainable_variables, weights):
+        weight.assign(value)
     given = ops.convert_to_tensor(mask, dtype="float64")
     cell._recurrent_dropout_mask = [given] * masks if masks else given
-    x, h0 = (torch.from_numpy(v[key]).requires_grad_() for key in ("x", "h0"))
-    states = [h0] + ([torch.from_numpy(v["c0"]).requires_grad_()] if op == "LSTM" else [])
-    start, outputs = list(states), []
-    for step in x:
-        y, states = cell(step, states, training=True)
-        outputs.append(y)
-    y = torch.stack(outputs)
-    wanted = [variable.value for variable in cell.trainable_variables] + [x] + start
-    grads = torch.autograd.grad((y * torch.from_numpy(dy)).sum(), wanted)
-    put("y", y.detach().numpy())
+    wanted = [variable(v[key]) for key in ("x", "h0") + (("c0",) if op == "LSTM" else ())]
+    out = {}
+
+    def loss():
+        x, *states = [w.value for w in wanted]
+        outputs = []
+        for t in range(SHAPE["time"]):
+            y, states = cell(x[t], states, training=True)
+            outputs.append(y)
+        out["y"] = ops.stack(outputs)
+        return ops.sum(out["y"] * ops.convert_to_tensor(dy, dtype="float64"))
+
+    _, grads = gradients(loss, cell.trainable_variables + wanted)
+    put("y", ops.convert_to_numpy(detach(out["y"])))
     for key, grad in zip(["dkernel", "drecurrent", "dbias", "dx", "dh0", "dc0"], grads):
-        put(key, grad.detach().numpy().reshape(-1) if key == "dbias" else grad.detach().numpy())
+        put(key, grad.reshape(-1) if key == "dbias" else grad)

@@ -71,8 +71,8 @@ def make(layer):
     for key in ("activation", "recurrent_activation"):
         if isinstance(config.get(key), dict):
             config[key] = with_numbers(**config[key])
-    make = OWN.get(layer["class_name"]) or getattr(keras.layers, layer["class_name"])
-    return make(**config)
+    layer_class = OWN.get(layer["class_name"]) or getattr(keras.layers, layer["class_name"])
+    return layer_class(**config)
 
 
 def with_numbers(class_name, config):
