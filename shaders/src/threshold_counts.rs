@@ -1,4 +1,4 @@
-//! Positives and negatives above each of many thresholds.
+//! Positives and negatives between many thresholds.
 use crate::contract::{Kernel, over, read, write};
 
 crate::params! {
@@ -24,13 +24,19 @@ crate::params! {
         pub class_at: u32,
         /// thresholds
         pub count: u32,
+        /// rows of `out`, one for each invocation
+        pub lanes: u32,
     }
 }
 
-/// Elements that an invocation goes over.
-pub const BLOCK: usize = 1024;
 /// Invocations of a workgroup.
 pub const GROUP: usize = 64;
+
+/// Rows of `out` for `n` elements and `count` thresholds. An invocation goes over as many elements as its row has places, so
+/// that rows take no more memory than elements; 1024 at most, each with a search of at most 32 steps.
+pub fn lanes(n: usize, count: usize) -> usize {
+    n.div_ceil(count.saturating_mul(2).clamp(GROUP, 1024))
+}
 
 /// The contract of `threshold_counts.wgsl`.
 pub const KERNEL: Kernel = Kernel {

@@ -1,7 +1,8 @@
-// threshold_counts: out[block, t] = sum of w over the positives with p > thresholds[t], out[block, count + t] the same over the
-// negatives, for a block of 1024 elements. pred, truth [rows, cols]; an element is positive where its truth is not 0; with
-// a class only its column counts. w = weights[row], 1 where not WEIGHTED. A NaN among the predictions makes its block
-// NaN. One invocation per threshold, one workgroup of 64 per block and 64 thresholds.
+// threshold_counts: out[lane, t] = sum of w over the positives with thresholds[t] < p <= thresholds[t + 1] (no upper end for
+// the last), out[lane, count + t] the same over the negatives, for the elements lane, lane + lanes, .. of one invocation,
+// added one after another. thresholds ascend; out is 0 before. pred, truth [rows, cols]; an element is positive where its
+// truth is not 0; with a class only its column counts. w = weights[row], 1 where not WEIGHTED. A NaN among the
+// predictions is added to the last threshold's sum.
 
 struct Params {
     pred_at: u32,
@@ -17,6 +18,8 @@ struct Params {
     // the first column that counts
     class_at: u32,
     count: u32,
+    // rows of out
+    lanes: u32,
 }
 
 @group(0) @binding(0) var<storage, read> pred: array<f32>;
@@ -30,42 +33,46 @@ struct Params {
 override WEIGHTED: bool = false;
 
 const GROUP = 64u;
-const BLOCK = 1024u;
+
+// How many thresholds lie below p.
+fn below(p: f32) -> u32 {
+    var low = 0u;
+    var high = params.count;
+    while low < high {
+        let middle = (low + high) / 2u;
+        if p > thresholds[params.thresholds_at + middle] {
+            low = middle + 1u;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
 
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(local_invocation_index) index: u32,
 ) {
-    let tiles = (params.count + GROUP - 1u) / GROUP;
-    let number = linear_group(group, groups);
-    let block = number / tiles;
-    let t = (number % tiles) * GROUP + lane;
-    let first = block * BLOCK;
-    if t >= params.count || first >= params.n {
+    let lane = linear_group(group, groups) * GROUP + index;
+    if lane >= params.lanes {
         return;
     }
-    let threshold = thresholds[params.thresholds_at + t];
-    let end = min(params.n, first + BLOCK);
-    var positive = 0.0;
-    var negative = 0.0;
-    for (var i = first; i < end; i += 1u) {
+    let own = params.out_at + lane * 2u * params.count;
+    for (var i = lane; i < params.n; i += params.lanes) {
         let row = i / params.own_cols;
         let at = row * params.cols + params.class_at + i % params.own_cols;
         let p = pred[params.pred_at + at];
+        let above = select(below(p), params.count, is_nan(p));
+        if above == 0u {
+            continue;
+        }
         var w = 1.0;
         if WEIGHTED {
             w = weights[params.weights_at + row];
         }
-        let counted = keep_nan(p, select(0.0, w, p > threshold));
-        if truth[params.truth_at + at] != 0.0 {
-            positive += counted;
-        } else {
-            negative += counted;
-        }
+        let side = select(0u, params.count, truth[params.truth_at + at] == 0.0);
+        out[own + side + above - 1u] += keep_nan(p, w);
     }
-    let at = params.out_at + block * 2u * params.count + t;
-    out[at] = positive;
-    out[at + params.count] = negative;
 }

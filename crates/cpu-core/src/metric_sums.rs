@@ -4,13 +4,14 @@ use crate::error::{check_len, volume};
 use crate::sum_rows::accumulate;
 use crate::{ColumnTerms, Error, Real, Result};
 
-/// Adds to the running sums `acc [4 n]` for `n` thresholds (laid out as [`crate::accumulate`] has it for `2 n` columns): of the
-/// positives, elements of `target [rows, cols]` that are not 0, the weights of those whose prediction is above each
-/// threshold; then the same of the negatives. With `class` only that column counts. `weights [rows]` are 1 where absent.
-/// A NaN among the predictions makes the sums NaN.
+/// Adds to the running sums `acc [4 n]` for `n` thresholds in ascending order (laid out as [`crate::accumulate`] has it for `2 n`
+/// columns): of the positives, elements of `target [rows, cols]` that are not 0, the weights of those whose prediction is
+/// above a threshold and not above the next one; then the same of the negatives. So what lies above a threshold is the sum from
+/// its place on. With `class` only that column counts. `weights [rows]` are 1 where absent. A NaN among the predictions
+/// makes the sum of the last threshold NaN.
 ///
 /// # Errors
-/// [`Error::Length`]; [`Error::OutOfRange`] where there is no such class.
+/// [`Error::Length`]; [`Error::OutOfRange`] where there is no such class; [`Error::Invalid`] where the thresholds do not ascend.
 pub fn threshold_counts<T: Real>(
     thresholds: &[f32],
     class: Option<usize>,
@@ -30,11 +31,12 @@ pub fn threshold_counts<T: Real>(
     {
         return Err(Error::OutOfRange { op, what: "the class", got: class as f64, limit: cols });
     }
+    if !thresholds.is_sorted() {
+        return Err(Error::Invalid { op, reason: "thresholds must ascend" });
+    }
     let columns = class.map_or(0..cols, |class| class..class + 1);
-    // Where each threshold stands among the sorted ones; an element counts for all below it.
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|&a, &b| thresholds[a].total_cmp(&thresholds[b]));
-    let sorted: Vec<T> = order.iter().map(|&i| T::from_f32(thresholds[i])).collect();
+    let thresholds: Vec<T> = thresholds.iter().map(|&t| T::from_f32(t)).collect();
+    // By how many thresholds lie below; what lies above none counts nowhere.
     let mut steps = [vec![T::ZERO; n + 1], vec![T::ZERO; n + 1]];
     for row in 0..rows {
         let weight = weights.map_or(T::ONE, |weights| weights[row]);
@@ -45,17 +47,10 @@ pub fn threshold_counts<T: Real>(
                 side[n] += p;
                 continue;
             }
-            side[sorted.partition_point(|&t| p > t)] += weight;
+            side[thresholds.partition_point(|&t| p > t)] += weight;
         }
     }
-    let mut counts = vec![T::ZERO; 2 * n];
-    for (side, counts) in steps.iter().zip(counts.chunks_exact_mut(n.max(1))) {
-        let mut above = T::ZERO;
-        for i in (0..n).rev() {
-            above += side[i + 1];
-            counts[order[i]] = above;
-        }
-    }
+    let counts = steps.map(|steps| steps[1..].to_vec()).concat();
     accumulate(1, 2 * n, &counts, T::ONE, None, acc)
 }
 

@@ -13,10 +13,14 @@ fn counts_above_thresholds() {
         (700, 4, 200, None),
         (2100, 1, 65, None),
         (90, 30, 64, Some(29)),
+        // More thresholds than a row of sums is long for, and many more than elements.
+        (700, 9, 1500, None),
     ] {
         let mut thresholds: Vec<f32> = (0..count).map(|i| i as f32 / count as f32).collect();
         thresholds[0] = f32::NEG_INFINITY;
-        let pred = numbers(1, rows * cols, 0.0, 1.0);
+        let mut pred = numbers(1, rows * cols, 0.0, 1.0);
+        // Each fourth is a threshold, which it is not above; one is above none.
+        pred.iter_mut().step_by(4).enumerate().for_each(|(i, p)| *p = thresholds[i % count]);
         let target: Vec<f32> = numbers(2, rows * cols, 0.0, 1.0).iter().map(|y| y.round()).collect();
         let weights = numbers(3, rows, 0.1, 2.0);
         for weighted in [false, true] {
@@ -46,9 +50,10 @@ fn counts_above_thresholds() {
             for _ in 0..2 {
                 cpu_core::threshold_counts(&thresholds, class, rows, cols, &p, &y, w, &mut want).unwrap();
             }
+            assert_above(&thresholds, class, cols, &p, &y, w, &want);
             let got = acc.read(&ctx);
             let whole: Vec<f32> = (0..2 * count).map(|i| got[i] + got[2 * count + i]).collect();
-            // 1024 weights one after another, 3000 in all: sqrt(1024) roundings or so of the sum.
+            // At most 400 weights one after another, then rows of sums: sqrt(400) roundings or so of the sum.
             assert_close(&format!("{rows} {cols} {count}"), &whole, &want[..2 * count], 1e-5, 0.0);
         }
     }
@@ -61,6 +66,36 @@ fn counts_above_thresholds() {
         kernels::threshold_counts(rec, &[0.4], Some(1), 2, 1, &p.slice, &y.slice, None, &acc.slice)
     });
     assert_eq!(message, "threshold_counts: class 1 is none of the 1 columns");
+    let (three, falling) = (ctx.alloc(12).unwrap().all(), [0.1, 0.3, 0.2]);
+    let message = refused(&ctx, |rec| {
+        kernels::threshold_counts(rec, &falling, None, 2, 1, &p.slice, &y.slice, None, &three)
+    });
+    assert_eq!(message, "threshold_counts: thresholds must ascend");
+}
+
+/// Holds the sums from each threshold on, of two runs, against comparisons of each element with each threshold.
+fn assert_above(
+    thresholds: &[f32],
+    class: Option<usize>,
+    cols: usize,
+    pred: &[f64],
+    target: &[f64],
+    weights: Option<&[f64]>,
+    sums: &[f64],
+) {
+    let n = thresholds.len();
+    for (t, &threshold) in thresholds.iter().enumerate() {
+        for (side, positive) in [true, false].into_iter().enumerate() {
+            let above = (0..pred.len()).filter(|&i| {
+                class.is_none_or(|class| i % cols == class)
+                    && pred[i] > f64::from(threshold)
+                    && (target[i] != 0.0) == positive
+            });
+            let want: f64 = above.map(|i| weights.map_or(1.0, |w| w[i / cols])).sum();
+            let got: f64 = sums[side * n + t..(side + 1) * n].iter().sum();
+            assert!((got - 2.0 * want).abs() <= 1e-12 * want, "{n} thresholds, {t}: {got} {want}");
+        }
+    }
 }
 
 #[test]

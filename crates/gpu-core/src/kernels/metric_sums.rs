@@ -1,19 +1,21 @@
 //! Sums that metrics are made of, where a mean of scores is not enough.
-use super::accumulate;
 use super::norm::upload;
 use super::operands::{ROW_GROUP, elements, lanes, size};
+use super::{accumulate, fill};
 use crate::buffer::expect_len;
 use crate::{Call, Error, Groups, Recorder, Result, Slice};
 use rnn_shaders::vocabulary::ColumnTerms;
 use rnn_shaders::{column_terms as terms_of, threshold_counts as counts};
 
-/// Adds to the running sums `acc [4 n]` for `n` thresholds (laid out as [`accumulate`] has it for `2 n` columns): of the
-/// positives, elements of `target [rows, cols]` that are not 0, the weights of those whose prediction is above each
-/// threshold; then the same of the negatives. With `class` only that column counts. `weights [rows]` are 1 where absent.
-/// A NaN among the predictions makes the sums NaN.
+/// Adds to the running sums `acc [4 n]` for `n` thresholds in ascending order (laid out as [`accumulate`] has it for `2 n`
+/// columns): of the positives, elements of `target [rows, cols]` that are not 0, the weights of those whose prediction is
+/// above a threshold and not above the next one; then the same of the negatives. So what lies above a threshold is the sum from
+/// its place on. With `class` only that column counts. `weights [rows]` are 1 where absent. A NaN among the predictions
+/// makes the sum of the last threshold NaN.
 ///
 /// # Errors
-/// [`ShapeMismatch`](Error::ShapeMismatch); [`InvalidArgument`](Error::InvalidArgument) where there is no such class.
+/// [`ShapeMismatch`](Error::ShapeMismatch); [`InvalidArgument`](Error::InvalidArgument) where there is no such class or the
+/// thresholds do not ascend.
 pub fn threshold_counts(
     rec: &mut Recorder,
     thresholds: &[f32],
@@ -37,6 +39,10 @@ pub fn threshold_counts(
             reason: format!("class {class} is none of the {cols} columns"),
         });
     }
+    if !thresholds.is_sorted() {
+        let reason = "thresholds must ascend".to_owned();
+        return Err(Error::InvalidArgument { operation: NAME, reason });
+    }
     let own_cols = if class.is_some() { 1 } else { cols };
     let n = rows * own_cols;
     if n == 0 || count == 0 {
@@ -44,8 +50,9 @@ pub fn threshold_counts(
     }
     let bits: Vec<u32> = thresholds.iter().map(|t| t.to_bits()).collect();
     let table = upload(rec, &bits)?;
-    let blocks = n.div_ceil(counts::BLOCK);
-    let out = rec.scratch(blocks * 2 * count)?;
+    let lanes = counts::lanes(n, count);
+    let out = rec.scratch(lanes * 2 * count)?;
+    fill(rec, 0.0, &out)?;
     rec.call(Call {
         kernel: &counts::KERNEL,
         overrides: &[("WEIGHTED", f64::from(u8::from(weights.is_some())))],
@@ -56,12 +63,13 @@ pub fn threshold_counts(
             cols: size(NAME, cols)?,
             class_at: size(NAME, class.unwrap_or(0))?,
             count: size(NAME, count)?,
+            lanes: size(NAME, lanes)?,
             ..Default::default()
         }),
-        groups: Groups::linear(blocks * count.div_ceil(counts::GROUP), 1),
-        flops: 4.0 * n as f64 * count as f64,
+        groups: Groups::linear(lanes, counts::GROUP),
+        flops: n as f64 * (count as f64).log2().max(1.0),
     })?;
-    accumulate(rec, blocks, 2 * count, &out, 1.0, None, acc)
+    accumulate(rec, lanes, 2 * count, &out, 1.0, None, acc)
 }
 
 /// Adds the sums over the rows of the three terms of each element ([`ColumnTerms`]) to the running sums `acc [6 cols]`, laid

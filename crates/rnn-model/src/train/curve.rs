@@ -20,16 +20,16 @@ pub(super) fn thresholds(count: u32, from_logits: bool) -> Arc<[f32]> {
 }
 
 /// How many positives and negatives lie above each of some thresholds, the first of which is below everything.
-pub(super) struct Confusion<'a> {
-    true_positives: &'a [f64],
-    false_positives: &'a [f64],
+pub(super) struct Confusion {
+    true_positives: Vec<f64>,
+    false_positives: Vec<f64>,
 }
 
-impl<'a> Confusion<'a> {
-    /// Positives, then negatives.
-    pub fn of(sums: &'a [f64]) -> Self {
-        let (true_positives, false_positives) = sums.split_at(sums.len() / 2);
-        Confusion { true_positives, false_positives }
+impl Confusion {
+    /// From how many lie above each threshold and not above the next: positives, then negatives.
+    pub fn of(sums: &[f64]) -> Self {
+        let (positives, negatives) = sums.split_at(sums.len() / 2);
+        Confusion { true_positives: from_each_on(positives), false_positives: from_each_on(negatives) }
     }
 
     fn positives(&self) -> f64 {
@@ -56,7 +56,7 @@ impl<'a> Confusion<'a> {
 }
 
 /// The area under the curve.
-pub(super) fn auc(curve: Curve, counts: &Confusion<'_>) -> f64 {
+pub(super) fn auc(curve: Curve, counts: &Confusion) -> f64 {
     let pairs = 0..counts.true_positives.len().saturating_sub(1);
     match curve {
         Curve::Roc => pairs
@@ -70,7 +70,7 @@ pub(super) fn auc(curve: Curve, counts: &Confusion<'_>) -> f64 {
 }
 
 /// The area between two points of the precision-recall curve, precision interpolated as Davis and Goadrich 2006 do.
-fn pr_step(counts: &Confusion<'_>, t: usize) -> f64 {
+fn pr_step(counts: &Confusion, t: usize) -> f64 {
     let tp = |t: usize| counts.true_positives[t];
     let predicted = |t: usize| tp(t) + counts.false_positives[t];
     let (step, step_predicted) = (tp(t) - tp(t + 1), predicted(t) - predicted(t + 1));
@@ -79,6 +79,20 @@ fn pr_step(counts: &Confusion<'_>, t: usize) -> f64 {
     let both = predicted(t) > 0.0 && predicted(t + 1) > 0.0;
     let growth = if both { predicted(t) / predicted(t + 1) } else { 1.0 };
     ratio(slope * (step + intercept * growth.ln()), counts.positives().max(0.0))
+}
+
+/// The sum of the values from each place on.
+fn from_each_on(values: &[f64]) -> Vec<f64> {
+    let mut sums: Vec<f64> = values
+        .iter()
+        .rev()
+        .scan(0.0, |sum, value| {
+            *sum += value;
+            Some(*sum)
+        })
+        .collect();
+    sums.reverse();
+    sums
 }
 
 /// `a / b`, or 0 where `b` is 0.
@@ -95,11 +109,11 @@ mod tests {
     fn areas_by_hand() {
         let predictions = [(0.1, false), (0.4, true), (0.6, false), (0.9, true)];
         let thresholds = thresholds(200, false);
-        let above = |t: f32, positive: bool| {
-            predictions.iter().filter(|&&(p, y)| p > t && y == positive).count() as f64
-        };
-        let sums: Vec<f64> =
-            [true, false].iter().flat_map(|&side| thresholds.iter().map(move |&t| above(t, side))).collect();
+        let mut sums = vec![0.0; 400];
+        for (p, positive) in predictions {
+            let below = thresholds.partition_point(|&t| p > t);
+            sums[below - 1 + if positive { 0 } else { 200 }] += 1.0;
+        }
         let counts = Confusion::of(&sums);
         assert!((auc(Curve::Roc, &counts) - 0.75).abs() < 1e-12);
         assert_eq!((counts.precision(100), counts.recall(100)), (0.5, 0.5));

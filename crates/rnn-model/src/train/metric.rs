@@ -126,7 +126,7 @@ pub enum Curve {
 pub(crate) enum Tally {
     /// the scores and their number, by weights where there are any
     Mean(Score),
-    /// positives, then negatives above each threshold; no count
+    /// positives, then negatives above each threshold and not above the next, in ascending order; no count
     Thresholds { thresholds: Arc<[f32]>, top_k: Option<u32>, class: Option<usize> },
     /// three terms of each column, and the number of rows
     Columns(ColumnTerms),
