@@ -376,7 +376,8 @@ def operation_cases():
     def operations_quotients():
         x, z = L.Input((5, 3)), L.Input((5, 4))
         h = L.GRU(4, return_sequences=True)(x)
-        y = h / (1.5 + ops.sigmoid(z))
+        y = h / (1.5 + ops.sigmoid(z)) + ops.reciprocal(2.0 + h)
+        y = y + 0.5 / (2.5 + h)
         return keras.Model([x, z], L.Dense(2)(keras.activations.glu(y)))
 
     def masks_by_hand():

@@ -187,6 +187,8 @@ def chains(family):
         chain(f"glu_axis_{axis}", values(3, 4, 6), spec("GLU", axis=axis), recurrent("SimpleRNN", 3))
     chain("glu_vector", values(3, 8), spec("GLU", axis=-1))
     chain("glu_masked", padded(5, 6, 4), masking(), spec("Dense", units=6, activation="linear"), spec("GLU", axis=-1), recurrent("GRU", 3))
+    chain("reciprocal", away(3, 5, 4), spec("Reciprocal", numerator=1.0), recurrent("GRU", 3))
+    chain("reciprocal_masked", padded(5, 6, 4), masking(), spec("Dense", units=3, activation="sigmoid"), spec("Reciprocal", numerator=-1.5), recurrent("GRU", 3))
     chain("rescaling", values(3, 5, 4), spec("Rescaling", scale=-0.5, offset=0.25), recurrent("GRU", 3))
     chain("permute_gru", values(3, 5, 4), spec("Permute", dims=[2, 1]), recurrent("GRU", 3), spec("Permute", dims=[1, 2]))
 

@@ -42,6 +42,17 @@ class GLU(keras.layers.Layer):
         return ops.glu(x, axis=self.axis)
 
 
+class Reciprocal(keras.layers.Layer):
+    """`ops.divide` of a number by the input."""
+
+    def __init__(self, numerator):
+        super().__init__()
+        self.numerator, self.supports_masking = numerator, True
+
+    def call(self, x):
+        return ops.divide(self.numerator, x)
+
+
 class WithMask(keras.layers.Layer):
     """The first input with the mask of the second."""
 
@@ -59,7 +70,7 @@ class Softmax(keras.layers.Softmax):
         return super().call(inputs, None if mask is None else ops.expand_dims(mask, -1))
 
 
-OWN = dict(Divide=Divide, GLU=GLU, WithMask=WithMask, Softmax=Softmax)
+OWN = dict(Divide=Divide, GLU=GLU, Reciprocal=Reciprocal, WithMask=WithMask, Softmax=Softmax)
 
 
 def make(layer):

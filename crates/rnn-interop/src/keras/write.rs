@@ -2,7 +2,7 @@
 
 use super::fields::Config;
 use super::layers;
-use super::objects::written;
+use super::objects::{tidy, written};
 use super::order::{self, Operation};
 use super::parts::{PartKind, Parts, keras_name};
 use crate::{Error, Result};
@@ -86,6 +86,7 @@ fn operation(layer: &Layer, name: &str) -> Option<Value> {
         Layer::Slice(_) => ("numpy", "GetItem", json!({})),
         Layer::Reverse(_) => ("numpy", "Flip", json!({ "axis": 1 })),
         Layer::Divide(_) => ("numpy", "Divide", json!({})),
+        Layer::Reciprocal(_) => ("numpy", "Divide", json!({})),
         Layer::GLU(_) => {
             let options = serde_json::to_value(layer).unwrap_or_default();
             ("nn", "Glu", json!({ "axis": options["config"]["axis"] }))
@@ -204,6 +205,10 @@ fn functional(
             | Layer::Minimum(_)
             | Layer::Concatenate(_)
             | Layer::Dot(_) => json!({ "args": [tensors], "kwargs": {} }),
+            Layer::Reciprocal(ref layer) => {
+                let numerator = tidy(json!(layer))["numerator"].clone();
+                json!({ "args": [numerator, tensors[0]], "kwargs": {} })
+            }
             Layer::Divide(_) => json!({ "args": tensors, "kwargs": {} }),
             Layer::Slice(ref slice) => {
                 let slice = serde_json::to_value(Layer::Slice(slice.clone())).unwrap_or_default();

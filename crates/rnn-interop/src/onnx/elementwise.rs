@@ -214,6 +214,10 @@ pub(super) fn with_number(
             parts::remember_square(b, &x, &y)?;
             return Ok(y);
         }
+        (Binary::Div, true) if c.is_finite() => {
+            let symbol = b.layer(layer::Reciprocal::new(c), Vec::new(), &x.symbol)?;
+            return Ok(b.like(x, symbol));
+        }
         (Binary::Max, _) if c == 0.0 => return activation(b, x, "relu".into()),
         (Binary::Max, _) => return clipped(b, x, Some(c), None),
         (Binary::Min, _) => return clipped(b, x, None, Some(c)),

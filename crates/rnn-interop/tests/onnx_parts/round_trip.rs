@@ -6,8 +6,8 @@ use rnn_interop::{Limits, PortableModel, onnx};
 use rnn_model::layer::{
     ActivationLayer, Add, Average, Bidirectional, Concatenate, Dense, Divide, Dot, Dropout, Elu, Embedding,
     Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D, Glu, Gru, Layer, LayerNormalization, LeakyRelu,
-    Lstm, Maximum, MergeMode, Minimum, Multiply, PRelu, Permute, Relu, RepeatVector, Rescaling, Reshape,
-    Reverse, SharedLayer, SimpleRnn, Slice, SoftmaxLayer, Subtract, TimeDistributed,
+    Lstm, Maximum, MergeMode, Minimum, Multiply, PRelu, Permute, Reciprocal, Relu, RepeatVector, Rescaling,
+    Reshape, Reverse, SharedLayer, SimpleRnn, Slice, SoftmaxLayer, Subtract, TimeDistributed,
 };
 use rnn_model::{Device, Graph, Input, Model, Sequential, apply};
 use serde_json::json;
@@ -38,6 +38,7 @@ fn layers_on_a_sequence() -> Vec<Layer> {
         TimeDistributed::new(Dense::new(5)).into(),
         TimeDistributed::new(Reshape::new([3, 2])).into(),
         Rescaling::new(0.5, 2.0).into(),
+        Reciprocal::new(0.5).into(),
         Flatten::new().into(),
         Reshape::new([6, 4]).into(),
         Permute::new([2, 1]).into(),
@@ -169,8 +170,9 @@ fn every_layer_that_is_written_is_read_again() {
         model.set_weights(&weights).unwrap();
         let mut arrays: Vec<ArrayD<f32>> = (0..inputs)
             .map(|input| {
+                // None is 0, which has no reciprocal.
                 ArrayD::from_shape_fn(vec![3, 4, 6], |at| {
-                    ((at[0] * 31 + at[1] * 7 + at[2] + input * 5) as f32).sin() * 1.5
+                    ((at[0] * 31 + at[1] * 7 + at[2] + input * 5) as f32 + 0.5).sin() * 1.5
                 })
             })
             .collect();

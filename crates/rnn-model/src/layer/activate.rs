@@ -118,6 +118,11 @@ impl Activate {
         if let Some((_, row)) = ROW_NAMES.iter().find(|(n, _)| *n == name) {
             return Ok(*row);
         }
+        if name == "glu" {
+            let problem = "activation \"glu\" halves the values, which the activation of a layer can not: put the layer Glu \
+                           behind one with twice the units";
+            return Err(problem.to_owned());
+        }
         let found = NAMES.iter().chain(&ALIASES).find(|(n, _)| *n == name);
         found.map(|(_, kind)| Activate::Each(*kind)).ok_or_else(|| {
             let names: Vec<&str> = NAMES.iter().map(|(n, _)| *n).chain(ROW_NAMES.map(|(n, _)| n)).collect();
@@ -263,6 +268,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Activate>(gelu).unwrap(), Activation::GeluTanh.into());
         let problem = Activate::from_name("tan").unwrap_err();
         assert!(NAMES.iter().all(|(name, _)| problem.contains(name)), "{problem}");
+        assert!(Activate::from_name("glu").unwrap_err().contains("the layer Glu"));
     }
 
     #[test]

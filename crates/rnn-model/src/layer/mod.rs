@@ -21,6 +21,7 @@ mod noise;
 mod normalization;
 mod permute;
 mod pooling;
+mod reciprocal;
 mod recurrent;
 mod regularizer;
 mod reverse;
@@ -58,6 +59,7 @@ pub use noise::{AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D};
 pub use normalization::LayerNormalization;
 pub use permute::Permute;
 pub use pooling::{GlobalAveragePooling1D, GlobalMaxPooling1D};
+pub use reciprocal::Reciprocal;
 pub use recurrent::{Gru, GruOptions, Lstm, LstmOptions, Recurrent, SimpleRnn, SimpleRnnOptions};
 pub use regularizer::Regularizer;
 pub use reverse::Reverse;
@@ -295,6 +297,7 @@ layers! {
     Subtract(Subtract) "Difference of two inputs.",
     Multiply(Multiply) "Product of several inputs.",
     Divide(Divide) "Quotient of two inputs.",
+    Reciprocal(Reciprocal) "A number divided by each value.",
     Average(Average) "Mean of several inputs.",
     Maximum(Maximum) "Largest of several inputs.",
     Minimum(Minimum) "Smallest of several inputs.",

@@ -6,8 +6,8 @@ use rnn_model::cell::{AnyCell, LayerNormGruCell, LayerNormLstmCell, ProjectedLst
 use rnn_model::layer::{
     ActivationLayer, ActivityRegularization, Add, Average, Bidirectional, Concatenate, Dense, Divide, Dot,
     Elu, Embedding, Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D, Glu, Gru, Layer, LayerNormalization,
-    LeakyRelu, Lstm, Masking, Maximum, Minimum, Multiply, PRelu, Permute, Regularizer, Relu, RepeatVector,
-    Rescaling, Reshape, Rnn, SimpleRnn, SoftmaxLayer, Subtract, TimeDistributed, WithMask,
+    LeakyRelu, Lstm, Masking, Maximum, Minimum, Multiply, PRelu, Permute, Reciprocal, Regularizer, Relu,
+    RepeatVector, Rescaling, Reshape, Rnn, SimpleRnn, SoftmaxLayer, Subtract, TimeDistributed, WithMask,
 };
 use rnn_model::{Input, Sequential};
 use rnn_shaders::vocabulary::Activation;
@@ -137,6 +137,7 @@ pub fn layer(spec: &Value) -> Layer {
         "Add" => Add::new().into(),
         "Subtract" => Subtract::new().into(),
         "Divide" => Divide::new().into(),
+        "Reciprocal" => Reciprocal::new(1.0).into(),
         "WithMask" => WithMask::new().into(),
         "GLU" => Glu::new().into(),
         "Multiply" => Multiply::new().into(),

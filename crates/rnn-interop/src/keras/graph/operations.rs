@@ -8,8 +8,8 @@ use super::{Data, Reader};
 use crate::{Error, Result};
 use rnn_model::layer::{
     Activate, ActivationLayer, Add, Concatenate, Divide, Dot, Elu, GlobalAveragePooling1D,
-    GlobalMaxPooling1D, Glu, Layer, LeakyRelu, Maximum, Minimum, Multiply, Permute, Relu, Rescaling, Reshape,
-    Reverse, SharedLayer, Slice, Subtract,
+    GlobalMaxPooling1D, Glu, Layer, LeakyRelu, Maximum, Minimum, Multiply, Permute, Reciprocal, Relu,
+    Rescaling, Reshape, Reverse, SharedLayer, Slice, Subtract,
 };
 use rnn_model::{Symbol, apply};
 use serde_json::{Value, json};
@@ -151,6 +151,9 @@ impl Maker<'_, '_> {
             ("Subtract", Term::Value(x), &Term::Number(n)) => (x, 1.0, -n),
             ("Subtract", &Term::Number(n), Term::Value(x)) => (x, -1.0, n),
             ("Divide" | "TrueDivide", Term::Value(x), &Term::Number(n)) => (x, n.recip(), 0.0),
+            ("Divide" | "TrueDivide", &Term::Number(n), Term::Value(x)) => {
+                return self.put(Reciprocal::new(n as f32), &[x]).map(Some);
+            }
             _ => return Ok(None),
         };
         let (x, scale, offset) = scaled;
@@ -212,6 +215,7 @@ impl Maker<'_, '_> {
             },
             "LeakyRelu" => LeakyRelu::new(self.number("negative_slope", 0.2)?).into(),
             "Elu" => Elu::new(self.number("alpha", 1.0)?).into(),
+            "Reciprocal" => Reciprocal::new(1.0).into(),
             "Exp" => self.activation("exponential")?,
             class if ACTIVATIONS.contains(&class) => self.activation(&snake_case(class))?,
             _ => return Ok(None),

@@ -131,6 +131,8 @@ fn operations_become_layers() {
             vec![Some(2), Some(1), Some(3)],
         ),
         (operation("Add", json!({}), json!([2.0, tensor("x", 0)])), vec![Some(5), Some(3)]),
+        (operation("TrueDivide", json!({}), json!([2.0, tensor("x", 0)])), vec![Some(5), Some(3)]),
+        (operation("Reciprocal", json!({}), json!([tensor("x", 0)])), vec![Some(5), Some(3)]),
         (
             operation("Mean", json!({ "axis": -1, "keepdims": true }), json!([tensor("x", 0)])),
             vec![Some(5), Some(1)],

@@ -207,6 +207,10 @@ fn by_row(
             e.node("PRelu", &[x, &slope], &[])
         }
         "Rescaling" => affine(e, x, get("scale", 1.0), get("offset", 0.0)),
+        "Reciprocal" => {
+            let numerator = e.number(get("numerator", 1.0));
+            e.node("Div", &[&numerator, x], &[])
+        }
         "LayerNormalization" => normalized(e, config, weights, x, width),
         _ => return Err(e.unsupported("this layer has no form in ONNX")),
     })
@@ -370,6 +374,7 @@ fn distributed(
         "ELU",
         "ReLU",
         "Rescaling",
+        "Reciprocal",
         "LayerNormalization",
         "Dropout",
         "Embedding",
