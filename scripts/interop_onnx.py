@@ -4,7 +4,8 @@
     python scripts/interop_onnx.py goldens                                        writes crates/rnn-interop/tests/goldens/onnx_*.safetensors
 
 `check` builds the example `onnx_run` with cargo, runs every case on the device, compares each output with that of ONNX
-Runtime (or of the case itself), and runs the model that was written again in ONNX Runtime.
+Runtime (or of the case itself), and runs the model that was written again in ONNX Runtime. Of the family `masked`, models of
+Keras, the ONNX model is held against Keras too.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 from onnx_cases.case import Case
 
 ROOT = Path(__file__).resolve().parent.parent
-FAMILIES = ["node_tests", "recurrent", "graphs", "torch_exports", "keras_exports"]
+FAMILIES = ["node_tests", "recurrent", "graphs", "torch_exports", "keras_exports", "scans", "masked"]
 # Relative to the largest magnitude of the output, which counts as at least 1.
 TOLERANCE = 1e-5
 
@@ -63,6 +64,13 @@ def difference(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> float
     return worst
 
 
+def named(case: Case, made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What was made by the names of what is expected: of a .keras file the outputs are numbered."""
+    if not isinstance(case.model, bytes):
+        return made
+    return {f"arr_{name.removeprefix('output_')}": array for name, array in made.items()}
+
+
 def family(name: str) -> list[Case]:
     return list(importlib.import_module(f"onnx_cases.{name}").cases())
 
@@ -83,24 +91,25 @@ def check_in(folder: Path, device: str, families: list[str]) -> int:
             except Exception as error:
                 print(f"{key}: ONNX Runtime: {str(error)[:200]}")
                 continue
-            onnx.save(case.model, f"{path}.onnx")
+            model = f"{path}.keras" if isinstance(case.model, bytes) else f"{path}.onnx"
+            if isinstance(case.model, bytes):
+                Path(model).write_bytes(case.model)
+            else:
+                onnx.save(case.model, model)
             save_file(as_floats(case.inputs), f"{path}.inputs")
             cases.append((key, case, path))
             listed.append({
-                "name": key, "model": f"{path}.onnx", "inputs": f"{path}.inputs", "outputs": f"{path}.outputs",
+                "name": key, "model": model, "inputs": f"{path}.inputs", "outputs": f"{path}.outputs",
                 "export": f"{path}.again.onnx", "bind": case.bind,
             })
-    (folder / "cases.json").write_text(json.dumps(listed))
-    program = os.environ.get("ONNX_RUN")
-    command = [program] if program else ["cargo", "run", "--release", "-q", "-p", "rnn-interop", "--example", "onnx_run", "--"]
-    subprocess.run([*command, str(folder / "cases.json"), device], cwd=ROOT, check=True)
+    run_cases(folder, listed, device)
     failed, worst, exported, worst_export = 0, 0.0, 0, 0.0
     for key, case, path in cases:
         if not os.path.exists(f"{path}.outputs"):
             failed += 1
             continue
         try:
-            apart = difference(load_file(f"{path}.outputs"), wanted[key])
+            apart = difference(named(case, load_file(f"{path}.outputs")), wanted[key])
         except ValueError as error:
             apart = np.inf
             print(f"{key}: {error}")
@@ -142,6 +151,31 @@ def goldens():
         print(f"{path.relative_to(ROOT)}: {len(listed)} cases, {path.stat().st_size} bytes")
 
 
+def written(names: set[str]) -> list[Case]:
+    """ONNX models that Tidegate makes of models of Keras, with what ONNX Runtime makes of them."""
+    chosen = [case for case in family("masked") if case.name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        listed = []
+        for case in chosen:
+            path = f"{folder}/{case.name}"
+            Path(f"{path}.keras").write_bytes(case.model)
+            save_file(as_floats(case.inputs), f"{path}.inputs")
+            listed.append({
+                "name": case.name, "model": f"{path}.keras", "inputs": f"{path}.inputs", "outputs": f"{path}.outputs",
+                "export": f"{path}.onnx",
+            })
+        run_cases(Path(folder), listed, "cpu")
+        return [Case(f"{case.name}_written", onnx.load(f"{folder}/{case.name}.onnx"), case.inputs) for case in chosen]
+
+
+def run_cases(folder: Path, listed: list[dict], device: str):
+    """Runs the example `onnx_run`, or the program that ONNX_RUN names."""
+    (folder / "cases.json").write_text(json.dumps(listed))
+    program = os.environ.get("ONNX_RUN")
+    command = [program] if program else ["cargo", "run", "--release", "-q", "-p", "rnn-interop", "--example", "onnx_run", "--"]
+    subprocess.run([*command, str(folder / "cases.json"), device], cwd=ROOT, check=True)
+
+
 def bare(model: onnx.ModelProto) -> onnx.ModelProto:
     """Without what exporters note of the machine that they ran on."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
@@ -178,7 +212,9 @@ def shorten(graph: onnx.GraphProto, names: dict[str, str]):
 
 def small() -> list[Case]:
     """Cases that stand for the families."""
-    return [c for name in FAMILIES[1:] for c in family(name) if c.name in importlib.import_module("onnx_cases.small").NAMES]
+    small = importlib.import_module("onnx_cases.small")
+    exported = [c for name in FAMILIES[1:-1] for c in family(name) if c.name in small.NAMES]
+    return exported + written(small.WRITTEN)
 
 
 def main() -> int:

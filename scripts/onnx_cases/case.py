@@ -9,11 +9,12 @@ import onnx
 @dataclass
 class Case:
     name: str
-    model: onnx.ModelProto
+    # An ONNX model, or the bytes of a .keras file.
+    model: onnx.ModelProto | bytes
     inputs: dict[str, np.ndarray]
     # Inputs of the model that are bound to arrays when it is read.
     bind: list[str] = field(default_factory=list)
-    # Outputs, where ONNX Runtime is not the judge.
+    # Outputs, where ONNX Runtime is not the judge; of a .keras file in their order, by any names.
     outputs: dict[str, np.ndarray] | None = None
 
 

@@ -11,9 +11,13 @@ NAMES = {
     "lstm_stacked_all_script_dynamic", "gru_bidirectional_state_dynamo_dynamic", "rnn_mean_norm_dynamo",
     "lstm_embedding_script", "lstm_states_script_dynamic", "gru_learned_script_dynamic",
     "lstm_packed_script_dynamic", "gru_packed_script", "gru_sorted_script_dynamic", "gru_sorted_dynamo_dynamic", "lstm_squeezed_script_dynamic",
+    "rnn_scan_batch_first", "lstm_scan_states", "gru_scan_backwards_in_place",
     "lstm_stacked_tensorflow", "embedding_tensorflow", "bidirectional_tensorflow", "lstm_torch", "gru_unrolled_torch",
     "gru_open_tensorflow", "gru_before_tensorflow", "gru_hard_tensorflow", "gru_bidirectional_tensorflow", "gru_first_states_tensorflow",
     "gru_masked_sequences_tensorflow", "gru_masked_bidirectional_tensorflow", "lstm_masked_tensorflow", "lstm_linear_tensorflow",
     "rnn_masked_embedding_tensorflow", "rnn_states_tensorflow", "cells_tensorflow", "gru_silu_tensorflow", "prelu_tensorflow",
     "normalized_tensorflow",
 }
+
+# Of the models with masks, those whose ONNX models, as they are written here, are committed.
+WRITTEN = {"lstm_zeros", "gru_words", "rnn_both_concat", "gru_first_states", "lstm_first_states_last", "gru_mask_of_another"}

@@ -2,11 +2,13 @@
 //!
 //! `onnx_run CASES.json DEVICE`: a list of `{"name", "model", "inputs", "outputs", "export"}`. `inputs` and `outputs` are
 //! safetensors files of arrays by ONNX's names, in ONNX's order of axes; what the model takes no input for is bound. `export`
-//! is where the model is written again. What fails is said and counted.
+//! is where the model is written again. What fails is said and counted. A model may be a `.keras` file, whose outputs are
+//! called `output_0`, ... in `outputs`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
 use ndarray::{ArrayD, IxDyn};
-use rnn_interop::{Limits, onnx};
+use rnn_interop::onnx::{self, Imported, Port};
+use rnn_interop::{Limits, keras};
 use rnn_model::Device;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
@@ -46,7 +48,11 @@ fn run(case: &Case, device: &Device) -> Result<(), Box<dyn Error>> {
     let arrays = read(&case.inputs)?;
     let options =
         case.bind.iter().fold(onnx::Options::new(), |options, name| options.bind(name, arrays[name].clone()));
-    let imported = onnx::read_with(&std::fs::read(&case.model)?, &Limits::default(), &options)?;
+    let bytes = std::fs::read(&case.model)?;
+    let imported = match case.model.ends_with(".keras") {
+        true => of_keras(&bytes)?,
+        false => onnx::read_with(&bytes, &Limits::default(), &options)?,
+    };
     let mut model = imported.model.build(device)?;
     let inputs: Vec<ArrayD<f32>> = imported
         .inputs
@@ -71,6 +77,15 @@ fn run(case: &Case, device: &Device) -> Result<(), Box<dyn Error>> {
         write(&format!("{path}.outputs"), &named(imported.model.graph.output_names(), &made))?;
     }
     Ok(())
+}
+
+/// A model of Keras, with its outputs numbered.
+fn of_keras(bytes: &[u8]) -> Result<Imported, Box<dyn Error>> {
+    let model = keras::read_keras(bytes, &Limits::default())?;
+    let port = |name: String, sample: &[Option<usize>]| Port { name, batch_axis: 0, rank: sample.len() + 1 };
+    let inputs = model.graph.inputs().iter().map(|x| port(x.name.clone(), x.input.sample_shape())).collect();
+    let outputs = (0..model.graph.outputs().len()).map(|i| port(format!("output_{i}"), &[None; 2])).collect();
+    Ok(Imported { model, inputs, outputs })
 }
 
 fn read(path: &str) -> Result<HashMap<String, ArrayD<f32>>, Box<dyn Error>> {

@@ -2,9 +2,10 @@
 //! into the order that a layer wants.
 
 use super::algebra::Algebra;
+use super::drawn::{Forms, Zeroed};
 use super::number::{Atom, Number, text};
 use super::parts::Part;
-use super::value::{BATCH, Device, Group, Kind, Known, Stack, Value};
+use super::value::{BATCH, Device, Group, Kind, Known, MaskOf, Stack, Value};
 use crate::{Error, Limits, Result};
 use ndarray::ArrayD;
 use rnn_model::layer::{Layer, SharedLayer};
@@ -40,6 +41,10 @@ pub(super) struct Builder<'a> {
     formulas: HashMap<u64, Rc<Part>>,
     /// sequences in the opposite order, and what they were
     reversed: HashMap<u64, Device>,
+    /// a symbol that has each mask
+    carriers: HashMap<MaskOf, Symbol>,
+    /// layers behind masks, by what they gave
+    forms: HashMap<u64, Forms>,
     keys: usize,
     keyed: HashMap<String, usize>,
     /// elements of constants computed so far, which are bounded for the whole model
@@ -67,6 +72,8 @@ impl<'a> Builder<'a> {
             algebra: Algebra::default(),
             formulas: HashMap::new(),
             reversed: HashMap::new(),
+            carriers: HashMap::new(),
+            forms: HashMap::new(),
             keys: 0,
             keyed: HashMap::new(),
             folded: 0,
@@ -269,6 +276,7 @@ impl<'a> Builder<'a> {
             flags: None,
             part: None,
             kind: Kind::Float,
+            drawn: None,
             order: None,
             origin: None,
         }
@@ -309,6 +317,31 @@ impl<'a> Builder<'a> {
         let x = self.reversed.get(&y.id)?;
         (x.axes == y.axes || x.axes.len() == y.axes.len())
             .then(|| Device { axes: y.axes.clone(), ..x.clone() })
+    }
+
+    /// Remembers a symbol that has a mask.
+    pub fn carry(&mut self, mask: MaskOf, symbol: &Symbol) {
+        self.carriers.insert(mask, symbol.clone());
+    }
+
+    /// A symbol that has this mask.
+    pub fn carrier(&self, mask: MaskOf) -> Option<Symbol> {
+        self.carriers.get(&mask).cloned()
+    }
+
+    /// Remembers how else the layer behind a mask that gave `x` can be.
+    pub fn set_forms(&mut self, x: &Device, forms: Forms) {
+        self.forms.insert(x.id, forms);
+    }
+
+    /// How else the layer that gave `x` can be.
+    pub fn forms(&self, x: &Device) -> Option<&Forms> {
+        self.forms.get(&x.id)
+    }
+
+    /// The layer that gave `x` with zeros at masked steps, once.
+    pub fn take_zeroed(&mut self, x: &Device) -> Option<Zeroed> {
+        self.forms.get_mut(&x.id)?.zeroed.take()
     }
 
     /// Whether a value is of whole numbers, whatever it was cast to.

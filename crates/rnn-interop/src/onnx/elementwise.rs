@@ -43,6 +43,9 @@ fn binary_of(b: &mut Builder<'_>, op: Binary, x: &Value, y: &Value) -> Result<Va
                 None => Err(b.unsupported("a computed tensor compared with several numbers")),
             }
         }
+        (Value::Device(x), Value::Known(known)) if op == Binary::Greater && flags::are_lengths(x, known) => {
+            Ok(flags::any_step(x))
+        }
         (Value::Known(x), Value::Known(y)) => {
             let sizes: Vec<u64> =
                 x.tensor.dims().iter().zip(y.tensor.dims()).map(|(&a, &c)| a.max(c) as u64).collect();

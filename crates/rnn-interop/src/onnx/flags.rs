@@ -3,76 +3,95 @@
 //! counting, and multiplying the masked values away.
 
 use super::builder::Builder;
+use super::drawn;
 use super::node::Node;
-use super::value::{Device, Kind, Known, MaskOf, Value};
+use super::value::{BATCH, Device, Kind, Known, MaskOf, Value};
 use crate::Result;
 use rnn_model::layer::Masking;
 use std::rc::Rc;
 
-/// 1 or true where a value is not the masked one.
+/// 1 or true where a value is not the masked one; or what is made of a mask.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Flags {
-    /// the value that is compared: its number
-    of: u64,
-    /// with what, as bits
-    masked: u32,
-    test: Test,
-    negated: bool,
+    /// the mask that they come to
+    pub by: MaskOf,
+    pub test: Test,
+    pub negated: bool,
     /// the steps stand in the opposite order
     pub reversed: bool,
 }
 
 /// How far a comparison has come.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Test {
+pub(super) enum Test {
     /// of each feature of each step
     Features,
     /// how many of a step's features differ
     Count,
-    /// of each step
+    /// of each step: a mask
     Steps,
-    /// of each row number, which are steps
-    Rows,
+    /// no truth values of steps, but what moves steps by them
+    Derived(Derived),
 }
 
-impl Flags {
-    /// The mask that says the same.
-    pub fn mask(&self) -> MaskOf {
-        match self.test {
-            Test::Rows => MaskOf::Rows(self.of),
-            _ => MaskOf::Steps(self.of, self.masked),
-        }
-    }
-
-    fn are_steps(&self) -> bool {
-        matches!(self.test, Test::Steps | Test::Rows)
-    }
+/// What is made of a mask to draw its steps together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Derived {
+    /// how many steps there are
+    Number,
+    /// whether there are any
+    Any,
+    /// the first or the last step is there
+    End { first: bool },
+    /// the steps that are there, then the others
+    Order,
+    /// how many steps there are up to each, itself not counted if `exclusive`
+    Passed { exclusive: bool },
+    /// the number of the output that each step shows
+    Place { backward: bool },
+    /// each step has an output to show
+    Seen { backward: bool },
 }
 
 /// `x` with flags in place of its elements.
-fn flagged(x: &Device, flags: Flags) -> Device {
+pub(super) fn flagged(x: &Device, flags: Flags) -> Device {
     Device { kind: Kind::Flag, flags: Some(Rc::new(flags)), origin: None, ..x.clone() }
 }
 
 /// Equal, of a computed value and one number.
 pub(super) fn compared(b: &Builder<'_>, x: &Device, number: f32) -> Result<Value> {
-    let test = match x.kind {
-        Kind::Int => Test::Rows,
-        Kind::Float if x.axes.len() == 3 => Test::Features,
+    let masked = if number == 0.0 { 0.0f32 } else { number };
+    let (by, test) = match x.kind {
+        Kind::Int if number == 0.0 => (MaskOf::Rows(x.id), Test::Steps),
+        Kind::Int => {
+            return Err(
+                b.unsupported(format!("row numbers that are masked where they are {number}; only 0 can be"))
+            );
+        }
+        Kind::Float if x.axes.len() == 3 => (MaskOf::Steps(x.id, masked.to_bits()), Test::Features),
         _ => return Err(b.unsupported("a comparison of what is neither a sequence nor row numbers")),
     };
-    if test == Test::Rows && number != 0.0 {
-        return Err(
-            b.unsupported(format!("row numbers that are masked where they are {number}; only 0 can be"))
-        );
-    }
-    let masked = if number == 0.0 { 0.0f32 } else { number };
-    let flags = Flags { of: x.id, masked: masked.to_bits(), test, negated: true, reversed: false };
-    Ok(flagged(x, flags).into())
+    Ok(flagged(x, Flags { by, test, negated: true, reversed: false }).into())
+}
+
+/// Whether `x` is compared with 0 as lengths of sequences are.
+pub(super) fn are_lengths(x: &Device, number: &Known) -> bool {
+    matches!(x.kind, Kind::Int | Kind::CutOff)
+        && x.axes.as_slice() == [vec![BATCH]]
+        && number.uniform() == Some(0.0)
+}
+
+/// Lengths above 0.
+pub(super) fn any_step(lengths: &Device) -> Value {
+    let (by, test) = (MaskOf::Lengths(lengths.id), Test::Derived(Derived::Any));
+    flagged(lengths, Flags { by, test, negated: false, reversed: false }).into()
 }
 
 /// What an operator makes of flags.
 pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    if let Some(made) = drawn::operator(b, node)? {
+        return Ok(made);
+    }
     let inputs = node.all()?;
     let refuse = |b: &Builder<'_>| {
         b.unsupported(
@@ -150,32 +169,33 @@ fn counted(b: &Builder<'_>, node: &Node<'_>, x: &Device) -> Result<Value> {
 
 /// A sequence whose masked steps become 0, and where it is masked from here on.
 fn masked(b: &mut Builder<'_>, by: &Device, x: &Device) -> Result<Value> {
-    let fits = by.flags.as_deref().filter(|flags| {
-        let steps = by.axes.len() == 3 && by.axes[..2] == x.axes[..2] && by.axes[2].is_empty();
-        flags.of == x.id
-            && flags.test == Test::Steps
-            && flags.are_steps()
-            && !flags.negated
-            && !flags.reversed
-            && steps
+    let steps = by.axes.len() == 3 && by.axes[..2] == x.axes[..2] && by.axes[2].is_empty();
+    let value = by.flags.as_deref().and_then(|flags| match flags.by {
+        MaskOf::Steps(of, value)
+            if of == x.id && flags.test == Test::Steps && !flags.negated && !flags.reversed && steps =>
+        {
+            Some(value)
+        }
+        _ => None,
     });
-    let Some(flags) = fits else {
+    let Some(value) = value else {
         return Err(b.unsupported("a product with truth values that is not that of a Masking layer"));
     };
     let (time, features) = (x.axes[usize::from(x.batch_axis() == Some(0))].clone(), x.axes[2].clone());
     let arranged = b.arrange(x, &[time, features])?;
     let arranged = b.unmasked(&arranged)?;
-    let layer = Masking::new(f32::from_bits(flags.masked));
-    let symbol = b.layer(layer, Vec::new(), &arranged.symbol)?;
+    let symbol = b.layer(Masking::new(f32::from_bits(value)), Vec::new(), &arranged.symbol)?;
+    let mask = MaskOf::Steps(x.id, value);
+    b.carry(mask, &symbol);
     let mut y = b.like(&arranged, symbol);
-    y.mask = Some(flags.mask());
+    y.mask = Some(mask);
     Ok(y.into())
 }
 
 /// Flags in the opposite order of steps.
 pub(super) fn reversed(b: &Builder<'_>, x: &Device) -> Result<Value> {
     match x.flags.as_deref() {
-        Some(flags) if flags.are_steps() => {
+        Some(flags) if flags.test == Test::Steps => {
             Ok(flagged(x, Flags { reversed: !flags.reversed, ..flags.clone() }).into())
         }
         _ => Err(b.unsupported("truth values that are no mask in the opposite order")),

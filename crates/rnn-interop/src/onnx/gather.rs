@@ -78,6 +78,10 @@ fn embedding(b: &mut Builder<'_>, table: &Known, ids: &Device, axis: usize) -> R
     let extended = |groups: &[Group]| [groups, std::slice::from_ref(&units)].concat();
     let (physical, axes) = (extended(&ids.physical), extended(&ids.axes));
     let mut y = b.device(symbol, physical, axes);
-    y.mask = masks.then_some(MaskOf::Rows(ids.id));
+    if masks {
+        let mask = MaskOf::Rows(ids.id);
+        b.carry(mask, &y.symbol);
+        y.mask = Some(mask);
+    }
     Ok(Value::Device(y))
 }

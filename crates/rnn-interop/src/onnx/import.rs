@@ -86,6 +86,9 @@ impl<'a> File<'a> {
                     b.unsupported("an output whose samples are in another order than those of the inputs")
                 );
             }
+            if x.drawn.is_some() {
+                return Err(b.unsupported("an output whose steps stand together without the gaps of a mask"));
+            }
             let batch = x.batch_axis().ok_or_else(|| b.no_batch_axis(&x))?;
             output_ports.push(Port { name: output.name.clone(), batch_axis: batch, rank: x.axes.len() });
             outputs.push(b.canonical(&x)?.symbol);

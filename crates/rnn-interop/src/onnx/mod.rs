@@ -24,6 +24,7 @@ mod builder;
 mod concat;
 mod constants;
 mod dense;
+mod drawn;
 mod elementwise;
 mod file;
 mod flags;

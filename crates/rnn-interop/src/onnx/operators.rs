@@ -5,14 +5,26 @@ use super::builder::Builder;
 use super::node::Node;
 use super::value::{Kind, Value};
 use super::{
-    activations, branch, concat, constants, dense, elementwise, flags, gather, looped, parts, recurrent,
-    slice, sorting, views,
+    activations, branch, concat, constants, dense, drawn, elementwise, flags, gather, looped, parts,
+    recurrent, slice, sorting, views,
 };
 use crate::Result;
 
-/// Operators that look at shapes alone, or hand a value on.
-const OF_ANY_KIND: [&str; 8] =
-    ["Identity", "Shape", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "ReverseSequence", "Loop"];
+/// Operators that look at shapes alone, hand a value on, or know what to do with truth values.
+const OF_ANY_KIND: [&str; 12] = [
+    "Identity",
+    "Shape",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Reshape",
+    "ReverseSequence",
+    "Loop",
+    "Scan",
+    "LSTM",
+    "GRU",
+    "RNN",
+];
 
 /// What an operator makes.
 pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
@@ -22,6 +34,7 @@ pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value
     if sorting::is_sorting(node) {
         return sorting::operator(b, node);
     }
+    drawn::check(b, node)?;
     let order = sorting::order(b, node)?;
     let mut made = of_ordered(b, node)?;
     sorting::ordered(order, &mut made);
@@ -50,6 +63,7 @@ fn of_ordered(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
     match node.op {
         "LSTM" | "GRU" | "RNN" => recurrent::recurrent(b, node),
         "Loop" => looped::looped(b, node),
+        "Scan" => looped::scan(b, node),
         "ReverseSequence" => slice::reverse_sequence(b, node),
         "MatMul" => dense::matmul(b, node),
         "Gemm" => dense::gemm(b, node),
@@ -86,9 +100,6 @@ fn of_ordered(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
         | "LeakyRelu" | "ThresholdedRelu" | "HardSigmoid" | "Selu" | "Gelu" | "Shrink" => {
             activations::activate(b, node)
         }
-        "Scan" => Err(
-            b.unsupported("a graph within the graph; of these a Loop is read whose body is a recurrent cell")
-        ),
         _ => Err(b.unsupported("an operator that is not among those of recurrent models")),
     }
 }

@@ -284,7 +284,7 @@ fn whole_backwards(range: Range, n: Option<usize>) -> bool {
 }
 
 /// The steps in the opposite order.
-fn turned_round(b: &mut Builder<'_>, x: &Device, group: &Group) -> Result<Device> {
+pub(super) fn turned_round(b: &mut Builder<'_>, x: &Device, group: &Group) -> Result<Device> {
     if x.kind == Kind::Flag {
         return Err(b.unsupported("truth values in the opposite order"));
     }

@@ -19,8 +19,9 @@ use std::rc::Rc;
 
 /// Whether an operator is about the order of samples.
 pub(super) fn is_sorting(node: &Node<'_>) -> bool {
+    let flags = |value: &Value| matches!(value, Value::Device(x) if x.kind == Kind::Flag);
     let places = |value: &Value| matches!(value, Value::Device(x) if matches!(x.kind, Kind::Places { .. }));
-    node.op == "TopK" || node.inputs().any(places)
+    node.op == "TopK" && !node.inputs().any(flags) || node.inputs().any(places)
 }
 
 pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {

@@ -7,6 +7,7 @@
 //! change the second description alone. Only where a layer wants its input in a certain order (`Builder::arrange`) are
 //! elements moved, and mostly they stand right already.
 
+use super::drawn::Drawn;
 use super::flags::Flags;
 use super::number::{Atom, Number};
 use super::parts::Part;
@@ -61,6 +62,8 @@ pub(super) struct Device {
     pub part: Option<Rc<Part>>,
     /// what its elements are
     pub kind: Kind,
+    /// that its steps stand together, without the gaps of a mask
+    pub drawn: Option<Rc<Drawn>>,
     /// the permutation that its samples are in, if not in the order of the model's inputs
     pub order: Option<u64>,
     /// what it was made of, where nothing else uses it
@@ -91,7 +94,7 @@ pub(super) enum Kind {
 }
 
 /// What says which steps of a sequence there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum MaskOf {
     /// the lengths that a value holds
     Lengths(u64),

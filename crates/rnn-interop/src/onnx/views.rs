@@ -35,7 +35,8 @@ pub(super) fn transpose(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Valu
     }])
 }
 
-fn turned(x: &Device, order: &[usize]) -> Device {
+/// A value with its axes in another order.
+pub(super) fn turned(x: &Device, order: &[usize]) -> Device {
     let axes = order.iter().map(|&axis| x.axes[axis].clone()).collect();
     Device { axes, ..x.clone() }
 }

@@ -6,7 +6,7 @@ use crate::onnx::algebra::{Algebra, Formula};
 use crate::onnx::builder::Builder;
 use crate::onnx::constants::floats;
 use crate::onnx::file::{is_standard, place_of};
-use crate::onnx::flags::Flags;
+use crate::onnx::flags::{Flags, Test};
 use crate::onnx::node::Node;
 use crate::onnx::number::Number;
 use crate::onnx::operators::operator;
@@ -73,6 +73,7 @@ impl<'a> Body<'a> {
         b: &mut Builder<'_>,
         graph: &'a proto::Graph,
         node: &Node<'a>,
+        states: &'a [proto::ValueInfo],
         carried: &[Carried],
     ) -> Result<Self> {
         if !graph.sparse_initializer.is_empty() {
@@ -94,12 +95,7 @@ impl<'a> Body<'a> {
             b.count(read.len())?;
             body.values.insert(&tensor.name, Local::Value(Known::plain(read).into()));
         }
-        let [count, condition, inputs @ ..] = graph.input.as_slice() else {
-            return Err(b.damaged("a body without a counter and a condition"));
-        };
-        body.values.insert(&count.name, Local::Counter(0));
-        body.values.insert(&condition.name, Local::Going(Vec::new()));
-        for (at, (input, carried)) in inputs.iter().zip(carried).enumerate() {
+        for (at, (input, carried)) in states.iter().zip(carried).enumerate() {
             let local = match carried {
                 Carried::Fixed(value) => Local::Value(value.clone()),
                 Carried::Counter(first) => Local::Counter(*first),
@@ -111,6 +107,18 @@ impl<'a> Body<'a> {
             body.values.insert(&input.name, local);
         }
         Ok(body)
+    }
+
+    /// Gives a name to a value.
+    pub fn set(&mut self, name: &'a str, value: Local) {
+        self.values.insert(name, value);
+    }
+
+    /// Gives a name to the step of a sequence.
+    pub fn step_input(&mut self, b: &mut Builder<'_>, name: &'a str, x: &Device) -> Result<()> {
+        let step = self.step(b, x)?;
+        self.values.insert(name, step);
+        Ok(())
     }
 
     /// A value by its name.
@@ -190,7 +198,9 @@ impl<'a> Body<'a> {
                 node.pass_over("axes");
                 x.clone()
             }
-            ("Gather", [Local::Value(Value::Device(x)), Local::Counter(0)]) => self.step(b, node, x)?,
+            ("Gather", [Local::Value(Value::Device(x)), Local::Counter(0)]) if node.int("axis", 0)? == 0 => {
+                self.step(b, x)?
+            }
             ("Add", [Local::Counter(at), Local::Value(by)] | [Local::Value(by), Local::Counter(at)]) => {
                 counted(b, *at, by)?
             }
@@ -326,16 +336,18 @@ impl<'a> Body<'a> {
     }
 
     /// The step of a sequence, or of the flags that say which steps there are.
-    fn step(&mut self, b: &mut Builder<'_>, node: &Node<'_>, x: &Device) -> Result<Local> {
-        if node.int("axis", 0)? != 0 || x.batch_axis() != Some(1) || x.axes.len() != 3 {
+    fn step(&mut self, b: &mut Builder<'_>, x: &Device) -> Result<Local> {
+        if x.batch_axis() != Some(1) || x.axes.len() != 3 {
             return Err(b.unsupported("steps of a tensor that is not [time, batch, features]"));
         }
         if let Some(flags) = &x.flags {
-            if !x.axes[2].is_empty() || self.flags.as_ref().is_some_and(|other| other != flags) {
+            let mask = Rc::new(Flags { negated: false, ..flags.as_ref().clone() });
+            let is_mask = flags.test == Test::Steps && x.axes[2].is_empty();
+            if !is_mask || self.flags.as_ref().is_some_and(|other| *other != mask) {
                 return Err(b.unsupported("truth values that do not say which steps there are"));
             }
-            self.flags = Some(flags.clone());
-            return Ok(Local::Flag { negated: false });
+            self.flags = Some(mask);
+            return Ok(Local::Flag { negated: flags.negated });
         }
         let Some(width) = b.known_size(&x.axes[2]).filter(|_| x.kind == Kind::Float) else {
             return Err(b.unsupported("steps of an unknown number of features, or of whole numbers"));

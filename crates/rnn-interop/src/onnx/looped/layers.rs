@@ -104,7 +104,7 @@ fn input(b: &mut Builder<'_>, x: &Device, flags: Option<&Flags>) -> Result<(Devi
     };
     let arranged = b.arrange(&x, &[x.axes[0].clone(), x.axes[2].clone()])?;
     let Some(flags) = flags else { return Ok((b.unmasked(&arranged)?, backwards)) };
-    if flags.reversed != backwards || arranged.mask != Some(flags.mask()) {
+    if flags.reversed != backwards || arranged.mask != Some(flags.by) {
         return Err(b.unsupported(
             "a mask that its sequence does not have; masks are read that Masking or Embedding(mask_zero) make",
         ));

@@ -1,4 +1,4 @@
-//! Loop: a recurrent layer that an exporter wrote as a loop over the steps, as Keras's does.
+//! Loop and [`scan`]: a recurrent layer that an exporter wrote as a loop over the steps, as Keras's does.
 //!
 //! The body is not run. [`body`] follows what it computes from the step's input and the states, as formulas; [`cell`] says
 //! which cells have these formulas ([`finder`]: how a cell is told); [`layers`] makes the layers. A body that is no recurrent layer is refused, with what of it
@@ -8,6 +8,7 @@ mod body;
 mod cell;
 mod finder;
 mod layers;
+mod scan;
 
 use super::builder::Builder;
 use super::node::Node;
@@ -16,6 +17,7 @@ use super::proto;
 use super::value::{BATCH, Device, Kind, Known, Value};
 use crate::Result;
 use body::{Body, Local};
+pub(super) use scan::scan;
 
 /// A value that goes from step to step.
 #[derive(Clone, Debug)]
@@ -44,21 +46,49 @@ pub(super) fn looped(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>>
     if let Some(name) = b.name.strip_suffix("/while_loop").or_else(|| b.name.strip_suffix("/while")) {
         b.name = name.to_owned();
     }
-    let carried = carried(b, node, graph, count)?;
-    let mut body = Body::new(b, graph, node, &carried)?;
+    let carried = carried(b, node, graph, count, 2)?;
+    let [step, condition, states @ ..] = graph.input.as_slice() else {
+        return Err(b.damaged("a body without a counter and a condition"));
+    };
+    let mut body = Body::new(b, graph, node, states, &carried)?;
+    body.set(&step.name, Local::Counter(0));
+    body.set(&condition.name, Local::Going(Vec::new()));
     body.walk(b)?;
-    let made = |body: &Body<'_>, b: &Builder<'_>, at: usize| body.named(b, &graph.output[at].name);
     let x = body.sequence(b)?;
-    steps(b, node, &made(&body, b, 0)?, &x)?;
+    let going = body.named(b, &graph.output[0].name)?;
+    steps(b, node, &going, &x)?;
+    layers_of(b, node, graph, &carried, body, x, Walked { first_output: 1, scans })
+}
+
+/// A body that has been followed.
+struct Walked {
+    /// the output that is the first value that goes from step to step
+    first_output: usize,
+    /// how many outputs of all steps there are
+    scans: usize,
+}
+
+/// The layers of a body, and what they give.
+fn layers_of(
+    b: &mut Builder<'_>,
+    node: &Node<'_>,
+    graph: &proto::Graph,
+    carried: &[Carried],
+    mut body: Body<'_>,
+    x: Device,
+    walked: Walked,
+) -> Result<Vec<Value>> {
+    let (count, Walked { first_output, scans }) = (carried.len(), walked);
+    let made = |body: &Body<'_>, b: &Builder<'_>, at: usize| body.named(b, &graph.output[at].name);
     let mut next = Vec::with_capacity(count);
     for (at, carried) in carried.iter().enumerate() {
-        let local = made(&body, b, at + 1)?;
+        let local = made(&body, b, at + first_output)?;
         next.push(match (carried, local) {
             (Carried::State { .. }, Local::Formula(formula)) => Some(formula),
             (Carried::Counter(first), Local::Counter(then)) if then == first + 1 => None,
             (Carried::Fixed(_), _) => None,
             _ => {
-                let name = &graph.output[at + 1].name;
+                let name = &graph.output[at + first_output].name;
                 return Err(
                     b.unsupported(format!("{name}, which goes from step to step, is no state of a cell"))
                 );
@@ -67,22 +97,28 @@ pub(super) fn looped(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>>
     }
     let mut scanned = Vec::with_capacity(scans);
     for at in 0..scans {
-        match made(&body, b, count + 1 + at)? {
+        match made(&body, b, count + first_output + at)? {
             Local::Formula(formula) => scanned.push(formula),
             _ => return Err(b.unsupported(format!("output {} of all steps is not computed", count + at))),
         }
     }
     let cells = cell::find(b, &mut body, &next, &scanned)?;
-    layers::layers(b, node, &carried, &cells, x, &body)
+    layers::layers(b, node, carried, &cells, x, &body)
 }
 
-/// What each value is that goes from step to step.
-fn carried(b: &mut Builder<'_>, node: &Node<'_>, graph: &proto::Graph, count: usize) -> Result<Vec<Carried>> {
+/// What each value is that goes from step to step. A Loop has `before` inputs before them, and an output.
+fn carried(
+    b: &mut Builder<'_>,
+    node: &Node<'_>,
+    graph: &proto::Graph,
+    count: usize,
+    before: usize,
+) -> Result<Vec<Carried>> {
     let mut carried = Vec::with_capacity(count);
     for at in 0..count {
-        let first = node.input(at + 2)?;
-        let name = &graph.input[at + 2].name;
-        if body::origin(graph, &graph.output[at + 1].name) == name {
+        let first = node.input(at + before)?;
+        let name = &graph.input[at + before].name;
+        if body::origin(graph, &graph.output[at + before.min(1)].name) == name {
             carried.push(Carried::Fixed(first.clone()));
             continue;
         }

@@ -17,6 +17,7 @@ pub(super) mod states;
 mod weights;
 
 use super::builder::Builder;
+use super::drawn::{self, Forms, Zeroed};
 use super::node::Node;
 use super::number::text;
 use super::value::{BATCH, Device, Group, Kind, Known, Origin, Stack, Value};
@@ -79,6 +80,10 @@ pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Valu
     for (i, what) in [(1, "W"), (2, "R"), (3, "B")] {
         node.constant(i, what)?;
     }
+    let drawn = match node.input(0)? {
+        Value::Device(x) => x.drawn.clone(),
+        _ => None,
+    };
     let x = input(b, node, by_sample)?;
     let features = b.known_size(&x.physical[1]).unwrap_or(0);
     let wanted = |i: usize| node.wanted.get(i).copied().unwrap_or(false);
@@ -89,7 +94,15 @@ pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Valu
     if node.maybe_int("hidden_size")?.is_some_and(|n| n != units as i64) {
         return Err(b.damaged(format!("hidden_size is not the {units} of R")));
     }
-    let x = lengths(b, node, x)?;
+    let x = match (&drawn, node.optional(4)) {
+        (Some(drawn), Some(Value::Device(lens))) if directions == 1 => {
+            drawn::behind_mask(b, &x, drawn, lens)?
+        }
+        (Some(_), _) => {
+            return Err(drawn::refused(b, "steps that stand together without their number as sequence_lens"));
+        }
+        (None, _) => lengths(b, node, x)?,
+    };
     let masked = x.mask.is_some();
     let states = initial_states(b, node, cell, directions, units, by_sample, &x)?;
 
@@ -101,7 +114,8 @@ pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Valu
             return_sequences: y_wanted,
             return_state,
             go_backwards: backward || direction == 1,
-            zero_output_for_mask: y_wanted && masked,
+            // Of steps that stand together, what stands behind the outputs says how masked ones are shown.
+            zero_output_for_mask: y_wanted && masked && drawn.is_none(),
         };
         layers.push(layer(b, node, cell, direction, directions, &weights, options)?);
     }
@@ -135,10 +149,38 @@ pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Valu
     let state = |i: usize| -> Vec<Symbol> {
         (0..directions).filter_map(|d| rest.get(d * per_direction + i).cloned()).collect()
     };
+    let last = firsts.first().cloned().filter(|_| !y_wanted);
     let h = if return_state { state(0) } else { firsts };
     results.push(if h_wanted { stacked(b, h, &single)? } else { none(b) });
     if cell == Cell::Lstm {
         results.push(if c_wanted { stacked(b, state(1), &single)? } else { none(b) });
+    }
+    if let Some(by) = x.mask.filter(|_| directions == 1) {
+        let starts = (5..7).filter_map(|i| match node.optional(i)? {
+            Value::Device(start) => Some(start.id),
+            _ => None,
+        });
+        let mut forms = Forms { by, zeroed: None, last, starts: starts.collect() };
+        if let Some(drawn) = drawn {
+            if let Some(Value::Device(y)) = results.first_mut().filter(|_| y_wanted) {
+                y.drawn = Some(Rc::new(drawn.outputs(backward)));
+            }
+            let options = Options {
+                return_sequences: y_wanted,
+                return_state: false,
+                go_backwards: backward,
+                zero_output_for_mask: true,
+            };
+            let layer = layer(b, node, cell, 0, 1, &weights, options)?;
+            forms.zeroed = (!return_state).then_some(Zeroed {
+                key: key_of(b, node, &layer)?,
+                layer,
+                inputs: inputs.into_iter().cloned().collect(),
+                weights: weights.arrays(cell, 0),
+                backward,
+            });
+        }
+        drawn::remember(b, &results, &forms);
     }
     Ok(results)
 }

@@ -1,5 +1,6 @@
 //! Nodes, constants and names of a graph that is written.
 
+use super::masks::{Drawn, Mask};
 use crate::Error;
 use crate::onnx::proto::{self, attribute, data_type};
 use ndarray::ArrayD;
@@ -14,17 +15,6 @@ pub(super) struct Tensor {
     pub mask: Mask,
     /// its elements are whole numbers
     pub whole: bool,
-}
-
-/// Which steps of a value are there.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Mask {
-    /// All.
-    None,
-    /// The first ones of each sample, as many as the tensor of this name says.
-    Lengths(String),
-    /// Something that ONNX's operators can not be told, and why.
-    Other(&'static str),
 }
 
 /// An attribute of a node.
@@ -45,6 +35,10 @@ pub(super) struct Emit {
     names: HashSet<String>,
     /// places of constants, by layer and name
     of_layer: HashMap<String, Vec<usize>>,
+    /// sequences with gaps, by the names of their masks
+    pub drawn: HashMap<String, Drawn>,
+    /// values whose steps are those of others in the opposite order
+    turned: HashMap<String, String>,
     layer: String,
     class: String,
 }
@@ -192,21 +186,33 @@ impl Emit {
         self.node("Reshape", &[x, &target], &[])
     }
 
-    /// `[batch, time, 1]`: which steps are there, for lengths of a sequence `x`.
-    pub fn valid(&mut self, x: &str, lengths: &str) -> String {
-        let shape = self.node("Shape", &[x], &[]);
-        let one = self.int(1);
-        let steps = self.node("Gather", &[&shape, &one], &[("axis", Attribute::Int(0))]);
-        let (zero, one) = (self.int(0), self.int(1));
-        let range = self.node("Range", &[&zero, &steps, &one], &[]);
-        let lengths = self.cast(lengths, data_type::INT64);
-        let lengths = self.unsqueeze(&lengths, 1);
-        let valid = self.node("Less", &[&range, &lengths], &[]);
-        self.unsqueeze(&valid, 2)
+    /// Steps `[batch, time, ...]` in the opposite order.
+    pub fn turned_round(&mut self, x: &str) -> String {
+        if let Some(before) = self.turned.get(x) {
+            return before.clone();
+        }
+        let (start, end, axis, step) =
+            (self.ints(&[-1]), self.ints(&[i64::MIN + 1]), self.ints(&[1]), self.ints(&[-1]));
+        let y = self.node("Slice", &[x, &start, &end, &axis, &step], &[]);
+        self.turned.insert(y.clone(), x.to_owned());
+        y
     }
 
-    pub fn finish(self) -> (Vec<proto::Node>, Vec<proto::Tensor>) {
-        (self.nodes, self.constants)
+    /// The nodes that these outputs need, and their constants.
+    pub fn finish(mut self, outputs: &[String]) -> (Vec<proto::Node>, Vec<proto::Tensor>) {
+        let mut needed: HashSet<&str> = outputs.iter().map(String::as_str).collect();
+        let mut keep = vec![false; self.nodes.len()];
+        for (node, keep) in self.nodes.iter().zip(&mut keep).rev() {
+            *keep = node.output.iter().any(|output| needed.contains(output.as_str()));
+            if *keep {
+                needed.extend(node.input.iter().map(String::as_str).filter(|name| !name.is_empty()));
+            }
+        }
+        let constants =
+            self.constants.into_iter().filter(|tensor| needed.contains(tensor.name.as_str())).collect();
+        let mut keep = keep.into_iter();
+        self.nodes.retain(|_| keep.next().unwrap_or(true));
+        (self.nodes, constants)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Layers without a recurrence as ONNX's operators.
 
 use super::activations::{affine, apply, relu};
-use super::emit::{Attribute, Emit, Mask, Tensor};
+use super::emit::{Attribute, Emit, Tensor};
+use super::masks::Mask;
+use super::merges::{concatenated, dot, merged};
 use super::recurrent;
 use crate::Result;
 use crate::onnx::proto::data_type;
@@ -48,47 +50,46 @@ fn emit(
     let mut mask = x.mask.clone();
     let name = match class {
         "Lengths" => {
-            if x.mask != Mask::None {
-                return Err(e.unsupported("lengths of a sequence that has a mask already"));
-            }
-            mask = Mask::Lengths(recurrent::lengths(e, &inputs[1]));
+            let lengths = Mask::Lengths(recurrent::lengths(e, &inputs[1]));
+            mask = mask.and(e, &x.name, lengths);
+            x.name.clone()
+        }
+        "Masking" => {
+            let (y, there) = masking(e, config, &x.name);
+            mask = mask.and(e, &x.name, there);
+            y
+        }
+        "WithMask" => {
+            mask = inputs[1].mask.clone();
             x.name.clone()
         }
         "Embedding" => {
-            mask = match config["mask_zero"].as_bool() {
-                Some(true) => Mask::Other("mask_zero of an Embedding"),
-                _ => Mask::None,
-            };
             let table = e.weights("embeddings", &weights[0]);
             let ids = if x.whole { x.name.clone() } else { e.cast(&x.name, data_type::INT64) };
+            mask = match config["mask_zero"].as_bool() {
+                Some(true) => {
+                    let zero = e.int(0);
+                    let padding = e.node("Equal", &[&ids, &zero], &[]);
+                    Mask::Steps(e.node("Not", &[&padding], &[]))
+                }
+                _ => Mask::None,
+            };
             e.node("Gather", &[&table, &ids], &[("axis", Attribute::Int(0))])
         }
         "TimeDistributed" => return Ok(vec![distributed(e, config, weights, x, &shape)?]),
         "Reverse" => {
-            mask = if mask == Mask::None { Mask::None } else { Mask::Other("its masked steps come first") };
-            recurrent::turned_round(e, &x.name)
+            mask = mask.turned_round(e, &x.name);
+            e.turned_round(&x.name)
         }
         "Add" | "Subtract" | "Multiply" | "Divide" | "Average" | "Maximum" | "Minimum" => {
-            let masks = || inputs.iter().map(|x| &x.mask);
-            let by_steps = matches!(class, "Multiply" | "Maximum" | "Minimum");
-            if by_steps && masks().any(|mask| *mask != Mask::None) {
-                let problem = format!("{class} of masked sequences, which passes over the masked steps");
-                return Err(e.unsupported(problem));
-            }
-            if masks().any(|mask| *mask == Mask::None) {
-                mask = Mask::None;
-            } else if masks().any(|other| *other != mask) {
-                mask = Mask::Other("a sum of sequences with different masks");
-            }
-            merged(e, class, inputs)
+            let (y, of_any) = merged(e, class, inputs);
+            mask = of_any;
+            y
         }
         "Concatenate" => {
-            let axis = config["axis"].as_i64().unwrap_or(-1);
-            if inputs.iter().any(|other| other.mask != x.mask) || axis == 1 && x.mask != Mask::None {
-                mask = Mask::Other("a concatenation of masked sequences");
-            }
-            let names: Vec<&str> = inputs.iter().map(|x| x.name.as_str()).collect();
-            e.node("Concat", &names, &[("axis", Attribute::Int(axis))])
+            let (y, of_any) = concatenated(e, config, inputs);
+            mask = of_any;
+            y
         }
         "Dot" => {
             mask = Mask::None;
@@ -97,9 +98,7 @@ fn emit(
             }
             dot(e, config, inputs)
         }
-        "Softmax" if x.mask != Mask::None => {
-            return Err(e.unsupported("a Softmax of a masked sequence, which passes over the masked steps"));
-        }
+        "Softmax" if x.mask != Mask::None => masked_softmax(e, config, x),
         "GLU" => {
             let axis = config["axis"].as_i64().unwrap_or(-1);
             if axis == 1 || axis + shape.len() as i64 == 0 {
@@ -139,7 +138,7 @@ fn emit(
         }
         "GlobalAveragePooling1D" | "GlobalMaxPooling1D" => {
             mask = Mask::None;
-            pooled(e, class, config, x)?
+            pooled(e, class, config, x)
         }
         "ActivityRegularization"
         | "Dropout"
@@ -267,90 +266,56 @@ fn halved(e: &mut Emit, x: &str, axis: i64) -> String {
     e.node("Mul", &[&parts[0], &gate], &[])
 }
 
-fn merged(e: &mut Emit, class: &str, inputs: &[Tensor]) -> String {
-    let op = match class {
-        "Subtract" => "Sub",
-        "Multiply" => "Mul",
-        "Divide" => "Div",
-        "Maximum" => "Max",
-        "Minimum" => "Min",
-        _ => "Add",
-    };
-    // Axes that are missing stand behind the batch.
-    let rank = inputs.iter().map(|x| x.shape.len()).max().unwrap_or(0);
-    let names: Vec<String> = inputs
-        .iter()
-        .map(|x| (x.shape.len()..rank).fold(x.name.clone(), |name, _| e.unsqueeze(&name, 1)))
-        .collect();
-    let mut y = names[0].clone();
-    for other in &names[1..] {
-        y = e.node(op, &[&y, other], &[]);
-    }
-    if class == "Average" { e.with_number("Mul", &y, 1.0 / inputs.len() as f32) } else { y }
+/// Masked values have no share, and come out as 0. Where none is there all shares are equal before that.
+fn masked_softmax(e: &mut Emit, config: &Json, x: &Tensor) -> String {
+    let axis = config["axis"].as_i64().unwrap_or(-1);
+    let Some(there) = x.mask.steps(e, &x.name) else { return x.name.clone() };
+    let there = e.spread(&there, x.shape.len());
+    // The number that such a value counts as here and in Keras: its exponential is 0 beside any other.
+    let out_of_reach = e.number(-1e9);
+    let kept = e.node("Where", &[&there, &x.name, &out_of_reach], &[]);
+    let shares = e.node("Softmax", &[&kept], &[("axis", Attribute::Int(axis))]);
+    e.or_zero(&there, &shares)
 }
 
-/// Products summed over an axis of each of two inputs.
-fn dot(e: &mut Emit, config: &Json, inputs: &[Tensor]) -> String {
-    let normalize = config["normalize"].as_bool().unwrap_or(false);
-    let mut sides = Vec::new();
-    for (i, x) in inputs.iter().enumerate().take(2) {
-        let rank = x.shape.len() as i64;
-        let axis = config["axes"][i].as_i64().unwrap_or(-1);
-        let axis = if axis < 0 { axis + rank + 1 } else { axis };
-        let mut name = x.name.clone();
-        if normalize {
-            let attributes = [("axes", Attribute::Ints(vec![axis])), ("keepdims", Attribute::Int(1))];
-            let norm = e.node("ReduceL2", &[&name], &attributes);
-            let norm = e.with_number("Max", &norm, 1e-7);
-            name = e.node("Div", &[&name, &norm], &[]);
-        }
-        // The first as [batch, rows, summed], the second as [batch, summed, columns].
-        let summed_last = i == 0;
-        sides.push(if rank == 1 {
-            e.unsqueeze(&name, if summed_last { 1 } else { 2 })
-        } else if (axis == 2) == summed_last {
-            name
-        } else {
-            e.transpose(&name, &[0, 2, 1])
-        });
-    }
-    let y = e.node("MatMul", &[&sides[0], &sides[1]], &[]);
-    match (inputs[0].shape.len(), inputs[1].shape.len()) {
-        (1, _) => e.squeeze(&y, 1),
-        (_, 1) => e.squeeze(&y, 2),
-        _ => y,
-    }
+/// Steps of which every feature is the masked value become 0, and which steps are others.
+fn masking(e: &mut Emit, config: &Json, x: &str) -> (String, Mask) {
+    let value = config["mask_value"].as_f64().unwrap_or(0.0) as f32;
+    let same = e.with_number("Equal", x, value);
+    let others = e.node("Not", &[&same], &[]);
+    let others = e.cast(&others, data_type::FLOAT);
+    let axis = e.ints(&[-1]);
+    let count = e.node("ReduceSum", &[&others, &axis], &[("keepdims", Attribute::Int(1))]);
+    let there = e.with_number("Greater", &count, 0.0);
+    (e.or_zero(&there, x), Mask::Steps(e.squeeze(&there, 2)))
 }
 
 /// The steps as one.
-fn pooled(e: &mut Emit, class: &str, config: &Json, x: &Tensor) -> Result<String> {
+fn pooled(e: &mut Emit, class: &str, config: &Json, x: &Tensor) -> String {
     let keep = i64::from(config["keepdims"].as_bool().unwrap_or(false));
     let attributes = || [("axes", Attribute::Ints(vec![1])), ("keepdims", Attribute::Int(keep))];
-    if class == "GlobalMaxPooling1D" {
-        if x.mask != Mask::None && config["masked"].as_bool() == Some(true) {
-            return Err(e.unsupported("the maximum over the steps of a mask"));
-        }
-        return Ok(e.node("ReduceMax", &[&x.name], &attributes()));
-    }
-    let lengths = match &x.mask {
-        Mask::None => return Ok(e.node("ReduceMean", &[&x.name], &attributes())),
-        Mask::Lengths(lengths) => lengths.clone(),
-        Mask::Other(why) => {
-            return Err(e.unsupported(format!("a mask that has no form in ONNX: {why}")));
-        }
+    let largest = class == "GlobalMaxPooling1D";
+    let counts = !largest || config["masked"].as_bool() == Some(true);
+    let there = if counts { x.mask.steps(e, &x.name) } else { None };
+    let Some(there) = there else {
+        return e.node(if largest { "ReduceMax" } else { "ReduceMean" }, &[&x.name], &attributes());
     };
-    let valid = e.valid(&x.name, &lengths);
-    let zero = e.number(0.0);
-    let kept = e.node("Where", &[&valid, &x.name, &zero], &[]);
+    let there = e.unsqueeze(&there, 2);
+    let ones = e.cast(&there, data_type::FLOAT);
     let axes = e.ints(&[1]);
-    let sum = e.node("ReduceSum", &[&kept, &axes], &[("keepdims", Attribute::Int(keep))]);
-    let count = e.cast(&lengths, data_type::FLOAT);
-    let count = e.with_number("Max", &count, 1.0);
-    let mut count = e.unsqueeze(&count, 1);
-    if keep == 1 {
-        count = e.unsqueeze(&count, 2);
+    let count = e.node("ReduceSum", &[&ones, &axes], &[("keepdims", Attribute::Int(keep))]);
+    if largest {
+        let least = e.number(f32::MIN);
+        let kept = e.node("Where", &[&there, &x.name, &least], &[]);
+        let most = e.node("ReduceMax", &[&kept], &attributes());
+        let any = e.with_number("Greater", &count, 0.0);
+        return e.or_zero(&any, &most);
     }
-    Ok(e.node("Div", &[&sum, &count], &[]))
+    let kept = e.or_zero(&there, &x.name);
+    let sum = e.node("ReduceSum", &[&kept, &axes], &[("keepdims", Attribute::Int(keep))]);
+    // A sample without a step has the mean 0.
+    let count = e.with_number("Max", &count, 1.0);
+    e.node("Div", &[&sum, &count], &[])
 }
 
 /// A layer on every step: steps and samples in one axis, where the layer does not treat each row alone anyway.

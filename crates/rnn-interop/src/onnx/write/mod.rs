@@ -4,11 +4,14 @@
 mod activations;
 mod emit;
 mod layers;
+mod masks;
+mod merges;
 mod recurrent;
 
 use super::proto::{self, Size, data_type};
 use crate::{PortableModel, Result};
 use emit::{Emit, Tensor};
+use masks::Mask;
 use prost::Message;
 use rnn_model::layer::Layer;
 use rnn_model::{Edge, Graph};
@@ -35,7 +38,7 @@ pub(super) fn write(model: &PortableModel) -> Result<Vec<u8>> {
         let kind = if whole { data_type::INT64 } else { data_type::FLOAT };
         infos.push(info(&input.name, kind, input.input.batch_size(), &shape));
         emit.reserve(&input.name);
-        inputs.push(Tensor { name: input.name.clone(), shape, mask: emit::Mask::None, whole });
+        inputs.push(Tensor { name: input.name.clone(), shape, mask: Mask::None, whole });
     }
     let names = graph.output_names();
     names.iter().for_each(|name| emit.reserve(name));
@@ -63,7 +66,8 @@ pub(super) fn write(model: &PortableModel) -> Result<Vec<u8>> {
         let kind = if x.whole { data_type::INT64 } else { data_type::FLOAT };
         outputs.push(info(&name, kind, batch, &x.shape));
     }
-    let (node, initializer) = emit.finish();
+    let made: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
+    let (node, initializer) = emit.finish(&made);
     let graph = proto::Graph {
         node,
         name: "tidegate".to_owned(),

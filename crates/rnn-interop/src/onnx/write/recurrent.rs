@@ -1,7 +1,8 @@
 //! LSTM, GRU, SimpleRNN and Bidirectional as ONNX's operators.
 
 use super::activations::of_cell;
-use super::emit::{Attribute, Emit, Mask, Tensor};
+use super::emit::{Attribute, Emit, Tensor};
+use super::masks::{Mask, Shown, Walk};
 use crate::Result;
 use crate::onnx::proto::data_type;
 use ndarray::{ArrayD, ArrayView2, Axis, Ix1, Ix2, concatenate, s};
@@ -41,8 +42,8 @@ impl<'a> Cell<'a> {
 
 /// What one direction gives.
 struct Run {
-    /// `[batch, time, units]` at their own steps
-    outputs: Option<String>,
+    /// `[batch, time, units]` at their own steps, or the last one `[batch, units]`
+    outputs: String,
     /// `[batch, units]`
     states: Vec<String>,
 }
@@ -61,12 +62,12 @@ pub(super) fn recurrent(
     let x = &inputs[0];
     let run = run(e, &cell, weights, x, &names(&inputs[1..]))?;
     let mut outputs = Vec::new();
-    let (mut y, mut mask) = (run.outputs.unwrap_or_else(|| run.states[0].clone()), Mask::None);
+    let (mut y, mut mask) = (run.outputs, Mask::None);
     if sequences {
         mask = x.mask.clone();
         if backwards {
-            y = turned_round(e, &y);
-            mask = if x.mask == Mask::None { Mask::None } else { Mask::Other("its masked steps come first") };
+            y = e.turned_round(&y);
+            mask = mask.turned_round(e, &x.name);
         }
     }
     outputs.push(y);
@@ -84,12 +85,6 @@ pub(super) fn recurrent(
 
 fn names(inputs: &[Tensor]) -> Vec<String> {
     inputs.iter().map(|input| input.name.clone()).collect()
-}
-
-/// Steps in the opposite order.
-pub(super) fn turned_round(e: &mut Emit, x: &str) -> String {
-    let (start, end, axis, step) = (e.ints(&[-1]), e.ints(&[i64::MIN + 1]), e.ints(&[1]), e.ints(&[-1]));
-    e.node("Slice", &[x, &start, &end, &axis, &step], &[])
 }
 
 /// Both directions, each by an operator of its own.
@@ -121,8 +116,7 @@ pub(super) fn bidirectional(
     let a = run(e, &first, &weights[..half], x, &names(&inputs[1..1 + given]))?;
     let b = run(e, &second, &weights[half..], x, &names(&inputs[1 + given..]))?;
     let sequences = first.is("return_sequences");
-    let y = a.outputs.unwrap_or_else(|| a.states[0].clone());
-    let z = b.outputs.unwrap_or_else(|| b.states[0].clone());
+    let (y, z) = (a.outputs, b.outputs);
     let merged = match config["merge_mode"].as_str().unwrap_or("concat") {
         "concat" => vec![e.node("Concat", &[&y, &z], &[("axis", Attribute::Int(-1))])],
         "sum" => vec![e.node("Add", &[&y, &z], &[])],
@@ -153,19 +147,11 @@ fn run(e: &mut Emit, cell: &Cell<'_>, weights: &[ArrayD<f32>], x: &Tensor, start
         return Err(e.unsupported(problem));
     }
     let (sequences, backwards) = (cell.is("return_sequences"), cell.is("go_backwards"));
-    let zero_masked = cell.is("zero_output_for_mask");
-    let lengths = match &x.mask {
-        Mask::None => None,
-        Mask::Lengths(lengths) => Some(lengths.clone()),
-        Mask::Other(why) => {
-            return Err(e.unsupported(format!("a mask that sequence_lens can not express: {why}")));
-        }
-    };
-    if lengths.is_some() && zero_masked && !sequences && !backwards {
-        return Err(e.unsupported("zero_output_for_mask with return_sequences(false) of masked sequences"));
-    }
+    let shown = Shown { zero_masked: cell.is("zero_output_for_mask"), backwards, started: !start.is_empty() };
+    let walk = Walk::along(e, x);
     let units = cell.units();
-    let steps_first = e.transpose(&x.name, &[1, 0, 2]);
+    let sequence = walk.sequence(e, &x.name);
+    let steps_first = e.transpose(&sequence, &[1, 0, 2]);
     let w = matrix(e, cell, "W", &weights[0], units)?;
     let r = matrix(e, cell, "R", &weights[1], units)?;
     let mut rest = weights[2..].iter();
@@ -180,10 +166,9 @@ fn run(e: &mut Emit, cell: &Cell<'_>, weights: &[ArrayD<f32>], x: &Tensor, start
         }
         None => String::new(),
     };
-    let start: Vec<String> = start.iter().map(|state| e.unsqueeze(state, 0)).collect();
-    let at = |i: usize| start.get(i).map_or("", String::as_str);
-    let lens = lengths.clone().unwrap_or_default();
-    let mut inputs = vec![steps_first.as_str(), &w, &r, &bias, &lens, at(0)];
+    let first: Vec<String> = start.iter().map(|state| e.unsqueeze(state, 0)).collect();
+    let at = |i: usize| first.get(i).map_or("", String::as_str);
+    let mut inputs = vec![steps_first.as_str(), &w, &r, &bias, walk.lengths(), at(0)];
     if cell.op == "LSTM" {
         inputs.extend([at(1), peepholes.as_str()]);
     }
@@ -198,23 +183,16 @@ fn run(e: &mut Emit, cell: &Cell<'_>, weights: &[ArrayD<f32>], x: &Tensor, start
     let made = e.outputs(cell.op, &inputs, &attributes, &wanted);
     let states: Vec<String> =
         made[1..].iter().filter(|name| !name.is_empty()).map(|state| e.squeeze(state, 0)).collect();
+    let last = walk.last(e, &states[0], Shown { zero_masked: shown.zero_masked && !sequences, ..shown });
     let outputs = match sequences {
         true => {
             let y = e.squeeze(&made[0], 1);
             let y = e.transpose(&y, &[1, 0, 2]);
-            Some(match lengths {
-                // Masked steps behind the last one repeat it here; ONNX has 0 there.
-                Some(lengths) if !backwards && !zero_masked => {
-                    let valid = e.valid(&y, &lengths);
-                    let last = e.unsqueeze(&states[0], 1);
-                    e.node("Where", &[&valid, &y, &last], &[])
-                }
-                _ => y,
-            })
+            walk.outputs(e, y, &last, shown)
         }
-        false => None,
+        false => last,
     };
-    Ok(Run { outputs, states })
+    Ok(Run { outputs, states: walk.states(e, states, start) })
 }
 
 fn attributes(
