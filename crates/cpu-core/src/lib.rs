@@ -11,6 +11,8 @@
 
 pub mod activation;
 mod aligned;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod blend;
 mod clip_by_norm;
 mod copy_block;
@@ -49,6 +51,7 @@ mod store_step;
 mod sum_rows;
 mod team;
 mod trust_step;
+mod view;
 mod weight_rules;
 
 pub use activation::{activation_backward, activation_forward};

@@ -1,12 +1,20 @@
 //! Matrix product: `c (+)= act(op(a) op(b) + bias)`, batched, with transposes and strides.
 //!
 //! `op(a) [m, k]`, `op(b) [k, n]`, `c [m, n]`, all row-major. The products run in the `gemm` crate (AVX-512, AVX2, NEON
-//! or plain, chosen at run time); a product too small to pay for packing is a plain loop.
+//! or plain, chosen at run time); in `f32` large ones run in the matrix unit of a processor that has one; a product too small to pay
+//! for packing is a plain loop.
+
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 use std::ops::Range;
 
 use crate::activation::activate_in_place;
+#[cfg(target_arch = "x86_64")]
+use crate::amx::Lines;
 use crate::error::volume;
+#[cfg(target_arch = "x86_64")]
+use crate::math::{Level, level};
 use crate::team::{cores, run_parts, share};
 use crate::{Activation, Error, Real, Result};
 
@@ -54,7 +62,7 @@ pub fn matmul<T: Real>(
         let c = &mut c[i * spec.stride_c..];
         if work <= SMALL {
             small(&spec, a, b, bias, c);
-        } else {
+        } else if !in_tiles(&spec, a, b, bias, c, parts) {
             let c = Shared(c.as_mut_ptr());
             let c = &c;
             run_parts(parts, |part| {
@@ -67,6 +75,31 @@ pub fn matmul<T: Real>(
         }
     }
     Ok(())
+}
+
+/// Makes the product in the matrix unit where there is one and it pays; says whether it did.
+fn in_tiles<T: Real>(
+    spec: &Matmul,
+    a: &[T],
+    b: &[T],
+    bias: Option<&[T]>,
+    c: &mut [T],
+    threads: usize,
+) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if level() >= Level::Amx
+        && tiles::pays(spec)
+        && let (Some(a), Some(b), Some(c)) = (T::f32s(a), T::f32s(b), T::f32s_mut(c))
+    {
+        let (line, step) = steps_a(spec);
+        let a = Lines { values: a, line, step };
+        let (step, line) = steps_b(spec);
+        let b = Lines { values: b, line, step };
+        tiles::product(spec, a, b, bias.and_then(T::f32s), c, threads);
+        return true;
+    }
+    let _ = (spec, a, b, bias, c, threads);
+    false
 }
 
 /// Multiply-adds that pay for handing a part to another thread, about 3 us.
@@ -212,9 +245,14 @@ unsafe fn block<T: Real>(
     for i in 0..rows.len() {
         // SAFETY: as above.
         let c = unsafe { std::slice::from_raw_parts_mut(c.add(i * spec.ldc), columns.len()) };
-        if let Some(bias) = bias {
-            c.iter_mut().zip(&bias[columns.clone()]).for_each(|(c, &bias)| *c += bias);
-        }
-        activate_in_place(spec.activation, c);
+        finish(spec.activation, bias.map(|bias| &bias[columns.clone()]), c);
     }
+}
+
+/// Adds the bias to a row of sums and activates it.
+fn finish<T: Real>(activation: Activation, bias: Option<&[T]>, row: &mut [T]) {
+    if let Some(bias) = bias {
+        row.iter_mut().zip(bias).for_each(|(c, &bias)| *c += bias);
+    }
+    activate_in_place(activation, row);
 }

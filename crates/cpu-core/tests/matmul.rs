@@ -109,6 +109,49 @@ fn large_ones_on_threads() {
     }
 }
 
+/// Large products in `f32`, of which a processor's matrix unit makes those that it has enough to do for: whole blocks and parts of them
+/// in each direction.
+#[test]
+fn large_ones_in_single_precision() {
+    let mut rng = Rng(5);
+    for (m, n, k) in [(256, 256, 512), (300, 417, 500), (150, 513, 1030), (530, 289, 300), (289, 2081, 291)] {
+        for i in 0..6 {
+            let (trans_a, trans_b, accumulate) = (i % 2 == 1, i / 2 % 2 == 1, i > 3);
+            let (a_rows, a_cols) = if trans_a { (k, m) } else { (m, k) };
+            let (b_rows, b_cols) = if trans_b { (n, k) } else { (k, n) };
+            let (lda, ldb, ldc) = (a_cols + i, b_cols + 2 * i, n + i);
+            let activation = if i == 2 { Activation::Relu } else { Activation::Linear };
+            let spec =
+                Matmul { trans_a, trans_b, lda, ldb, ldc, accumulate, activation, ..Matmul::new(m, n, k) };
+            let mut values =
+                |n: usize| -> Vec<f32> { rng.values(n, 1.0).iter().map(|&v| v as f32).collect() };
+            let (a, b, bias) = (values(a_rows * lda), values(b_rows * ldb), values(n));
+            let start = values(m * ldc);
+            let bias = (i % 3 > 0).then_some(&bias[..]);
+            let f64s = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+            let sizes = |v: &[f32]| v.iter().map(|&v| f64::from(v).abs()).collect::<Vec<f64>>();
+            let (mut expected, mut size) = (f64s(&start), sizes(&start));
+            reference(&spec, &f64s(&a), &f64s(&b), bias.map(f64s).as_deref(), &mut expected);
+            let absolute = Matmul { accumulate: true, ..spec };
+            reference(&absolute, &sizes(&a), &sizes(&b), bias.map(sizes).as_deref(), &mut size);
+            let mut first: Option<Vec<f32>> = None;
+            for threads in 1..4 {
+                let mut c = start.clone();
+                matmul(spec, &a, &b, bias, &mut c, threads).unwrap();
+                // Roundings of a plain sum: one for each product, and two more. Those of the matrix unit are fewer, and what it leaves
+                // out of a product is four times one of them.
+                let bound = (k as f64 + 6.0) * f64::from(f32::EPSILON) / 2.0;
+                for ((&c, expected), size) in c.iter().zip(&expected).zip(&size) {
+                    let error = (f64::from(c) - expected).abs();
+                    assert!(error <= bound * size, "{c} against {expected} for {spec:?}");
+                }
+                let first = first.get_or_insert_with(|| c.clone());
+                assert!(*first == c, "another result with {threads} threads for {spec:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn wrong_calls_are_errors() {
     let spec = Matmul::new(2, 3, 4);

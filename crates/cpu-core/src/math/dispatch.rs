@@ -35,7 +35,7 @@ pub fn level() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
         if Avx512::detect().is_some() {
-            return if crate::recurrent::amx::available() { Level::Amx } else { Level::Avx512 };
+            return if crate::amx::available() { Level::Amx } else { Level::Avx512 };
         }
         if Avx2::detect().is_some() {
             return Level::Avx2;

@@ -13,7 +13,6 @@ use super::pack::{Layout, Panel};
 use super::plan::{Plan, Split};
 use super::pointwise::activate;
 use super::tile::{GROUP, Operand, Product, Starting, Sums, product};
-use super::view::{View, load, store};
 use super::workspace::{Key, Packed, Row};
 use super::{
     RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentUpstream, flag, forward, gradient_blocks,
@@ -22,6 +21,7 @@ use super::{
 use crate::Cell;
 use crate::math::{Kernel, Lanes, run_f32};
 use crate::team::{self, Member};
+use crate::view::{View, load, store};
 
 /// Fills `gate_grads [T, B, gradient_blocks * U]` and the gradients `h0`, `c0` of the start states; other arguments as for
 /// [`super::recurrent_backward`].
@@ -51,13 +51,14 @@ pub(super) fn through_time(
         version,
         kind: forward::kind(cell),
         form: plan.form,
+        input_form: plan.input_form,
         input: 0,
         units,
         lanes: plan.lanes,
         fused: false,
         bias: false,
     };
-    let repack = version == 0 || packed.key != Some(key);
+    let repack = packed.key != Some(key);
     packed.key = Some(key);
     packed.lists(plan.threads, batch);
     let late_len = late.map_or(0, |late| late.len());

@@ -1,8 +1,8 @@
 //! How operands and weights of a product are stored.
 
-#[cfg(target_arch = "x86_64")]
-use super::amx;
 use super::tile::{Balanced, GROUP, balanced, staged_stride};
+#[cfg(target_arch = "x86_64")]
+use crate::amx;
 
 /// How operands and weights of a product are stored, and what multiplies them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

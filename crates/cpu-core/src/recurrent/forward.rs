@@ -14,11 +14,11 @@ use std::sync::Mutex;
 use super::pack::Layout;
 use super::plan::{Plan, Split};
 use super::tile::{Sums, staged_stride};
-use super::view::View;
 use super::workspace::{Key, Packed, Row};
 use super::{RecurrentInputs, RecurrentShape, RecurrentStates};
 use crate::math::{Kernel, Lanes, run_f32};
 use crate::team::{self, Member};
+use crate::view::View;
 use crate::{Cell, CellExtras};
 
 /// Runs the sequence; arguments as for [`super::recurrent_forward`].
@@ -46,12 +46,24 @@ pub(super) fn forward(
         Cell::Gru { reset_after: false, .. } => (layout(fused_k, 2), Some(layout(fused_k, 1))),
         Cell::SimpleRnn { .. } => (layout(fused_k, 0), None),
     };
-    let first = (!plan.fused).then(|| layout(form.padded(input), if gates == 1 { 0 } else { gates }));
+    let first = (!plan.fused).then(|| {
+        let form = plan.input_form;
+        Layout { form, ..layout(form.padded(input), if gates == 1 { 0 } else { gates }) }
+    });
     let vectors = main.unit_vectors();
     let bias_len = vectors * bias_vectors(cell) * lanes;
     let lens = [main.len(), late.map_or(0, |l| l.len()), first.map_or(0, |l| l.len()), bias_len];
-    let key =
-        Key { version, kind: kind(cell), form, input, units, lanes, fused: plan.fused, bias: bias.is_some() };
+    let key = Key {
+        version,
+        kind: kind(cell),
+        form,
+        input_form: plan.input_form,
+        input,
+        units,
+        lanes,
+        fused: plan.fused,
+        bias: bias.is_some(),
+    };
     let repack = version == 0 || packed.key != Some(key);
     packed.key = Some(key);
     packed.lists(plan.threads, batch);
@@ -61,7 +73,7 @@ pub(super) fn forward(
     let projected = if plan.fused { 0 } else { vectors * gates * lanes };
     let late_len = if late.is_some() { batch * (units + staged_stride(units)) } else { 0 };
     let zeros = units.next_multiple_of(16);
-    let inputs_staged = if plan.fused { 0 } else { plan.chunk * form.stride(form.padded(input)) };
+    let inputs_staged = first.map_or(0, |first| plan.chunk * first.form.stride(first.k));
     let staged_row = inputs_staged.max(form.stride(main.k));
     let staged_len = plan.staged_rows(batch) * staged_row;
     let len = zeros + staged_len + plan.chunk * batch * projected + late_len;
@@ -193,7 +205,8 @@ impl Kernel<f32> for Work<'_> {
             self.pass.pack(self.member);
             self.member.wait();
         }
-        let _ready = self.pass.plan.form.begin();
+        let plan = &self.pass.plan;
+        let _ready = if plan.fused { plan.form.begin() } else { plan.input_form.begin() };
         self.pass.sequence(s, self.member);
     }
 }

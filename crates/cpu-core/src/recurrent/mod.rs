@@ -20,8 +20,6 @@
 //! Two implementations stand behind one face: a plain one, generic over the element type, that is the oracle in f64;
 //! and for f32 the packed one (see [`strategy`]).
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) mod amx;
 mod arguments;
 mod backward;
 mod chunks;
@@ -35,7 +33,8 @@ mod plan;
 mod pointwise;
 mod thin;
 mod tile;
-mod view;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod workspace;
 
 use crate::{Activation, Cell, CellActivations, CellExtras, Error, RESET, Real, Result, VALID};
@@ -166,6 +165,10 @@ fn backward_in<T: Real>(
     threads: usize,
 ) -> Result<()> {
     let plan = Plan::new(cell, shape, threads);
+    if weights_version == 0 {
+        // Packed for the first part of the sequence, and kept for the others.
+        workspace.backward.key = None;
+    }
     chunks::each(
         steps,
         cell,

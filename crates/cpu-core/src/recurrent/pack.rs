@@ -1,11 +1,11 @@
 //! Weights packed into the panels that [`super::tile`] reads.
 
-#[cfg(target_arch = "x86_64")]
-use super::amx;
 use super::form::Form;
 use super::tile::MOST_VECTORS;
-use super::view::View;
+#[cfg(target_arch = "x86_64")]
+use crate::amx::{DEPTH, Lines};
 use crate::team::share;
+use crate::view::View;
 
 /// How a matrix of `k` rows is cut into panels over the units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +88,15 @@ impl Layout {
         };
         #[cfg(target_arch = "x86_64")]
         if self.form == Form::Tiles {
-            let vector = |p: usize, v: usize| {
-                let (unit, gate) = place(v);
-                &matrix[p * width + gate * self.units + unit..][..self.valid(unit)]
-            };
             // SAFETY: as below.
             let out = unsafe { out.get_mut(panel.offset, self.panel_len(panel)) };
-            return amx::pack(first, matrix.len() / width, v_len, vector, out);
+            for v in 0..v_len {
+                let (unit, gate) = place(v);
+                let values = &matrix[gate * self.units + unit..];
+                let columns = Lines { values, line: 1, step: width };
+                columns.pack(0..self.valid(unit), 0..matrix.len() / width, first / DEPTH, (v, v_len), out);
+            }
+            return;
         }
         for (p, row) in matrix.chunks_exact(width).enumerate() {
             let at = panel.offset + (first + p) * v_len * lanes;
@@ -118,11 +120,12 @@ impl Layout {
         let out = unsafe { out.get_mut(panel.offset, self.panel_len(panel)) };
         #[cfg(target_arch = "x86_64")]
         if self.form == Form::Tiles {
-            let rows = |v: usize| {
+            for v in 0..v_len {
                 let unit = panel.unit + v * lanes;
-                (&matrix[unit * width + column..], self.valid(unit))
-            };
-            return amx::pack_transposed(self.k.min(width - column), v_len, width, rows, out);
+                let rows = Lines { values: &matrix[unit * width + column..], line: width, step: 1 };
+                rows.pack(0..self.valid(unit), 0..self.k.min(width - column), 0, (v, v_len), out);
+            }
+            return;
         }
         for v in 0..v_len {
             let unit = panel.unit + v * lanes;

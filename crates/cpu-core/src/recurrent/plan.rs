@@ -2,10 +2,10 @@
 
 use super::RecurrentShape;
 use super::form::Form;
-use super::view::View;
 use crate::Cell;
 use crate::math::{Kernel, Lanes, Level, level, run_f32};
 use crate::team::{Member, cores};
+use crate::view::View;
 
 /// What the members of the team share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) struct Plan {
     /// numbers in its vectors
     pub lanes: usize,
     pub form: Form,
+    /// of the input's product, where it is made for a chunk
+    pub input_form: Form,
 }
 
 /// Multiply-adds that pay for handing work to another thread and back, about 5 us.
@@ -39,7 +41,6 @@ const HANDOFF: usize = 300_000;
 const BARRIER: usize = 2_000_000;
 /// Samples and units from which on the matrix unit pays. Two tiles of rows make up for half as many bytes again of each weight; fewer
 /// units leave much of the last block empty.
-#[cfg(target_arch = "x86_64")]
 const TILE_BATCH: usize = 32;
 #[cfg(target_arch = "x86_64")]
 const TILE_UNITS: usize = 128;
@@ -67,7 +68,7 @@ impl Plan {
             threads = 1;
         }
         let lanes = run_f32(level, Width);
-        let form = form(level, cell, shape);
+        let form = form(level, cell, shape, TILE_BATCH);
         let weights = units * columns * form.bytes();
         let rows_each = batch / threads;
         let few_rows = match form {
@@ -96,7 +97,9 @@ impl Plan {
         let fused = !before && (input <= 16 || (small && rows_each >= 4));
         let chunk = if fused { 1 } else { (512 / batch.max(1)).clamp(1, time.max(1)) };
         let stream = weights / readers > CACHE;
-        Plan { threads, split, fused, chunk, stream, level, lanes, form }
+        // Steps go together here, so that a tile of samples is enough.
+        let input_form = self::form(level, cell, shape, TILE_BATCH / 2);
+        Plan { threads, split, fused, chunk, stream, level, lanes, form, input_form }
     }
 
     /// Rows of operands that all members stage together: each row of the batch once, or by every member.
@@ -115,18 +118,18 @@ impl Plan {
     }
 }
 
-/// What multiplies. It depends neither on the number of threads nor on that of the steps: a sequence in parts gives what it gives
+/// What multiplies, for batches of `least` samples and more in the matrix unit. It depends neither on the number of threads nor on that of the steps: a sequence in parts gives what it gives
 /// at once.
-fn form(level: Level, cell: Cell, shape: RecurrentShape) -> Form {
+fn form(level: Level, cell: Cell, shape: RecurrentShape, least: usize) -> Form {
     #[cfg(target_arch = "x86_64")]
     if level >= Level::Amx
         && !matches!(cell, Cell::Gru { reset_after: false, .. })
-        && shape.batch >= TILE_BATCH
+        && shape.batch >= least
         && shape.units >= TILE_UNITS
     {
         return Form::Tiles;
     }
-    let _ = (level, cell, shape);
+    let _ = (level, cell, shape, least);
     Form::Vectors
 }
 
@@ -162,7 +165,8 @@ pub fn strategy(cell: Cell, shape: RecurrentShape, threads: usize) -> (&'static 
     let input = if plan.fused {
         "the input's product is part of each step".to_owned()
     } else {
-        format!("the input's product is made for {} steps at a time", plan.chunk)
+        let unit = if plan.input_form == plan.form { "" } else { ", in AMX" };
+        format!("the input's product is made for {} steps at a time{unit}", plan.chunk)
     };
     let (name, share) = match (plan.threads, plan.split) {
         (1, _) if threads.min(cores()) > 1 => {

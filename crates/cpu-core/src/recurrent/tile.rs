@@ -4,9 +4,9 @@
 //! reads the weights as one stream. With six rows and four vectors the 24 sums, four weights and one broadcast fill
 //! AVX-512's registers, and each weight that is read serves six rows.
 
-#[cfg(target_arch = "x86_64")]
-use super::amx;
 use super::form::Form;
+#[cfg(target_arch = "x86_64")]
+use super::tiles;
 use crate::math::{Kernel, Lanes, Level, run_f32};
 
 /// Rows in the largest tile.
@@ -376,7 +376,7 @@ pub(super) unsafe fn product<S: Lanes<T = f32>>(
         Form::Vectors => {}
         // SAFETY: the caller's.
         #[cfg(target_arch = "x86_64")]
-        Form::Tiles => return unsafe { amx::product(s, product, n, sums, (item, items), starting) },
+        Form::Tiles => return unsafe { tiles::product(s, product, n, sums, (item, items), starting) },
     }
     let _ = s;
     let Product { vectors, operand, k, panel, level, stream, .. } = product;

@@ -76,6 +76,7 @@ pub(super) struct Key {
     pub version: u64,
     pub kind: u8,
     pub form: Form,
+    pub input_form: Form,
     pub input: usize,
     pub units: usize,
     pub lanes: usize,

@@ -1,10 +1,10 @@
 //! The cells' derivatives, on one vector of units of one row.
 
 use super::super::pointwise::activate;
-use super::super::view::{load, store};
 use super::super::{RecurrentShape, gradient_blocks, saved_blocks};
 use super::{Pass, Place};
 use crate::math::{Lanes, Level};
+use crate::view::{load, store};
 use crate::{Activation, Cell, CellActivations, activation_backward};
 
 /// Smallest and largest output of the candidate's activation and of the gates' within the limits of what goes into them.

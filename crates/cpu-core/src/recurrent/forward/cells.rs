@@ -4,10 +4,10 @@ use super::super::RecurrentShape;
 use super::super::pack::Panel;
 use super::super::pointwise::activate;
 use super::super::tile::{Sums, staged_stride};
-use super::super::view::{View, load, store};
 use super::super::workspace::Row;
 use super::{Pass, Slots};
 use crate::math::{Lanes, Level};
+use crate::view::{View, load, store};
 use crate::{Activation, CellActivations};
 
 /// Rows and panels whose sums are ready: item `i` is row `i % rows`, and of the panels that begin with `panel` the

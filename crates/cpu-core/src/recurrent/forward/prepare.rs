@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::super::pack::Layout;
 use super::super::tile::{Operand, Product, Starting, Sums, product};
-use super::super::view::View;
 use super::super::workspace::Row;
 use super::super::{RecurrentShape, flag, saved_blocks};
 use super::{Pass, Slots, bias_vectors, cells};
 use crate::math::Lanes;
+use crate::view::View;
 
 impl<'a> Pass<'a> {
     /// Where step `t` reads and writes states.
@@ -83,7 +83,7 @@ impl<'a> Pass<'a> {
         sums: &mut Sums,
     ) {
         let RecurrentShape { batch, input, .. } = self.shape;
-        let form = self.plan.form;
+        let form = first.form;
         for row in 0..steps * rows.len() {
             let (slot, b) = (row / rows.len(), rows.start + row % rows.len());
             // SAFETY: the staged rows are this member's.

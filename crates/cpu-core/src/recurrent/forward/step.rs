@@ -4,12 +4,12 @@ use super::super::pack::Layout;
 use super::super::tile::{
     NO_ROWS, Operand, Product, Starting, Sums, fetch, panels_at_once, product, staged_stride,
 };
-use super::super::view::load;
 use super::super::workspace::Row;
 use super::super::{RecurrentShape, saved_blocks};
 use super::cells::Group;
 use super::{Pass, Span, bias_vectors};
 use crate::math::Lanes;
+use crate::view::load;
 use crate::{Cell, CellExtras};
 
 impl Pass<'_> {

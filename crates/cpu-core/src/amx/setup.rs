@@ -33,14 +33,14 @@ impl Config {
 }
 
 /// The tiles of this thread are set up, until it is dropped.
-pub(in super::super) struct Setup {
+pub(crate) struct Setup {
     /// for whole tiles, to which this one goes back
     whole: bool,
 }
 
 impl Setup {
     /// For whole tiles.
-    pub(in super::super) fn new() -> Setup {
+    pub(crate) fn new() -> Setup {
         Config::new([ROWS; 8]).load();
         Setup { whole: false }
     }

@@ -3,10 +3,10 @@
 use super::super::form::Form;
 use super::super::pack::Layout;
 use super::super::tile::{Operand, Product, Starting, Sums, product};
-use super::super::view::View;
 use super::super::workspace::Packed;
-use super::{ROWS, Setup, available};
+use crate::amx::{ROWS, Setup, available};
 use crate::math::{Kernel, Lanes, Level, run_f32};
+use crate::view::View;
 
 /// Numbers in `(-1, 1)`, some of them far smaller.
 fn values(n: usize, seed: u32) -> Vec<f32> {

@@ -1,4 +1,4 @@
-//! The product in the processor's matrix unit (Intel AMX), with the accuracy of `f32`.
+//! Products in the processor's matrix unit (Intel AMX), with the accuracy of `f32`.
 //!
 //! The unit multiplies numbers of 8 significant bits (bfloat16) and adds up in `f32`, sixteen times as fast as AVX-512 multiplies
 //! `f32`. A number of 24 bits is the sum of three such parts, high, middle and low; a product of two is taken as the six
@@ -13,30 +13,26 @@
 mod call;
 mod parts;
 mod setup;
-#[cfg(test)]
-mod tests;
 
 use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::sync::OnceLock;
 
-use super::tile::{MOST_ROWS, Product, Starting, Sums, balanced};
-use crate::math::Lanes;
-use call::Call;
-pub(super) use parts::{pack, pack_transposed, stage};
-pub(super) use setup::Setup;
+pub(crate) use call::Call;
+pub(crate) use parts::{Lines, stage};
+pub(crate) use setup::Setup;
 
 /// Numbers of a row that a tile of an operand holds; what is multiplied is filled up with zeros to a multiple.
-pub(super) const DEPTH: usize = 32;
+pub(crate) const DEPTH: usize = 32;
 /// Rows of a tile.
-pub(super) const ROWS: usize = 16;
+pub(crate) const ROWS: usize = 16;
 /// Parts of a number.
-pub(super) const PARTS: usize = 3;
+pub(crate) const PARTS: usize = 3;
 /// Numbers of a tile.
 const TILE: usize = ROWS * DEPTH;
 /// Columns of a vector of sums.
-const COLUMNS: usize = 16;
+pub(crate) const COLUMNS: usize = 16;
 /// Bytes of a tile's row.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// Whether the processor has the unit and the system lets this process use it.
 pub(crate) fn available() -> bool {
@@ -64,40 +60,4 @@ fn permitted() -> bool {
 #[cfg(not(target_os = "linux"))]
 fn permitted() -> bool {
     false
-}
-/// As [`super::tile::product`], for at most `2 * ROWS` rows.
-///
-/// # Safety
-/// As `tile::product`, of operands and panels in tiles.
-#[inline(always)]
-pub(super) unsafe fn product<S: Lanes<T = f32>>(
-    s: S,
-    product: Product,
-    n: usize,
-    sums: &mut Sums,
-    (item, items): (usize, usize),
-    starting: impl Fn(usize, usize) -> Starting,
-) {
-    for (at, rows) in balanced(n, MOST_ROWS) {
-        let Some((starts, step)) = starting(at, rows).pointers(COLUMNS) else { continue };
-        for (r, start) in starts[..rows].iter().enumerate() {
-            for v in 0..product.vectors {
-                // SAFETY: the caller's.
-                let from = unsafe { std::slice::from_raw_parts(start.wrapping_add(v * step), COLUMNS) };
-                sums.set(s, items, v, item + at + r, s.load(from));
-            }
-        }
-    }
-    if product.k > 0 {
-        let call = Call {
-            blocks: product.k / DEPTH,
-            operand: product.operand.first,
-            operand_step: product.operand.stride * size_of::<f32>(),
-            panel: product.panel,
-            sums: sums.vectors(s, items, 0, product.vectors)[item * COLUMNS..].as_mut_ptr(),
-            sums_step: items * LINE,
-        };
-        // SAFETY: the caller's.
-        unsafe { call.run(n, product.vectors) };
-    }
 }

@@ -6,7 +6,7 @@ use crate::math::Lanes;
 
 /// A mutable slice shared by several threads, which keep out of each other's way by agreement.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a> {
+pub(crate) struct View<'a> {
     start: *mut f32,
     len: usize,
     borrow: PhantomData<&'a mut [f32]>,
@@ -68,7 +68,7 @@ impl<'a> View<'a> {
 /// # Safety
 /// `from` is good for `n` numbers, `n <= N`.
 #[inline(always)]
-pub(super) unsafe fn load<S: Lanes<T = f32>>(s: S, from: *const f32, n: usize) -> S::V {
+pub(crate) unsafe fn load<S: Lanes<T = f32>>(s: S, from: *const f32, n: usize) -> S::V {
     // SAFETY: the caller's.
     let from = unsafe { std::slice::from_raw_parts(from, n) };
     if n == S::N { s.load(from) } else { s.load_part(from) }
@@ -79,7 +79,7 @@ pub(super) unsafe fn load<S: Lanes<T = f32>>(s: S, from: *const f32, n: usize) -
 /// # Safety
 /// `to` is good for `n` numbers, `n <= N`, and nobody else uses them.
 #[inline(always)]
-pub(super) unsafe fn store<S: Lanes<T = f32>>(s: S, to: *mut f32, n: usize, v: S::V) {
+pub(crate) unsafe fn store<S: Lanes<T = f32>>(s: S, to: *mut f32, n: usize, v: S::V) {
     // SAFETY: the caller's.
     let to = unsafe { std::slice::from_raw_parts_mut(to, n) };
     if n == S::N {

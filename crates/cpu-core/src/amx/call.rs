@@ -3,21 +3,28 @@
 use std::arch::asm;
 
 use super::setup::Setup;
-use super::{COLUMNS, LINE, ROWS, TILE};
+use super::{LINE, ROWS, TILE};
 
 /// Sums of tiles that are begun already: `sums[v][row] += operand[row] * panel[v]`.
 #[derive(Clone, Copy)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// of `DEPTH` numbers
     pub blocks: usize,
     pub operand: *const f32,
-    /// bytes from row to row
-    pub operand_step: usize,
+    /// bytes from row to row of a tile
+    pub operand_row: usize,
+    /// bytes from part to part
+    pub operand_part: usize,
+    /// bytes from the first tile of rows to the second
+    pub operand_below: usize,
     pub panel: *const f32,
     pub sums: *mut f32,
     /// bytes from vector to vector
     pub sums_step: usize,
+    /// bytes from row to row
+    pub sums_row: usize,
 }
+
 /// Tile 4 times each vector of part `$part` of the weights, of `$vectors` vectors, into the vector's sums; each through a tile.
 macro_rules! times_part {
     ($part:literal, $vectors:literal, $(($sums:literal, $weights:literal))*) => {
@@ -46,29 +53,38 @@ macro_rules! one_by {
             unsafe {
                 asm!(
                     "mov {at}, {sums}",
-                    each_sums!("tileloadd tmm", ", [{at} + {line}]", $($tile)*),
+                    each_sums!("tileloadd tmm", ", [{at} + {sums_row}]", $($tile)*),
                     "2:",
-                    "tileloadd tmm4, [{operand} + {step}]",
+                    "tileloadd tmm4, [{operand} + {row}]",
                     times_part!(2, $vectors, $($tile)*),
                     times_part!(1, $vectors, $($tile)*),
-                    times_part!(0, $vectors, $($tile)*),
-                    "tileloadd tmm4, [{operand} + {step} + 64]",
+                    "add {operand}, {part}",
+                    "tileloadd tmm4, [{operand} + {row}]",
                     times_part!(1, $vectors, $($tile)*),
                     times_part!(0, $vectors, $($tile)*),
-                    "tileloadd tmm4, [{operand} + {step} + 128]",
+                    "add {operand}, {part}",
+                    "tileloadd tmm4, [{operand} + {row}]",
                     times_part!(0, $vectors, $($tile)*),
-                    "add {operand}, 192",
+                    "sub {operand}, {part}",
+                    "sub {operand}, {part}",
+                    "tileloadd tmm4, [{operand} + {row}]",
+                    times_part!(0, $vectors, $($tile)*),
+                    "add {operand}, {part}",
+                    "add {operand}, {part}",
+                    "add {operand}, {part}",
                     concat!("add {panel}, ", $vectors, "*3072"),
                     "dec {blocks}",
                     "jnz 2b",
                     "mov {at}, {sums}",
-                    each_sums!("tilestored [{at} + {line}], tmm", "", $($tile)*),
+                    each_sums!("tilestored [{at} + {sums_row}], tmm", "", $($tile)*),
                     at = out(reg) _,
                     sums = in(reg) self.sums,
                     sums_step = in(reg) self.sums_step,
+                    sums_row = in(reg) self.sums_row,
                     line = in(reg) LINE,
                     operand = inout(reg) self.operand => _,
-                    step = in(reg) self.operand_step,
+                    row = in(reg) self.operand_row,
+                    part = in(reg) self.operand_part,
                     panel = inout(reg) self.panel => _,
                     blocks = inout(reg) self.blocks => _,
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
@@ -94,7 +110,7 @@ impl Call {
     /// # Safety
     /// Tiles are [set up](Setup) as whole ones. There are `rows` rows of the operand with as many blocks as the panel, which has `vectors`
     /// vectors, 1 to 4; sums for each row and vector, which nobody else uses.
-    pub(super) unsafe fn run(self, rows: usize, vectors: usize) {
+    pub(crate) unsafe fn run(self, rows: usize, vectors: usize) {
         // SAFETY: the caller's.
         unsafe {
             if rows > ROWS && vectors.is_multiple_of(2) {
@@ -102,7 +118,7 @@ impl Call {
                 for first in (0..vectors).step_by(2) {
                     let call = Call {
                         panel: self.panel.wrapping_add(first * TILE / 2),
-                        sums: self.sums.wrapping_add(first * self.sums_step / size_of::<f32>()),
+                        sums: self.sums.wrapping_byte_add(first * self.sums_step),
                         ..self
                     };
                     call.two_by_two(vectors);
@@ -111,8 +127,8 @@ impl Call {
             }
             for first in (0..rows).step_by(ROWS) {
                 let call = Call {
-                    operand: self.operand.wrapping_add(first * self.operand_step / size_of::<f32>()),
-                    sums: self.sums.wrapping_add(first * COLUMNS),
+                    operand: self.operand.wrapping_byte_add(first / ROWS * self.operand_below),
+                    sums: self.sums.wrapping_byte_add(first * self.sums_row),
                     ..self
                 };
                 let _part = Setup::for_part(rows - first);
@@ -137,67 +153,79 @@ impl Call {
     /// # Safety
     /// See [`Call::run`]; tiles are set up for the rows.
     unsafe fn two_by_two(self, vectors: usize) {
-        let part = vectors * TILE * 2;
         // SAFETY: the caller's; nothing is written but the sums.
         unsafe {
             asm!(
-                "tileloadd tmm0, [{sums} + {line}]",
-                "tileloadd tmm2, [{sums} + {line} + 1024]",
+                "tileloadd tmm0, [{sums} + {sums_row}]",
+                "tileloadd tmm2, [{sums_below} + {sums_row}]",
                 "add {sums}, {sums_step}",
-                "tileloadd tmm1, [{sums} + {line}]",
-                "tileloadd tmm3, [{sums} + {line} + 1024]",
+                "add {sums_below}, {sums_step}",
+                "tileloadd tmm1, [{sums} + {sums_row}]",
+                "tileloadd tmm3, [{sums_below} + {sums_row}]",
                 "2:",
-                // high by low, middle, high
-                "tileloadd tmm4, [{operand} + {step}]",
-                "tileloadd tmm5, [{below} + {step}]",
-                "add {panel}, {part}",
-                "add {panel}, {part}",
+                // high by low, middle
+                "tileloadd tmm4, [{operand} + {row}]",
+                "tileloadd tmm5, [{below} + {row}]",
+                "add {panel}, {panel_part}",
+                "add {panel}, {panel_part}",
                 "tileloadd tmm6, [{panel} + {line}]",
                 "tileloadd tmm7, [{panel} + {line} + 1024]",
                 two_by_two_parts!(),
-                "sub {panel}, {part}",
-                "tileloadd tmm6, [{panel} + {line}]",
-                "tileloadd tmm7, [{panel} + {line} + 1024]",
-                two_by_two_parts!(),
-                "sub {panel}, {part}",
+                "sub {panel}, {panel_part}",
                 "tileloadd tmm6, [{panel} + {line}]",
                 "tileloadd tmm7, [{panel} + {line} + 1024]",
                 two_by_two_parts!(),
                 // middle by middle, high
-                "tileloadd tmm4, [{operand} + {step} + 64]",
-                "tileloadd tmm5, [{below} + {step} + 64]",
-                "add {panel}, {part}",
+                "add {operand}, {part}",
+                "add {below}, {part}",
+                "tileloadd tmm4, [{operand} + {row}]",
+                "tileloadd tmm5, [{below} + {row}]",
+                two_by_two_parts!(),
+                "sub {panel}, {panel_part}",
                 "tileloadd tmm6, [{panel} + {line}]",
                 "tileloadd tmm7, [{panel} + {line} + 1024]",
                 two_by_two_parts!(),
-                "sub {panel}, {part}",
-                "tileloadd tmm6, [{panel} + {line}]",
-                "tileloadd tmm7, [{panel} + {line} + 1024]",
+                // low, high by high
+                "add {operand}, {part}",
+                "add {below}, {part}",
+                "tileloadd tmm4, [{operand} + {row}]",
+                "tileloadd tmm5, [{below} + {row}]",
                 two_by_two_parts!(),
-                // low by high
-                "tileloadd tmm4, [{operand} + {step} + 128]",
-                "tileloadd tmm5, [{below} + {step} + 128]",
+                "sub {operand}, {part}",
+                "sub {below}, {part}",
+                "sub {operand}, {part}",
+                "sub {below}, {part}",
+                "tileloadd tmm4, [{operand} + {row}]",
+                "tileloadd tmm5, [{below} + {row}]",
                 two_by_two_parts!(),
-                "add {operand}, 192",
-                "add {below}, 192",
-                "add {panel}, {part}",
-                "add {panel}, {part}",
-                "add {panel}, {part}",
+                "add {operand}, {part}",
+                "add {below}, {part}",
+                "add {operand}, {part}",
+                "add {below}, {part}",
+                "add {operand}, {part}",
+                "add {below}, {part}",
+                "add {panel}, {panel_part}",
+                "add {panel}, {panel_part}",
+                "add {panel}, {panel_part}",
                 "dec {blocks}",
                 "jnz 2b",
-                "tilestored [{sums} + {line}], tmm1",
-                "tilestored [{sums} + {line} + 1024], tmm3",
+                "tilestored [{sums} + {sums_row}], tmm1",
+                "tilestored [{sums_below} + {sums_row}], tmm3",
                 "sub {sums}, {sums_step}",
-                "tilestored [{sums} + {line}], tmm0",
-                "tilestored [{sums} + {line} + 1024], tmm2",
+                "sub {sums_below}, {sums_step}",
+                "tilestored [{sums} + {sums_row}], tmm0",
+                "tilestored [{sums_below} + {sums_row}], tmm2",
                 sums = inout(reg) self.sums => _,
+                sums_below = inout(reg) self.sums.wrapping_byte_add(ROWS * self.sums_row) => _,
                 sums_step = in(reg) self.sums_step,
+                sums_row = in(reg) self.sums_row,
                 line = in(reg) LINE,
                 operand = inout(reg) self.operand => _,
-                below = inout(reg) self.operand.byte_add(ROWS * self.operand_step) => _,
-                step = in(reg) self.operand_step,
+                below = inout(reg) self.operand.wrapping_byte_add(self.operand_below) => _,
+                row = in(reg) self.operand_row,
+                part = in(reg) self.operand_part,
                 panel = inout(reg) self.panel => _,
-                part = in(reg) part,
+                panel_part = in(reg) vectors * TILE * 2,
                 blocks = inout(reg) self.blocks => _,
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
