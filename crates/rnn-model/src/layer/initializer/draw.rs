@@ -1,5 +1,6 @@
 //! The numbers that a recipe gives, drawn from counter-based random numbers.
 
+use super::orthogonal::orthogonal;
 use super::{Distribution, Fan, Initializer, Recipe};
 use rnn_shaders::vocabulary::StepParams;
 
@@ -44,7 +45,10 @@ impl Initializer {
             }
             Recipe::Normal { mean, stddev } => moved(random.normal(n), mean, f64::from(stddev)),
             Recipe::TruncatedNormal { mean, stddev } => moved(random.truncated(n), mean, f64::from(stddev)),
-            Recipe::Orthogonal { gain } => orthogonal(n / cols.max(1), cols, f64::from(gain), &mut random),
+            Recipe::Orthogonal { gain } => {
+                let rows = n / cols.max(1);
+                orthogonal(rows, cols, f64::from(gain), random.normal(n))
+            }
             Recipe::Identity { gain } => {
                 (0..n).map(|i| if i / cols == i % cols { gain } else { 0.0 }).collect()
             }
@@ -99,25 +103,4 @@ impl Random {
         }
         out
     }
-}
-
-/// Gram and Schmidt's process, done twice for full precision, on the longer side's vectors, times `gain`.
-fn orthogonal(rows: usize, cols: usize, gain: f64, random: &mut Random) -> Vec<f32> {
-    let (long, short) = (rows.max(cols), rows.min(cols));
-    let values = random.normal(long * short);
-    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(short);
-    for j in 0..short {
-        let mut v: Vec<f64> = (0..long).map(|i| values[i * short + j]).collect();
-        for _ in 0..2 {
-            for q in &basis {
-                let dot: f64 = v.iter().zip(q).map(|(a, b)| a * b).sum();
-                v.iter_mut().zip(q).for_each(|(a, b)| *a -= dot * b);
-            }
-        }
-        let norm = v.iter().map(|a| a * a).sum::<f64>().sqrt();
-        v.iter_mut().for_each(|a| *a /= norm);
-        basis.push(v);
-    }
-    let at = |r: usize, c: usize| if rows >= cols { basis[c][r] } else { basis[r][c] };
-    (0..rows * cols).map(|i| (gain * at(i / cols, i % cols)) as f32).collect()
 }

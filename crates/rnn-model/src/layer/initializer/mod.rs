@@ -3,6 +3,7 @@
 
 mod draw;
 mod file;
+mod orthogonal;
 
 /// How a weight starts. Fans are Keras's: of a vector both are its length, of a matrix its rows and columns, of a larger
 /// shape those of the last two axes times the sizes before them.
