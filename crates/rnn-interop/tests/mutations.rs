@@ -42,10 +42,16 @@ const OPERATIONS: &[u8] = include_bytes!("goldens/keras/graph_operations_index/m
 const ONNX_MODELS: &[u8] = include_bytes!("goldens/onnx_models.safetensors");
 
 /// A model of Keras's ONNX exporter: a masked GRU as a Loop.
-static LOOPS: LazyLock<&[u8]> = LazyLock::new(|| {
+static LOOPS: LazyLock<&[u8]> = LazyLock::new(|| onnx_model("gru_masked_sequences_tensorflow"));
+/// Layers behind a mask, as they are written here.
+static MASKS: LazyLock<&[u8]> = LazyLock::new(|| onnx_model("gru_words_written"));
+/// A GRU as a Scan, from the last step to the first.
+static SCANS: LazyLock<&[u8]> = LazyLock::new(|| onnx_model("gru_scan_backwards_in_place"));
+
+fn onnx_model(name: &str) -> &'static [u8] {
     let models = ::safetensors::SafeTensors::deserialize(ONNX_MODELS).unwrap();
-    models.tensor("gru_masked_sequences_tensorflow/model").unwrap().data()
-});
+    models.tensor(&format!("{name}/model")).unwrap().data()
+}
 
 /// A format: how its files are damaged, and how they are read.
 struct Format {
@@ -56,7 +62,7 @@ struct Format {
     whole: fn() -> &'static [u8],
 }
 
-const FORMATS: [Format; 10] = [
+const FORMATS: [Format; 12] = [
     Format {
         name: "keras",
         damage: |random| keras_archive(random, KERAS),
@@ -98,6 +104,18 @@ const FORMATS: [Format; 10] = [
         damage: |random| onnx_message(random, &LOOPS),
         read: |bytes| onnx::read(bytes, &Limits::default()).map(drop),
         whole: || &LOOPS,
+    },
+    Format {
+        name: "onnx masks",
+        damage: |random| onnx_message(random, &MASKS),
+        read: |bytes| onnx::read(bytes, &Limits::default()).map(drop),
+        whole: || &MASKS,
+    },
+    Format {
+        name: "onnx scans",
+        damage: |random| onnx_message(random, &SCANS),
+        read: |bytes| onnx::read(bytes, &Limits::default()).map(drop),
+        whole: || &SCANS,
     },
     Format {
         name: "safetensors",
