@@ -155,34 +155,45 @@ pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Valu
     if cell == Cell::Lstm {
         results.push(if c_wanted { stacked(b, state(1), &single)? } else { none(b) });
     }
-    if let Some(by) = x.mask.filter(|_| directions == 1) {
+    if let (Some(by), 1) = (x.mask, directions) {
         let starts = (5..7).filter_map(|i| match node.optional(i)? {
             Value::Device(start) => Some(start.id),
             _ => None,
         });
         let mut forms = Forms { by, zeroed: None, last, starts: starts.collect() };
-        if let Some(drawn) = drawn {
+        if let Some(drawn) = &drawn {
             if let Some(Value::Device(y)) = results.first_mut().filter(|_| y_wanted) {
                 y.drawn = Some(Rc::new(drawn.outputs(backward)));
             }
-            let options = Options {
-                return_sequences: y_wanted,
-                return_state: false,
-                go_backwards: backward,
-                zero_output_for_mask: true,
-            };
-            let layer = layer(b, node, cell, 0, 1, &weights, options)?;
-            forms.zeroed = (!return_state).then_some(Zeroed {
-                key: key_of(b, node, &layer)?,
-                layer,
-                inputs: inputs.into_iter().cloned().collect(),
-                weights: weights.arrays(cell, 0),
-                backward,
-            });
+            if !return_state {
+                forms.zeroed = Some(zeroed(b, node, cell, &weights, y_wanted, backward, &inputs)?);
+            }
         }
         drawn::remember(b, &results, &forms);
     }
     Ok(results)
+}
+
+/// The layer of a node over steps that stand together, as it is where masked steps give 0.
+fn zeroed(
+    b: &mut Builder<'_>,
+    node: &Node<'_>,
+    cell: Cell,
+    weights: &Weights,
+    return_sequences: bool,
+    backward: bool,
+    inputs: &[&Symbol],
+) -> Result<Zeroed> {
+    let options =
+        Options { return_sequences, return_state: false, go_backwards: backward, zero_output_for_mask: true };
+    let layer = layer(b, node, cell, 0, 1, weights, options)?;
+    Ok(Zeroed {
+        key: key_of(b, node, &layer)?,
+        layer,
+        inputs: inputs.iter().map(|&symbol| symbol.clone()).collect(),
+        weights: weights.arrays(cell, 0),
+        backward,
+    })
 }
 
 /// A layer with the weights of a node; nodes of the same weights and options are one layer.
