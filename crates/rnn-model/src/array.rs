@@ -36,7 +36,17 @@ impl HostArray<'_> {
 }
 
 /// One array, or several for a model of several inputs or outputs; made from `&array`, from a list of references, or from a
-/// slice of arrays.
+/// slice of arrays. Arrays with different numbers of axes go together as [`HostArray`]s.
+///
+/// ```
+/// use ndarray::{Array2, Array3};
+/// use rnn_model::{Arrays, HostArray};
+/// let (words, states) = (Array2::<f32>::zeros((4, 7)), Array2::<f32>::zeros((4, 8)));
+/// let alike: Arrays = [&words, &states].into();
+/// let series = Array3::<f32>::zeros((4, 7, 2));
+/// let different: Arrays = [HostArray::from(&series), HostArray::from(&states)].into();
+/// # let _ = (alike, different);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Arrays<'a>(pub(crate) Vec<HostArray<'a>>);
 
@@ -55,6 +65,12 @@ impl<'a, S: Data<Elem = f32>, D: Dimension, const N: usize> From<[&'a ArrayBase<
 impl<'a, S: Data<Elem = f32>, D: Dimension> From<&'a [ArrayBase<S, D>]> for Arrays<'a> {
     fn from(arrays: &'a [ArrayBase<S, D>]) -> Self {
         Arrays(arrays.iter().map(Into::into).collect())
+    }
+}
+
+impl<'a, S: Data<Elem = f32>, D: Dimension, const N: usize> From<&'a [ArrayBase<S, D>; N]> for Arrays<'a> {
+    fn from(arrays: &'a [ArrayBase<S, D>; N]) -> Self {
+        arrays.as_slice().into()
     }
 }
 

@@ -3,7 +3,7 @@
 mod devices;
 
 use devices::on_each;
-use ndarray::{Array, Array3, ArrayD, Axis, s};
+use ndarray::{Array, Array2, Array3, ArrayD, Axis, s};
 use rnn_model::layer::{Dense, Dropout, Flatten, Gru, Lstm, RepeatVector, SimpleRnn, TimeDistributed};
 use rnn_model::{Adam, Device, Error, FitOptions, Input, Loss, Metric, Model, Sequential, Sgd, Tensor};
 
@@ -311,14 +311,14 @@ fn user_mistakes_are_errors_that_say_what_to_do() {
         .build(&device)
         .unwrap();
     let x = Array3::<f32>::zeros((8, 3, 1));
-    let y = ndarray::Array2::<f32>::zeros((8, 1));
+    let y = Array2::<f32>::zeros((8, 1));
     let text = |e: Error| e.to_string();
     assert!(text(model.fit(&x, &y, FitOptions::new()).unwrap_err()).contains("compile()"));
     model.compile(Adam::new(), Loss::MeanSquaredError, &[]).unwrap();
-    let wrong = ndarray::Array2::<f32>::zeros((8, 3));
+    let wrong = Array2::<f32>::zeros((8, 3));
     let message = text(model.predict(&wrong).unwrap_err());
     assert!(message.contains("[None, 3, 1]") && message.contains("[8, 3]"), "{message}");
-    let message = text(model.fit(&x, &ndarray::Array2::<f32>::zeros((7, 1)), FitOptions::new()).unwrap_err());
+    let message = text(model.fit(&x, &Array2::<f32>::zeros((7, 1)), FitOptions::new()).unwrap_err());
     assert!(message.contains("[8, 1]") && message.contains("[7, 1]"), "{message}");
     assert!(model.fit(&x, &y, FitOptions::new().batch_size(0)).is_err());
     assert!(model.fit(&x, &y, FitOptions::new().validation_split(1.5)).is_err());
@@ -341,4 +341,33 @@ fn models_and_tensors_go_to_other_threads() {
     sent::<Model>();
     sent::<Tensor>();
     sent::<Device>();
+}
+
+#[test]
+fn a_training_that_diverged_names_the_number_that_is_no_number() {
+    let device = Device::cpu();
+    let build = || {
+        let mut model = Sequential::new(Input::sequence(4, 2))
+            .layer(Lstm::new(3))
+            .layer(Dense::new(2))
+            .build(&device)
+            .unwrap();
+        model.compile(Adam::new(), Loss::MeanSquaredError, &[]).unwrap();
+        model
+    };
+    let (x, y) = (Array3::<f32>::zeros((5, 4, 2)), Array2::<f32>::zeros((5, 2)));
+    let (mut broken_x, mut broken_y) = (x.clone(), y.clone());
+    broken_x[[3, 2, 1]] = f32::NAN;
+    broken_y[[4, 0]] = f32::INFINITY;
+    for (x, y, place) in [
+        (&broken_x, &y, "x (NaN at [3, 2, 1]), and so the loss"),
+        (&x, &broken_y, "y (inf at [4, 0]), and so the loss"),
+    ] {
+        for error in [
+            build().fit(x, y, FitOptions::new().batch_size(2)).unwrap_err(),
+            build().train_on_batch(x, y).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains(place), "{error}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 /// An element-wise activation with Keras 3's formula and default numbers, or one [with numbers](Parametric) of its own.
-/// Softmax and its like, which couple a row, are operations of their own.
+/// Softmax and its like, which couple a row, are operations of their own (`layer::Softmax` and `RowActivation` of a model's layers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `x`

@@ -37,7 +37,7 @@ impl Dense {
         }
     }
 
-    /// Of the output; linear.
+    /// Of the output; linear. An [`Activation`](crate::Activation), or [`Softmax`](super::Softmax), which is one of a whole row.
     pub fn activation(mut self, activation: impl Into<Activate>) -> Self {
         self.activation = activation.into();
         self

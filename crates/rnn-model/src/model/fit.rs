@@ -8,7 +8,7 @@ use super::fit_options::{FitOptions, Validation};
 use super::plan::Purpose;
 use super::resets::Resets;
 use super::targets::Targets;
-use crate::array::Arrays;
+use crate::array::{Arrays, HostArray};
 use crate::data::BatchSource;
 use crate::train::{Callback, History, Logs, ProgressBar, Task};
 use crate::{Error, Result};
@@ -84,7 +84,7 @@ impl Model {
             self.plans.forget(data.id);
         }
         self.resident = Some(train);
-        result
+        result.map_err(|error| self.with_cause(error, &x, &targets))
     }
 
     /// Trains on the batches of a source, which are uploaded one by one: for data larger than the device's memory, or the
@@ -271,8 +271,22 @@ impl Model {
         self.run_batch(&plan, &x, Some(&targets), step)?;
         self.steps_ran(1);
         let logs = self.read_sums()?;
-        self.check_finite(&logs, self.counters.epochs + 1)?;
+        self.check_finite(&logs, self.counters.epochs + 1)
+            .map_err(|error| self.with_cause(error, &x, &targets))?;
         Ok(logs)
+    }
+
+    /// A training that diverged, with the first number of the data that is not finite, if there is one.
+    fn with_cause(&self, error: Error, x: &Arrays<'_>, targets: &Targets<'_>) -> Error {
+        let Error::Diverged { epoch, what } = error else { return error };
+        let inputs = self.graph.inputs().iter().map(|input| input.name.clone()).collect();
+        let found = not_finite("x", inputs, &x.0)
+            .or_else(|| not_finite("y", self.graph.output_names(), &targets.y.0));
+        let what = match found {
+            Some(place) => format!("{place}, and so {what}"),
+            None => what,
+        };
+        Error::Diverged { epoch, what }
     }
 
     pub(super) fn check_finite(&self, logs: &Logs, epoch: u64) -> Result<()> {
@@ -291,4 +305,21 @@ impl Model {
             None => format!("the loss ({loss}), with all weights finite,"),
         })
     }
+}
+
+/// The first number of these arrays that is not finite, and its place, in words.
+fn not_finite(what: &str, names: Vec<String>, arrays: &[HostArray<'_>]) -> Option<String> {
+    arrays.iter().enumerate().find_map(|(i, array)| {
+        let mut at = array.data.iter().position(|value| !value.is_finite())?;
+        let value = array.data[at];
+        let mut place = vec![0; array.shape.len()];
+        for (place, &size) in place.iter_mut().zip(&array.shape).rev() {
+            (*place, at) = (at % size, at / size);
+        }
+        let what = match names.get(i).filter(|_| arrays.len() > 1) {
+            Some(name) => format!("{what} ({name})"),
+            None => what.to_owned(),
+        };
+        Some(format!("{what} ({value} at {place:?})"))
+    })
 }

@@ -184,6 +184,11 @@ fn check_target(what: &str, y: &HostArray<'_>, samples: usize, output: &[usize],
         if loss.score().target_is_index() {
             expected.push_str(" (class indices)");
         }
+        let by_class =
+            matches!(loss, Loss::CategoricalCrossentropy { .. } | Loss::CategoricalFocalCrossentropy { .. });
+        if by_class && y.shape == short {
+            expected.push_str(" (a number for each class; class indices take a sparse loss)");
+        }
         return Err(Error::shape(what, expected, y.shape.as_slice()));
     }
     debug_assert_eq!(y.data.len(), samples * rows * cols);

@@ -334,6 +334,12 @@ impl From<f64> for LearningRate {
     }
 }
 
+impl From<f32> for LearningRate {
+    fn from(rate: f32) -> Self {
+        LearningRate::Constant(rate.into())
+    }
+}
+
 impl From<Schedule> for LearningRate {
     fn from(schedule: Schedule) -> Self {
         LearningRate::Schedule(schedule)
