@@ -131,6 +131,7 @@ const FORWARD_OVERRIDES: &[Override] = &[
     over("ROWS", 8.0),
     over("SPLIT", 1.0),
     over("SEQUENCE", 0.0),
+    over("ALONG_ROWS", 0.0),
     over("PARK", 1024.0),
     ACT[0],
     ACT[1],

@@ -5,14 +5,15 @@
 // `put(at, tile)`; `left_row(t, row)` and `left(left_row, k)`; `depth(t)`, the length of the product; `finish(t, row, unit, sums)`;
 // GATED: the tile's columns are the gates of 4 units (else 4 blocks of 4 units of one gate); BACKWARD: time runs down.
 //
-// Grid: x over columns of units, y over blocks of ROWS rows. With one workgroup in x, a dispatch may run many steps
-// (SEQUENCE): a workgroup owns its rows, and a barrier orders its steps.
+// Grid: x over columns of units, y over blocks of ROWS rows. A workgroup's lanes are columns, or, ALONG_ROWS, blocks of rows. With one
+// workgroup in x, a dispatch may run many steps (SEQUENCE): a workgroup owns its rows, and a barrier orders its steps.
 // SPLIT invocations share a product, each a stretch of k; their partial sums meet in workgroup memory.
 
 override WORKGROUP: u32 = 8u;
 override ROWS: u32 = 8u;
 override SPLIT: u32 = 1u;
 override SEQUENCE: bool = false;
+override ALONG_ROWS: bool = false;
 // WORKGROUP * SPLIT * ROWS * COLS * 4
 override PARK: u32 = 1024u;
 
@@ -144,18 +145,17 @@ fn finish_all(t: u32, row: u32, col: u32, split: u32, own: u32) {
     }
 }
 
-// Step t of the columns from base on. Lanes past the end work on the last column and keep nothing, so that all lanes go
-// the same way.
-fn block(t: u32, row: u32, base: u32, lane: u32, split: u32) {
+// Step t of a lane's rows and column. Lanes past the end work on the last one and keep nothing, so that all lanes go the same way.
+fn block(t: u32, row: u32, col: u32, lane: u32, split: u32) {
     let each = select(16u, 4u, GATED);
     let cols = (params.units + each - 1u) / each;
-    let col = base + lane;
     let own = lane * ROWS * COLS * 4u;
-    product(t, row, min(col, cols - 1u), split, own + split * WORKGROUP * ROWS * COLS * 4u);
+    let part = own + split * WORKGROUP * ROWS * COLS * 4u;
+    product(t, min(row, params.batch - 1u), min(col, cols - 1u), split, part);
     if SPLIT > 1u {
         workgroupBarrier();
     }
-    if col < cols {
+    if col < cols && row < params.batch {
         finish_all(t, row, col, split, own);
     }
     if SPLIT > 1u {
@@ -165,9 +165,10 @@ fn block(t: u32, row: u32, base: u32, lane: u32, split: u32) {
 
 @compute @workgroup_size(WORKGROUP, SPLIT)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let row = group.y * ROWS;
+    let row = select(group.y, group.y * WORKGROUP + local.x, ALONG_ROWS) * ROWS;
     if !SEQUENCE {
-        block(params.first, row, group.x * WORKGROUP, local.x, local.y);
+        let col = select(group.x * WORKGROUP + local.x, group.x, ALONG_ROWS);
+        block(params.first, row, col, local.x, local.y);
         return;
     }
     let each = select(16u, 4u, GATED);
@@ -175,7 +176,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var s = 0u; s < params.steps; s++) {
         let t = params.first + select(s, params.steps - 1u - s, BACKWARD);
         for (var base = 0u; base < cols; base += WORKGROUP) {
-            block(t, row, base, local.x, local.y);
+            block(t, row, base + local.x, local.x, local.y);
         }
         storageBarrier();
         workgroupBarrier();

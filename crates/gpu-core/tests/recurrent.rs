@@ -247,7 +247,9 @@ fn bytemuck_cast(words: &[u32]) -> &[u8] {
 #[test]
 fn every_cell_at_sizes_one_odd_a_workgroup_and_more() {
     for cell in CELLS {
-        for (t, b, i, u) in [(1, 1, 1, 1), (5, 3, 2, 5), (4, 8, 7, 32), (3, 17, 9, 132), (6, 2, 3, 150)] {
+        for (t, b, i, u) in
+            [(1, 1, 1, 1), (5, 3, 2, 5), (4, 8, 7, 32), (3, 17, 9, 132), (6, 2, 3, 150), (3, 30, 2, 100)]
+        {
             for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
                 Problem { strategy: Some(strategy), ..problem(cell, t, b, i, u) }.check();
             }

@@ -215,6 +215,7 @@ impl Calls {
             ("WORKGROUP", geometry.workgroup as f64),
             ("ROWS", geometry.rows as f64),
             ("SPLIT", geometry.split as f64),
+            ("ALONG_ROWS", f64::from(u8::from(geometry.along_rows))),
             ("SEQUENCE", f64::from(u8::from(geometry.sequence))),
             ("PARK", geometry.park() as f64),
             ("MASKED", f64::from(u8::from(self.masked))),
@@ -230,14 +231,19 @@ impl Calls {
             .filter(|(name, _)| kernel.overrides.iter().any(|o| o.name == *name))
             .collect();
         let lanes = units.div_ceil(geometry.units_per_lane());
-        let columns = if geometry.sequence { 1 } else { lanes.div_ceil(geometry.workgroup) };
+        let blocks = batch.div_ceil(geometry.rows);
+        let (columns, rows) = match geometry {
+            Geometry { along_rows: true, workgroup, .. } => (lanes, blocks.div_ceil(workgroup)),
+            Geometry { sequence: true, .. } => (1, blocks),
+            Geometry { workgroup, .. } => (lanes.div_ceil(workgroup), blocks),
+        };
         let product = depth * geometry.gates.max(1) * units;
         rec.call(Call {
             kernel,
             overrides: &overrides,
             buffers,
             params,
-            groups: Groups::xyz(columns, batch.div_ceil(geometry.rows), 1),
+            groups: Groups::xyz(columns, rows, 1),
             flops: count as f64 * batch as f64 * (2.0 * product as f64 + 100.0 * units as f64),
         })
     }
