@@ -73,7 +73,7 @@ impl CellDefinition for MinimalGatedUnit {
         let z = ops.add(&z, &x[1])?;
         let candidate = ops.activation(&z, Activation::Tanh)?;
         let h = ops.mix(&f, &candidate, h)?;
-        Ok(CellStep::of_state(vec![h]))
+        Ok(CellStep::of_state(h, []))
     }
 }
 

@@ -95,22 +95,23 @@ impl Composite {
         states: &[CellValue],
         weights: &[CellWeight],
     ) -> Result<CellStep> {
-        let states = match self.equations {
+        let (h, c) = match self.equations {
             Equations::Lstm { activation, recurrent_activation, output_activation, .. } => {
                 let kinds = LstmKinds { activation, recurrent_activation, output_activation };
-                self.lstm(ops, x, h, &states[1], weights, kinds)?
+                let (h, c) = self.lstm(ops, x, h, &states[1], weights, kinds)?;
+                (h, Some(c))
             }
             Equations::Gru { activation, recurrent_activation, reset_after } => {
                 let kinds = (activation, recurrent_activation);
-                vec![self.gru(ops, x, h, &states[0], weights, kinds, reset_after)?]
+                (self.gru(ops, x, h, &states[0], weights, kinds, reset_after)?, None)
             }
             Equations::SimpleRnn { activation } => {
                 let z = self.sum(ops, x, h, &weights[1])?;
                 let z = self.limited(ops, &z)?;
-                vec![ops.activation(&z, activation)?]
+                (ops.activation(&z, activation)?, None)
             }
         };
-        Ok(CellStep::of_state(states))
+        Ok(CellStep::of_state(h, c))
     }
 
     /// The new `h` and `c`.
@@ -122,7 +123,7 @@ impl Composite {
         c: &CellValue,
         weights: &[CellWeight],
         kinds: LstmKinds,
-    ) -> Result<Vec<CellValue>> {
+    ) -> Result<(CellValue, CellValue)> {
         let LstmKinds { activation, recurrent_activation: gate, output_activation } = kinds;
         let z = self.sum(ops, x, h, &weights[1])?;
         let (c, o) = match weights.last().filter(|_| self.equations.peepholes()) {
@@ -149,7 +150,7 @@ impl Composite {
             }
         };
         let shown = ops.activation(&c, output_activation)?;
-        Ok(vec![ops.mul(&o, &shown)?, c])
+        Ok((ops.mul(&o, &shown)?, c))
     }
 
     /// `f * c + i * g` of the gates `i, f, g`.

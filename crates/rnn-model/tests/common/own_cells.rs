@@ -67,7 +67,7 @@ impl CellDefinition for Minimal {
         let product = ops.product(&kept, &w[1].columns(u..2 * u)?, None)?;
         let z = ops.add(&product, &x[1])?;
         let candidate = ops.activation(&z, Activation::Tanh)?;
-        Ok(CellStep::of_state(vec![ops.mix(&f, &candidate, h)?]))
+        Ok(CellStep::of_state(ops.mix(&f, &candidate, h)?, []))
     }
 }
 

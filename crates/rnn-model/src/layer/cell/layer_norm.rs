@@ -173,7 +173,7 @@ impl CellDefinition for LayerNormLstmCell {
         let c = ops.add(&kept, &new)?;
         let shown = ops.layer_norm(&c, &weights[5], Some(&weights[6]), epsilon)?;
         let shown = ops.activation(&shown, tanh)?;
-        Ok(CellStep::of_state(vec![ops.mul(&gates[3], &shown)?, c]))
+        Ok(CellStep::of_state(ops.mul(&gates[3], &shown)?, [c]))
     }
 }
 
@@ -236,6 +236,6 @@ impl CellDefinition for LayerNormGruCell {
         let candidate = ops.mul(&gates[1], &candidate)?;
         let candidate = ops.add(&candidate, &x[1])?;
         let candidate = ops.activation(&candidate, Activation::Tanh)?;
-        Ok(CellStep::of_state(vec![ops.mix(&gates[0], h, &candidate)?]))
+        Ok(CellStep::of_state(ops.mix(&gates[0], h, &candidate)?, []))
     }
 }

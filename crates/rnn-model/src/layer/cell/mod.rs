@@ -47,7 +47,7 @@
 //!     ) -> Result<CellStep> {
 //!         let kept = ops.scale(&states[0], self.decay)?;
 //!         let h = ops.add(x, &kept)?;
-//!         Ok(CellStep::of_state(vec![h]))
+//!         Ok(CellStep::of_state(h, []))
 //!     }
 //! }
 //!
@@ -152,12 +152,10 @@ pub struct CellStep {
 }
 
 impl CellStep {
-    /// Of a cell whose first state is its output.
-    ///
-    /// # Panics
-    /// Where there are no states.
-    pub fn of_state(states: Vec<CellValue>) -> Self {
-        CellStep { output: states[0].clone(), states }
+    /// Of a cell whose first state `h` is its output, and that has these other states.
+    pub fn of_state(h: CellValue, others: impl IntoIterator<Item = CellValue>) -> Self {
+        let output = h.clone();
+        CellStep { output, states: [h].into_iter().chain(others).collect() }
     }
 }
 

@@ -151,6 +151,6 @@ impl CellDefinition for ProjectedLstmCell {
         let shown = ops.activation(&c, activation)?;
         let wide = ops.mul(&gates[3], &shown)?;
         let h = ops.product(&wide, &weights[weights.len() - 1], None)?;
-        Ok(CellStep::of_state(vec![h, c]))
+        Ok(CellStep::of_state(h, [c]))
     }
 }
