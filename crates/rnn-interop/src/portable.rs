@@ -52,8 +52,7 @@ impl PortableModel {
     /// When weights do not fit the graph, or the device lacks memory.
     pub fn build(&self, device: &Device) -> Result<Model> {
         self.check()?;
-        let mut model = self.graph.build(device)?;
-        model.set_weights(&self.weights)?;
+        let mut model = self.graph.build_with_weights(device, &self.weights)?;
         if let Some(training) = &self.training {
             model.compile_outputs(training.optimizer.clone(), &training.goals)?;
             model.set_optimizer_state(&training.state)?;

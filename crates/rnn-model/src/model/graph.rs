@@ -3,7 +3,7 @@
 use super::sequential::Input;
 use super::{Model, weights};
 use crate::layer::{Layer, SampleShape, VariableSpec};
-use crate::{Device, Error, Result};
+use crate::{Device, Error, HostArray, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -124,6 +124,30 @@ impl Graph {
     /// When a layer does not fit what it is applied to, an option can not work, or the device lacks memory.
     pub fn build(&self, device: &Device) -> Result<Model> {
         Model::build(self.clone(), device)
+    }
+
+    /// Makes the model with these weights, in the order of [`Model::get_weights`]. None are drawn, which takes seconds for a layer of
+    /// thousands of units whose start is orthogonal.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build) and [`Model::set_weights`].
+    ///
+    /// ```
+    /// use rnn_model::{Device, Input, Sequential, layer::Lstm};
+    ///
+    /// let model = Sequential::new(Input::sequence(None, 1)).layer(Lstm::new(8)).build(&Device::cpu())?;
+    /// let copy = model.graph().build_with_weights(&Device::cpu(), &model.get_weights()?)?;
+    /// assert_eq!(copy.get_weights()?, model.get_weights()?);
+    /// # Ok::<(), rnn_model::Error>(())
+    /// ```
+    pub fn build_with_weights<'a, W: Into<HostArray<'a>>>(
+        &self,
+        device: &Device,
+        weights: impl IntoIterator<Item = W>,
+    ) -> Result<Model> {
+        let mut model = Model::without_weights(self.clone(), device)?;
+        model.set_weights(weights)?;
+        Ok(model)
     }
 
     /// Makes a model whose layers share their weights with the same layers of `model`: training either trains both.

@@ -166,8 +166,7 @@ fn training_error(w: &Workload, device: &Device) -> Outcome<f64> {
 /// The workload's model on the device and on the reference device, with the same weights.
 fn pair(w: &Workload, mode: Mode, device: &Device) -> Outcome<(Model, Model)> {
     let model = w.build(device, mode)?;
-    let mut reference = w.build(&Device::reference(), mode)?;
-    reference.set_weights(&model.get_weights()?)?;
+    let reference = model.graph().build_with_weights(&Device::reference(), &model.get_weights()?)?;
     Ok((model, reference))
 }
 
