@@ -73,6 +73,10 @@ fn export(case: &Path, name: &str, model: &PortableModel, settings: &Value) -> R
     if settings["export"] == false {
         return Ok(());
     }
+    if let Some(reason) = settings["refused"].as_str() {
+        let refused = keras::write_keras(model).is_err_and(|error| error.to_string().contains(reason));
+        return if refused { Ok(()) } else { Err(format!("not refused for {reason:?}").into()) };
+    }
     fs::write(case.join(format!("{name}.keras")), keras::write_keras(model)?)?;
     fs::write(case.join(format!("{name}.h5")), keras::write_h5(model)?)?;
     fs::write(case.join(format!("{name}.weights.h5")), keras::write_weights(model)?)?;
