@@ -18,7 +18,7 @@ use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::sync::OnceLock;
 
 pub(crate) use call::Call;
-pub(crate) use parts::{Lines, stage};
+pub(crate) use parts::{Lines, fetch, stage};
 pub(crate) use setup::Setup;
 
 /// Numbers of a row that a tile of an operand holds; what is multiplied is filled up with zeros to a multiple.

@@ -197,9 +197,9 @@ fn transpose(rows: &mut [__m512i; ROWS]) {
     }
 }
 
-/// Asks for the line of the cache at an address, which may lie anywhere.
+/// Asks for the line at an address, which may lie anywhere, in the first-level cache.
 #[inline(always)]
-fn fetch(line: *const f32) {
+pub(crate) fn fetch(line: *const f32) {
     // SAFETY: a hint; nothing is read.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
 }

@@ -1,17 +1,14 @@
 //! Large products in the processor's matrix unit.
 //!
 //! Numbers in parts take more room than they came in, so both matrices are packed a block at a time: all threads pack, meet, and
-//! multiply, each its own part of `c`. A panel of 32 columns stays in the first-level cache while the block's rows go by from the
-//! second level. An element's sum is made in the same order whatever the threads or the matrix around it.
+//! multiply, each its own part of `c`. A block's rows and a panel of 32 columns stay in the second-level cache meanwhile. An element's sum is made in the same order whatever the threads or the matrix around it.
 
-use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::cell::RefCell;
 use std::ops::Range;
 
 use super::{Matmul, finish};
 use crate::AlignedVec;
-use crate::amx::{COLUMNS, Call, DEPTH, LINE, Lines, PARTS, ROWS, Setup};
-
+use crate::amx::{COLUMNS, Call, DEPTH, LINE, Lines, PARTS, ROWS, Setup, fetch};
 use crate::team::{self, Member};
 use crate::view::View;
 
@@ -153,7 +150,7 @@ impl Work<'_> {
                     sums_step: LINE,
                     sums_row: 0,
                 };
-                self.fetch(row + GROUP..rows.end.min(row + 2 * GROUP), column);
+                self.fetch_sums(row + GROUP..rows.end.min(row + 2 * GROUP), column);
                 // SAFETY: rows and panel are packed; this part of `c` is this member's, until the next meeting.
                 unsafe { self.add(call, row, height, column, width) };
             }
@@ -161,13 +158,11 @@ impl Work<'_> {
     }
 
     /// Asks for a part of `c` ahead of its turn.
-    fn fetch(&self, rows: Range<usize>, column: usize) {
+    fn fetch_sums(&self, rows: Range<usize>, column: usize) {
         for row in rows {
-            let line = self.c.at(row * self.spec.ldc + column, 0).cast::<i8>();
-            for line in [line, line.wrapping_add(LINE)] {
-                // SAFETY: a hint; nothing is read.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
-            }
+            let line = self.c.at(row * self.spec.ldc + column, 0);
+            fetch(line);
+            fetch(line.wrapping_byte_add(LINE));
         }
     }
 

@@ -206,6 +206,7 @@ impl Kernel<f32> for Work<'_> {
             self.member.wait();
         }
         let plan = &self.pass.plan;
+        // Where steps are made in tiles, so is the input's product.
         let _ready = if plan.fused { plan.form.begin() } else { plan.input_form.begin() };
         self.pass.sequence(s, self.member);
     }
