@@ -390,7 +390,68 @@ def operation_cases():
         return keras.Model(x, L.Dense(2)(L.Concatenate()([L.Dot(axes=1)([shares, steps]), last])))
 
     case("graph_operations_quotients", operations_quotients, before=1)
-    case("graph_masks_by_hand", masks_by_hand, masked=0.5, refused="Keras has no WithMask")
+    case("graph_masks_by_hand", masks_by_hand, masked=0.5)
+    mask_cases()
+
+
+def mask_cases():
+    """Masks that are passed by hand, which are layers of their own in the engine."""
+    def masked(x):
+        layer = L.Masking(0.5)
+        return layer(x), layer.compute_mask(x)
+
+    def from_states():
+        x, h = L.Input((5, 3)), L.Input((4,))
+        y, mask = masked(x)
+        y = L.GRU(4, return_sequences=True)(y, initial_state=h, mask=mask)
+        return keras.Model([x, h], L.Dense(2)(L.SimpleRNN(3)(y)))
+
+    def both_from_states():
+        x, h = L.Input((5, 3)), L.Input((4,))
+        y, mask = masked(x)
+        y = L.Bidirectional(L.GRU(2))(y, initial_state=[h[:, :2], h[:, 2:]], mask=mask)
+        return keras.Model([x, h], L.Dense(2)(y))
+
+    def attention():
+        x = L.Input((5, 3))
+        y, mask = masked(x)
+        y = L.GRU(3, return_sequences=True)(y)
+        shares = L.Softmax(axis=1)(L.Dense(1)(y), mask=ops.expand_dims(mask, -1))
+        return keras.Model(x, L.Dense(2)(L.Dot(axes=1)([shares, L.Reshape((5, 3))(y)])))
+
+    def attention_behind():
+        x = L.Input((5, 3))
+        y, mask = masked(x)
+        shares = L.Softmax(axis=1)(L.Dense(4)(y), mask=ops.expand_dims(mask, -1))
+        shares = L.TimeDistributed(L.Activation("linear"))(shares, mask=mask)
+        y = L.Multiply()([shares, L.GRU(4, return_sequences=True)(y)])
+        return keras.Model(x, L.Dense(2)(L.GlobalAveragePooling1D()(y)))
+
+    def backwards():
+        x = L.Input((5, 3))
+        y, mask = masked(x)
+        turned = L.LSTM(3)(ops.flip(L.Dense(3)(y), axis=1), mask=ops.flip(mask, axis=1))
+        return keras.Model(x, L.Dense(2)(L.Concatenate()([turned, L.LSTM(3)(y)])))
+
+    def of_lengths():
+        x, lengths = L.Input((5, 3)), L.Input((1,))
+        ones = ops.ones_like(x[:, :, 0])
+        mask = ops.less(ops.cumsum(ones, axis=1) - ones, lengths)
+        y = L.LSTM(3, return_sequences=True)(L.Dense(3)(x), mask=mask)
+        pooled = L.GlobalAveragePooling1D()(L.Dense(2)(x), mask=mask)
+        return keras.Model([x, lengths], L.Dense(2)(L.Concatenate()([L.GRU(3)(y), pooled])))
+
+    def open_length():
+        ids = L.Input((None,))
+        embedding = L.Embedding(7, 3, mask_zero=True)
+        y, mask = embedding(ids), embedding.compute_mask(ids)
+        z = L.LSTM(3, return_sequences=True)(ops.tanh(L.Dense(3)(y)), mask=mask)
+        return keras.Model(ids, L.Dense(2)(L.GRU(3)(z)))
+
+    for build in (from_states, both_from_states, attention, attention_behind, backwards):
+        case(f"masks_{build.__name__}", build, masked=0.5, before=1)
+    case("masks_of_lengths", of_lengths, before=1, lengths=[1])
+    case("masks_open_length", open_length, tokens=7, before=1)
 
 
 def training_cases():
@@ -515,6 +576,8 @@ def generate(root, names=None, fmt=None):
         rng = np.random.default_rng(at)
         model = c["build"]()
         x = [values(rng, t.shape, c["tokens"], c.get("masked")) for t in flat(ends(model)[0])]
+        for i in c.get("lengths", ()):
+            x[i] = rng.integers(1, 6, size=x[i].shape).astype("float32")
         y = [targets(rng, c["targets"], array(t).shape) for t in flat(model(keras.tree.pack_sequence_as(ends(model)[0], x)))]
         reset(model)
         if c["steps"] or c["before"]:
@@ -627,7 +690,8 @@ GOLDENS = ["lstm_plain", "gru_reset_before", "lstm_regularized", "gru_masked", "
            "graph_branches_masked", "graph_two_outputs", "graph_by_name", "graph_two_outputs_h5", "graph_nested_h5",
            "optimizer_adam", "optimizer_adafactor", "optimizer_rmsprop_centered", "optimizer_nadam", "optimizer_gathered",
            "optimizer_ema", "loss_cce", "simple_rnn_activity", "graph_operations_index", "graph_operations_arithmetic",
-           "graph_operations_masked", "graph_distributed_functional", "graph_operations_quotients", "graph_masks_by_hand"]
+           "graph_operations_masked", "graph_distributed_functional", "graph_operations_quotients", "graph_masks_by_hand", "masks_from_states",
+           "masks_attention_behind", "masks_of_lengths"]
 
 
 def main():

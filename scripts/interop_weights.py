@@ -2,7 +2,7 @@
 
     python scripts/interop_weights.py
 
-writes crates/rnn-interop/tests/files/{nested,alike}.weights.h5, nested.npz and bfloat16.keras. Needs Keras 3.
+writes crates/rnn-interop/tests/files/{nested,alike,masked}.weights.h5, nested.npz, masked.npz and bfloat16.keras. Needs Keras 3.
 """
 
 import io
@@ -16,9 +16,37 @@ import h5py
 import keras
 import ml_dtypes
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 FILES = pathlib.Path(__file__).resolve().parent.parent / "crates/rnn-interop/tests/files"
+
+
+def moved_away(model):
+    """Keras starts biases from 0, which would hide those that are lost."""
+    for weight in model.weights:
+        weight.assign(weight + np.random.default_rng(weight.shape[0]).normal(size=weight.shape) * 0.2)
+
+
+def masked():
+    """Lengths, and the mask of another value, which are layers in the engine and none in Keras; its layers are alike, so that
+    only their order tells them apart."""
+    keras.utils.set_random_seed(2)
+    x, lengths = layers.Input((4, 3), name="x"), layers.Input((1,), name="lengths")
+    mask = ops.less(ops.arange(4, dtype="float32"), lengths)
+    masking = layers.Masking()
+    bare, other = layers.Reshape((4, 3))(masking(x)), masking.compute_mask(x)
+    near = layers.LSTM(3)(layers.Dense(3)(bare), mask=mask)
+    far = layers.LSTM(3, return_sequences=True)(layers.Dense(3)(bare), mask=other)
+    far = layers.LSTM(3)(far)
+    model = keras.Model([x, lengths], layers.Dense(1)(layers.concatenate([near, far])))
+    moved_away(model)
+    model.save_weights(FILES / "masked.weights.h5")
+    rng = np.random.default_rng(6)
+    arrays = {"x": rng.normal(size=(3, 4, 3)), "lengths": np.array([[2], [4], [3]])}
+    arrays["x"][0, 1] = 0
+    arrays = {name: array.astype("f4") for name, array in arrays.items()}
+    expected = keras.ops.convert_to_numpy(model([arrays["x"], arrays["lengths"]]))
+    np.savez(FILES / "masked.npz", expected=expected, **arrays)
 
 
 def nested():
@@ -33,9 +61,7 @@ def nested():
     code = layers.Dense(2, name="mix")(layers.concatenate([encoder(x), encoder(y)]))
     at_steps = layers.Flatten()(layers.TimeDistributed(each, name="steps")(x))
     model = keras.Model([x, y], layers.Dense(1, name="out")(layers.concatenate([decoder(code), at_steps])))
-    # Keras starts biases from 0, which would hide those that are lost.
-    for weight in model.weights:
-        weight.assign(weight + np.random.default_rng(weight.shape[0]).normal(size=weight.shape) * 0.2)
+    moved_away(model)
     model.save_weights(FILES / "nested.weights.h5")
     rng = np.random.default_rng(5)
     arrays = {"x": rng.normal(size=(3, 4, 3)), "y": rng.normal(size=(3, 4, 3))}
@@ -84,3 +110,4 @@ if __name__ == "__main__":
     nested()
     alike()
     bfloat16()
+    masked()

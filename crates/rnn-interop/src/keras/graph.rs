@@ -3,6 +3,7 @@
 
 mod describe;
 mod operations;
+mod passed;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub(super) fn read(model: &Value, version: Version, limits: &Limits) -> Result<A
         names: HashSet::new(),
         masks: Masks::default(),
         masked: HashMap::new(),
+        lengths: HashMap::new(),
         calls: 0,
         made: Vec::new(),
         notes: Vec::new(),
@@ -170,6 +172,8 @@ struct Reader<'a> {
     masks: Masks,
     /// a value that has the mask, by mask
     masked: HashMap<Mask, Symbol>,
+    /// the lengths that a mask says, by mask
+    lengths: HashMap<Mask, Symbol>,
     calls: u64,
     /// all symbols in their order, let go from the last to the first: a chain of them is not dropped in a recursion
     made: Vec<Symbol>,

@@ -275,6 +275,16 @@ pub(super) fn write(layer: &Layer, name: &str, place: &str) -> Result<(String, C
     write_value(&value, name, place)
 }
 
+/// Keras's class of a layer.
+pub(super) fn class(layer: &Layer) -> String {
+    let value = serde_json::to_value(layer).unwrap_or_default();
+    let cell = value.pointer("/config/cell/class_name").and_then(Value::as_str);
+    match layer {
+        Layer::Cell(_) => cell.unwrap_or_default().to_owned(),
+        layer => layer.class().to_owned(),
+    }
+}
+
 fn write_value(value: &Value, name: &str, place: &str) -> Result<(String, Config)> {
     let (class, options) = super::objects::class_of(value, place)?;
     let empty = Map::new();

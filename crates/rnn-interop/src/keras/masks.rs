@@ -3,42 +3,88 @@
 
 use super::graph::Data;
 use rnn_model::layer::Layer;
+use serde_json::Value;
 use std::collections::HashMap;
 
 /// A mask: two are equal where Keras computes the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mask(u32);
 
-impl Mask {
-    /// made of other masks
-    pub const JOINED: Mask = Mask(0);
-    const FIRST: u32 = 1;
+/// How Keras computes a mask, or something on the way to one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum How {
+    /// elements of a value that are not this number, by its bits
+    NotEqual(u64, u32),
+    /// steps with any such element
+    Any(Mask),
+    Or(Mask, Mask),
+    /// the steps in the opposite order
+    Flipped(Mask),
+    /// with a last axis of 1
+    Wide(Mask),
+    /// 1 for each step of a value, and sums of these
+    Ones(u64),
+    Counts(u64),
+    Steps(u64),
+    /// the first steps, as many as this value says
+    Lengths(u64),
+    /// Another operation, on these.
+    Other(String, Vec<u64>, Vec<Mask>),
 }
 
 /// All masks by how they are made.
 #[derive(Default)]
 pub(super) struct Masks {
-    known: HashMap<(u64, u64, bool), Mask>,
-    any_of: HashMap<Mask, Mask>,
+    known: HashMap<How, Mask>,
+    made: Vec<How>,
 }
 
 impl Masks {
-    fn mask(&mut self, key: (u64, u64, bool)) -> Mask {
-        let next = Mask(Mask::FIRST + self.known.len() as u32);
-        *self.known.entry(key).or_insert(next)
+    /// The mask that is made so.
+    pub fn mask(&mut self, how: How) -> Mask {
+        let next = Mask(self.made.len() as u32);
+        let mask = *self.known.entry(how.clone()).or_insert(next);
+        if mask == next {
+            self.made.push(how);
+        }
+        mask
+    }
+
+    pub fn how(&self, mask: Mask) -> Option<&How> {
+        self.made.get(mask.0 as usize)
     }
 
     /// Elements of value `id` that are not `value`.
     pub fn not_equal(&mut self, id: u64, value: f64) -> Mask {
-        let elements = self.mask((id, (value as f32).to_bits().into(), false));
-        let steps = self.mask((id, (value as f32).to_bits().into(), true));
-        self.any_of.insert(elements, steps);
-        elements
+        self.mask(How::NotEqual(id, (value as f32).to_bits()))
     }
 
-    /// Steps with any such element.
-    pub fn any(&self, mask: Mask) -> Mask {
-        self.any_of.get(&mask).copied().unwrap_or(Mask::JOINED)
+    /// Where either is true.
+    pub fn or(&mut self, a: Mask, b: Mask) -> Mask {
+        if a == b { a } else { self.mask(How::Or(a, b)) }
+    }
+
+    /// Of an operation that is nothing else here; those with equal options on the same are equal.
+    pub fn other(&mut self, class: &str, options: &[Value], values: &[u64], masks: &[Mask]) -> Mask {
+        let options: Vec<String> = options.iter().map(Value::to_string).collect();
+        self.mask(How::Other(format!("{class} {options:?}"), values.to_vec(), masks.to_vec()))
+    }
+
+    /// What Keras makes of the masks of values that are put together along `axis`.
+    fn joined(&mut self, axis: &Value, inputs: &[Data]) -> Mask {
+        let mut parts = Vec::new();
+        for x in inputs {
+            parts.push(match x.mask.or(x.lost) {
+                None => self.mask(How::Ones(x.id)),
+                Some(mask) => {
+                    let wide = self.mask(How::Wide(mask));
+                    let zeros = self.other("ZerosLike", &[], &[x.id], &[]);
+                    self.or(wide, zeros)
+                }
+            });
+        }
+        let joined = self.other("Concatenate", std::slice::from_ref(axis), &[], &parts);
+        self.mask(How::Any(joined))
     }
 
     /// The mask of a layer's outputs in Keras, or a sentence where this engine has another.
@@ -51,14 +97,14 @@ impl Masks {
             let value = ["/config/", "/config/layer/config/"]
                 .iter()
                 .find_map(|at| options.pointer(&format!("{at}{name}")));
-            value == Some(&serde_json::Value::Bool(true))
+            value == Some(&Value::Bool(true))
         };
         match layer {
             Layer::Masking(_) => {
-                let value = options().pointer("/config/mask_value").and_then(serde_json::Value::as_f64);
+                let value = options().pointer("/config/mask_value").and_then(Value::as_f64);
                 let id = inputs.first().map_or(0, |x| x.id);
                 let elements = self.not_equal(id, value.unwrap_or(0.0));
-                Ok(Some(self.any(elements)))
+                Ok(Some(self.mask(How::Any(elements))))
             }
             Layer::Embedding(_) => {
                 let id = inputs.first().map_or(0, |x| x.id);
@@ -85,15 +131,14 @@ impl Masks {
             | Layer::Average(_)
             | Layer::Maximum(_)
             | Layer::Minimum(_) => {
-                let all: Vec<Option<Mask>> = inputs.iter().map(of).collect();
-                match first {
-                    _ if all.iter().all(Option::is_none) => Ok(None),
-                    Some(_) if all.iter().all(|mask| *mask == first) => Ok(first),
-                    _ if all.contains(&None) => Ok(None),
-                    _ => Ok(Some(Mask::JOINED)),
-                }
+                // Where an input has none, neither has the whole.
+                let all: Option<Vec<Mask>> = inputs.iter().map(of).collect();
+                Ok(all.unwrap_or_default().into_iter().reduce(|a, b| self.or(a, b)))
             }
-            Layer::Concatenate(_) => Ok(inputs.iter().any(|x| of(x).is_some()).then_some(Mask::JOINED)),
+            Layer::Concatenate(_) => {
+                let axis = options().pointer("/config/axis").cloned().unwrap_or_default();
+                Ok(inputs.iter().any(|x| of(x).is_some()).then(|| self.joined(&axis, inputs)))
+            }
             Layer::TimeDistributed(_) if first.is_some() && counts(layer) => {
                 Err("Keras hands a mask of steps to the layer within, this engine does not")
             }

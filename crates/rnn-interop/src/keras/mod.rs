@@ -24,6 +24,7 @@ mod graph;
 mod layers;
 mod legacy;
 mod losses;
+mod masking;
 mod masks;
 mod metrics;
 mod names;
@@ -164,7 +165,7 @@ pub fn read_weights(bytes: &[u8], graph: &Graph, limits: &Limits) -> Result<Vec<
     if nested::is_nested(&file) {
         return nested::read(&file, graph);
     }
-    let parts = write::graph(graph)?.parts;
+    let parts = write::parts(graph)?;
     let places = parts.places(graph)?;
     // The layout before Keras 3: of whole models in a group, of weights alone at the root. It goes by the names of layers.
     match file.members("model_weights").is_some() {

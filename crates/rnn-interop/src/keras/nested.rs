@@ -151,12 +151,11 @@ fn own(graph: &Graph) -> Result<Vec<Own>> {
     let mut all = Vec::new();
     for (at, layer) in graph.layers().iter().enumerate() {
         let Some(weights) = of_layer.remove(&at) else { continue };
-        let (class, config) = layers::write(&layer.layer, &layer.name, &format!("layer {}", layer.name))?;
-        let mut class = snake_case(&class);
+        let mut class = snake_case(&layers::class(&layer.layer));
         if class == "time_distributed" {
-            let inner =
-                config.get("layer").and_then(|layer| layer["class_name"].as_str()).unwrap_or_default();
-            class = format!("{class}/{}", snake_case(inner));
+            let value = serde_json::to_value(&layer.layer).unwrap_or_default();
+            let inner = value.pointer("/config/layer/class_name").and_then(|class| class.as_str());
+            class = format!("{class}/{}", snake_case(inner.unwrap_or_default()));
         }
         let paths = within(&layer.layer, weights.len())?;
         all.push(Own { name: layer.name.clone(), class, weights, paths });

@@ -2,8 +2,10 @@
 
 use super::fields::Config;
 use super::layers;
+use super::masking::{Argument, Called, Extra, Plan, Source};
+use super::names::snake_case;
 use super::objects::{tidy, written};
-use super::order::{self, Operation};
+use super::order::Operation;
 use super::parts::{PartKind, Parts, keras_name};
 use crate::{Error, Result};
 use rnn_model::layer::{ActivationLayer, Layer};
@@ -23,45 +25,111 @@ pub(super) struct Written {
 /// # Errors
 /// When it has something that Keras has not; the message names the layer.
 pub(super) fn graph(graph: &Graph) -> Result<Written> {
-    let mut used = HashSet::new();
-    let inputs: Vec<String> = graph.inputs().iter().map(|input| keras_name(&input.name, &mut used)).collect();
-    let names: Vec<String> = graph.layers().iter().map(|layer| keras_name(&layer.name, &mut used)).collect();
-    let mut layers = Vec::with_capacity(names.len());
-    for (layer, name) in graph.layers().iter().zip(&names) {
-        let place = format!("layer {}", layer.name);
-        if let Some(operation) = operation(&layer.layer, name) {
-            layers.push((None, operation));
+    let plan = Plan::of(graph)?;
+    let names = Names::of(graph, &plan);
+    let mut layers = Vec::with_capacity(names.layers.len());
+    let (mut classes, mut has_operations) = (Vec::new(), false);
+    for (layer, name) in graph.layers().iter().zip(&names.layers) {
+        if is_mask(&layer.layer) {
+            layers.push(Value::Null);
+            classes.push(None);
             continue;
         }
-        let (class, config) = layers::write(&layer.layer, name, &place)?;
+        if let Some(operation) = operation(&layer.layer, name) {
+            has_operations = true;
+            layers.push(operation);
+            classes.push(None);
+            continue;
+        }
+        let (class, config) = layers::write(&layer.layer, name, &format!("layer {}", layer.name))?;
         let mut value = written("keras.layers", &class, Value::Object(config));
         // Dropout of features does not take the option.
         if !layer.trainable && class != "SpatialDropout1D" {
             fix(&mut value);
         }
-        layers.push((Some(class), value));
+        layers.push(value);
+        classes.push(Some(class));
     }
-    // Keras has its masks elsewhere where it has other ones; this refuses such models, chains too.
-    let order = order::of(graph)?;
-    let mut parts = Parts::default();
-    let mut top = Vec::new();
-    for operation in &order {
-        if let Operation::Layer(i) = *operation
-            && let Some(class) = &layers[i].0
-        {
-            let kind = PartKind::Layer { ours: graph.layers()[i].name.clone() };
-            top.push(parts.add(class, &names[i], kind));
-        }
+    // Keras has its masks elsewhere where it has other ones; this refuses what can not be said to it, chains too.
+    if let Some(problem) = plan.problem {
+        return Err(problem);
     }
-    let has_operations = layers.iter().any(|(class, _)| class.is_none());
-    let layers: Vec<Value> = layers.into_iter().map(|(_, value)| value).collect();
-    let model = match is_chain(graph)? && !has_operations {
-        true => chain(graph, &inputs, layers, &mut used),
-        false => functional(graph, &order, &inputs, &names, layers, &mut used)?,
+    let model = match is_chain(graph)? && !has_operations && plan.extras.is_empty() {
+        true => chain(graph, &names, layers),
+        false => functional(graph, &plan, &names, layers)?,
     };
     let class = model["class_name"].as_str().unwrap_or("Functional").to_owned();
-    parts.root = parts.add(&class, "model", PartKind::Model { parts: top });
+    let parts = in_order(graph, &plan, &names, &classes, &class);
     Ok(Written { model, parts })
+}
+
+/// The layers of a graph as the files of weights see them, also of one that Keras can not have: what it has not are layers
+/// without weights, or options that are not in these files.
+///
+/// # Errors
+/// When the layers do not fit together.
+pub(super) fn parts(graph: &Graph) -> Result<Parts> {
+    let plan = Plan::of(graph)?;
+    let names = Names::of(graph, &plan);
+    let class = |layer: &Layer, name: &str| {
+        (!is_mask(layer) && operation(layer, name).is_none()).then(|| layers::class(layer))
+    };
+    let classes: Vec<Option<String>> =
+        graph.layers().iter().zip(&names.layers).map(|(layer, name)| class(&layer.layer, name)).collect();
+    Ok(in_order(graph, &plan, &names, &classes, "Functional"))
+}
+
+/// Names that Keras takes.
+struct Names {
+    inputs: Vec<String>,
+    layers: Vec<String>,
+    extras: Vec<String>,
+    used: HashSet<String>,
+}
+
+impl Names {
+    fn of(graph: &Graph, plan: &Plan) -> Names {
+        let mut used = HashSet::new();
+        let inputs = graph.inputs().iter().map(|input| keras_name(&input.name, &mut used)).collect();
+        let layers = graph.layers().iter().map(|layer| keras_name(&layer.name, &mut used)).collect();
+        let extra = |extra: &Extra| {
+            let name = if extra.config.is_some() { snake_case(extra.class) } else { "with_mask".to_owned() };
+            keras_name(&name, &mut used)
+        };
+        let extras = plan.extras.iter().map(extra).collect();
+        Names { inputs, layers, extras, used }
+    }
+
+    /// One more.
+    fn unused(&self, name: &str) -> String {
+        keras_name(name, &mut self.used.clone())
+    }
+}
+
+fn in_order(graph: &Graph, plan: &Plan, names: &Names, classes: &[Option<String>], model: &str) -> Parts {
+    let mut parts = Parts::default();
+    let mut top = Vec::new();
+    for operation in plan.order() {
+        match operation {
+            Operation::Layer(i) => {
+                let Some(class) = &classes[i] else { continue };
+                let kind = PartKind::Layer { ours: graph.layers()[i].name.clone() };
+                top.push(parts.add(class, &names.layers[i], kind));
+            }
+            Operation::Extra(i) if plan.extras[i].config.is_none() => {
+                let kind = PartKind::Model { parts: Vec::new() };
+                top.push(parts.add(plan.extras[i].class, &names.extras[i], kind));
+            }
+            Operation::Input(_) | Operation::Extra(_) | Operation::Mask(_) => {}
+        }
+    }
+    parts.root = parts.add(model, "model", PartKind::Model { parts: top });
+    parts
+}
+
+/// Whether a layer is nothing but a mask for its input, which Keras is told where it counts.
+fn is_mask(layer: &Layer) -> bool {
+    matches!(layer, Layer::WithMask(_) | Layer::Lengths(_) | Layer::Packed(_))
 }
 
 /// Keeps everything within a layer from being trained.
@@ -80,7 +148,7 @@ fn fix(value: &mut Value) {
 }
 
 /// A layer that is an operation in Keras, and has no weights there nor here.
-fn operation(layer: &Layer, name: &str) -> Option<Value> {
+pub(super) fn operation(layer: &Layer, name: &str) -> Option<Value> {
     let approximate = || Layer::from(ActivationLayer::new(Activation::GeluTanh));
     let (module, class, mut config) = match layer {
         Layer::Slice(_) => ("numpy", "GetItem", json!({})),
@@ -96,9 +164,29 @@ fn operation(layer: &Layer, name: &str) -> Option<Value> {
         _ => return None,
     };
     config["name"] = json!(name);
+    Some(of_ops(module, class, config))
+}
+
+fn of_ops(module: &str, class: &str, config: Value) -> Value {
     let mut operation = written(&format!("keras.src.ops.{module}"), class, config);
     operation["registered_name"] = json!(class);
-    Some(operation)
+    operation
+}
+
+/// What Keras is told of a mask: an operation, or a layer that passes values on with a mask.
+fn extra(extra: &Extra, name: &str) -> Value {
+    match &extra.config {
+        Some(config) => {
+            let mut config = config.clone();
+            config["name"] = json!(name);
+            of_ops("numpy", extra.class, config)
+        }
+        None => {
+            let linear = json!({ "name": format!("{name}_layer"), "activation": "linear" });
+            let linear = written("keras.layers", "Activation", linear);
+            written("keras.layers", extra.class, json!({ "name": name, "layer": linear }))
+        }
+    }
 }
 
 /// What `x[index]` has for an index where it is this layer.
@@ -143,16 +231,11 @@ fn is_chain(graph: &Graph) -> Result<bool> {
         && calls.iter().enumerate().all(follows))
 }
 
-fn chain(
-    graph: &Graph,
-    inputs: &[String],
-    layers: Vec<Value>,
-    used: &mut HashSet<String>,
-) -> Map<String, Value> {
+fn chain(graph: &Graph, names: &Names, layers: Vec<Value>) -> Map<String, Value> {
     let input = &graph.inputs()[0];
-    let all: Vec<Value> = std::iter::once(input_layer(input, &inputs[0])).chain(layers).collect();
+    let all: Vec<Value> = std::iter::once(input_layer(input, &names.inputs[0])).chain(layers).collect();
     let config = json!({
-        "name": keras_name("sequential", used),
+        "name": names.unused("sequential"),
         "trainable": true,
         "layers": all,
         "build_input_shape": batch_shape(input),
@@ -160,43 +243,55 @@ fn chain(
     model("keras", "Sequential", config, Value::Null)
 }
 
-fn functional(
-    graph: &Graph,
-    order: &[Operation],
-    inputs: &[String],
-    names: &[String],
-    layers: Vec<Value>,
-    used: &mut HashSet<String>,
-) -> Result<Map<String, Value>> {
-    let shapes = graph.call_shapes()?;
-    // Calls of a layer are counted by themselves.
-    let mut counts = vec![0; layers.len()];
-    let mut number = Vec::with_capacity(graph.calls().len());
-    let mut nodes: Vec<Vec<Value>> = vec![Vec::new(); layers.len()];
-    for call in graph.calls() {
-        number.push(counts[call.layer]);
-        counts[call.layer] += 1;
+/// Values of a functional model, as its calls refer to them.
+struct Tensors<'a> {
+    graph: &'a Graph,
+    names: &'a Names,
+    shapes: Vec<Vec<Vec<Option<usize>>>>,
+    /// of each call, how many of the same layer are before it
+    number: Vec<usize>,
+}
+
+impl<'a> Tensors<'a> {
+    fn of(graph: &'a Graph, names: &'a Names) -> Result<Tensors<'a>> {
+        let mut counts = vec![0; graph.layers().len()];
+        let mut number = Vec::with_capacity(graph.calls().len());
+        for call in graph.calls() {
+            number.push(counts[call.layer]);
+            counts[call.layer] += 1;
+        }
+        Ok(Tensors { graph, names, shapes: graph.call_shapes()?, number })
     }
-    let history = |edge: &Edge| match *edge {
-        Edge::Input(i) => json!([inputs[i], 0, 0]),
-        Edge::Output { call, output } => json!([names[graph.calls()[call].layer], number[call], output]),
-    };
-    let tensor = |edge: &Edge| {
-        let shape: Value = match *edge {
-            Edge::Input(i) => batch_shape(&graph.inputs()[i]),
-            Edge::Output { call, output } => {
-                let sample =
-                    shapes.get(call).and_then(|outputs| outputs.get(output)).cloned().unwrap_or_default();
-                let batch = graph.inputs().iter().find_map(|input| input.input.batch_size());
-                std::iter::once(batch).chain(sample).map(|n| json!(n)).collect()
+
+    fn history(&self, source: Source) -> Value {
+        match source {
+            Source::Edge(Edge::Input(i)) => json!([self.names.inputs[i], 0, 0]),
+            Source::Edge(Edge::Output { call, output }) => {
+                json!([self.names.layers[self.graph.calls()[call].layer], self.number[call], output])
             }
+            Source::Extra(i) => json!([self.names.extras[i], 0, 0]),
+        }
+    }
+
+    fn tensor(&self, source: Source) -> Value {
+        let shape = match source {
+            Source::Edge(Edge::Input(i)) => batch_shape(&self.graph.inputs()[i]),
+            Source::Edge(Edge::Output { call, output }) => {
+                let sample = self.shapes.get(call).and_then(|outputs| outputs.get(output)).cloned();
+                let batch = self.graph.inputs().iter().find_map(|input| input.input.batch_size());
+                std::iter::once(batch).chain(sample.unwrap_or_default()).map(|n| json!(n)).collect()
+            }
+            // Keras works it out.
+            Source::Extra(_) => json!([null, null]),
         };
-        let config = json!({ "shape": shape, "dtype": "float32", "keras_history": history(edge) });
+        let config = json!({ "shape": shape, "dtype": "float32", "keras_history": self.history(source) });
         json!({ "class_name": "__keras_tensor__", "config": config })
-    };
-    for call in graph.calls() {
-        let tensors: Vec<Value> = call.inputs.iter().map(tensor).collect();
-        let node = match graph.layers()[call.layer].layer {
+    }
+
+    /// A call of a layer, or of an operation in its place.
+    fn call(&self, layer: &Layer, called: &Called) -> Value {
+        let tensors: Vec<Value> = called.inputs.iter().map(|&source| self.tensor(source)).collect();
+        let mut node = match layer {
             Layer::Add(_)
             | Layer::Subtract(_)
             | Layer::Multiply(_)
@@ -205,12 +300,12 @@ fn functional(
             | Layer::Minimum(_)
             | Layer::Concatenate(_)
             | Layer::Dot(_) => json!({ "args": [tensors], "kwargs": {} }),
-            Layer::Reciprocal(ref layer) => {
+            Layer::Reciprocal(layer) => {
                 let numerator = tidy(json!(layer))["numerator"].clone();
                 json!({ "args": [numerator, tensors[0]], "kwargs": {} })
             }
             Layer::Divide(_) => json!({ "args": tensors, "kwargs": {} }),
-            Layer::Slice(ref slice) => {
+            Layer::Slice(slice) => {
                 let slice = serde_json::to_value(Layer::Slice(slice.clone())).unwrap_or_default();
                 json!({ "args": [tensors[0], index(&slice)], "kwargs": {} })
             }
@@ -220,18 +315,50 @@ fn functional(
             }
             _ => json!({ "args": tensors, "kwargs": {} }),
         };
-        nodes[call.layer].push(node);
+        if let Some(mask) = called.mask {
+            node["kwargs"]["mask"] = self.tensor(Source::Extra(mask));
+        }
+        node
+    }
+
+    fn call_of_extra(&self, extra: &Extra) -> Value {
+        let argument = |argument: &Argument| match argument {
+            Argument::Value(source) => self.tensor(*source),
+            Argument::Constant(value) => value.clone(),
+        };
+        let args: Vec<Value> = extra.args.iter().map(argument).collect();
+        match extra.mask {
+            Some(mask) => json!({ "args": args, "kwargs": { "mask": self.tensor(Source::Extra(mask)) } }),
+            None => json!({ "args": args, "kwargs": {} }),
+        }
+    }
+}
+
+fn functional(graph: &Graph, plan: &Plan, names: &Names, layers: Vec<Value>) -> Result<Map<String, Value>> {
+    let tensors = Tensors::of(graph, names)?;
+    let mut nodes: Vec<Vec<Value>> = vec![Vec::new(); layers.len()];
+    for (call, called) in graph.calls().iter().zip(&plan.calls) {
+        if let Some(called) = called {
+            nodes[call.layer].push(tensors.call(&graph.layers()[call.layer].layer, called));
+        }
     }
     let mut layers: Vec<Option<Value>> = layers.into_iter().map(Some).collect();
-    let mut all = Vec::with_capacity(order.len());
-    for operation in order {
-        let (mut value, name, nodes) = match *operation {
-            Operation::Input(i) => (input_layer(&graph.inputs()[i], &inputs[i]), &inputs[i], Vec::new()),
+    let mut all = Vec::new();
+    for operation in plan.order() {
+        let (mut value, name, nodes) = match operation {
+            Operation::Input(i) => {
+                (input_layer(&graph.inputs()[i], &names.inputs[i]), &names.inputs[i], Vec::new())
+            }
             Operation::Layer(i) => {
+                let name = &names.layers[i];
                 let value = layers[i].take();
                 let value =
-                    value.ok_or_else(|| Error::damaged(format!("layer {}", names[i]), "it stands twice"))?;
-                (value, &names[i], std::mem::take(&mut nodes[i]))
+                    value.ok_or_else(|| Error::damaged(format!("layer {name}"), "it stands twice"))?;
+                (value, name, std::mem::take(&mut nodes[i]))
+            }
+            Operation::Extra(i) => {
+                let (planned, name) = (&plan.extras[i], &names.extras[i]);
+                (extra(planned, name), name, vec![tensors.call_of_extra(planned)])
             }
             Operation::Mask(_) => continue,
         };
@@ -241,11 +368,11 @@ fn functional(
     }
     let ends = |all: Vec<Value>| if all.len() == 1 { all[0].clone() } else { Value::Array(all) };
     let config = json!({
-        "name": keras_name("functional", used),
+        "name": names.unused("functional"),
         "trainable": true,
         "layers": all,
-        "input_layers": ends(inputs.iter().map(|name| json!([name, 0, 0])).collect()),
-        "output_layers": ends(graph.outputs().iter().map(history).collect()),
+        "input_layers": ends(names.inputs.iter().map(|name| json!([name, 0, 0])).collect()),
+        "output_layers": ends(plan.outputs.iter().map(|&source| tensors.history(source)).collect()),
     });
     Ok(model("keras.src.models.functional", "Functional", config, json!("Functional")))
 }

@@ -3,7 +3,10 @@
 use crate::PREDICTIONS;
 use ndarray::ArrayD;
 use rnn_interop::{Limits, Result, keras, read_npz};
-use rnn_model::layer::{Dense, Dropout, Flatten, Lstm, Masking, SharedLayer, TimeDistributed, concatenate};
+use rnn_model::layer::{
+    Dense, Dropout, Flatten, Lstm, Masking, Reshape, SharedLayer, TimeDistributed, concatenate, with_lengths,
+    with_mask_of,
+};
 use rnn_model::{Device, Graph, Input, Sequential, Symbol};
 
 const NESTED: &[u8] = include_bytes!("../files/nested.weights.h5");
@@ -31,12 +34,17 @@ fn nested(name: impl Fn(&str) -> Option<String>) -> Graph {
 }
 
 fn check(graph: &Graph, what: &str) {
+    predicts(NESTED, include_bytes!("../files/nested.npz"), ["x", "y"], graph, what);
+}
+
+/// The weights of a file make a graph predict what Keras did.
+fn predicts(file: &[u8], arrays: &[u8], inputs: [&str; 2], graph: &Graph, what: &str) {
     let weights =
-        keras::read_weights(NESTED, graph, &Limits::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
+        keras::read_weights(file, graph, &Limits::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
     let mut model = graph.build(&Device::cpu()).unwrap();
     model.set_weights(&weights).unwrap();
-    let arrays = read_npz(include_bytes!("../files/nested.npz"), &Limits::default()).unwrap();
-    let inputs = [arrays["x"].clone(), arrays["y"].clone()];
+    let arrays = read_npz(arrays, &Limits::default()).unwrap();
+    let inputs = inputs.map(|name| arrays[name].clone());
     let got = model.predict_outputs(inputs.as_slice()).unwrap().swap_remove(0);
     let close = arrays["expected"].iter().zip(&got).all(|(e, g)| (e - g).abs() < PREDICTIONS);
     assert!(
@@ -52,6 +60,25 @@ fn weights_of_models_within_models_find_their_layers() {
     check(&nested(|name| name.rsplit('/').next().map(str::to_owned)), "by last names");
     check(&nested(|_| None), "by class and shapes");
     check(&nested(|name| Some(name.replace('/', "_of_"))), "by other names");
+}
+
+/// Lengths and masks of other values are layers here and none in Keras: the order of the others does not depend on them. It is
+/// all that tells these layers apart.
+#[test]
+fn weights_fit_models_with_layers_that_keras_has_not() {
+    let (x, lengths) = (Input::sequence(4, 3).symbol(), Input::vector(1).symbol());
+    let dense = |x: &Symbol| x.layer(Dense::new(3)).unwrap();
+    let masked = x.layer(Masking::new(0.0)).unwrap();
+    let bare = masked.layer(Reshape::new([4, 3])).unwrap();
+    let near = with_lengths(&dense(&bare), &lengths).unwrap().layer(Lstm::new(3)).unwrap();
+    let far =
+        with_mask_of(&dense(&bare), &masked).unwrap().layer(Lstm::new(3).return_sequences(true)).unwrap();
+    let far = far.layer(Lstm::new(3)).unwrap();
+    let y = concatenate(-1, &[&near, &far]).unwrap().layer(Dense::new(1)).unwrap();
+    let graph = Graph::new(&[&x, &lengths], &[&y]).unwrap();
+    let (file, arrays) =
+        (include_bytes!("../files/masked.weights.h5"), include_bytes!("../files/masked.npz"));
+    predicts(file, arrays, ["x", "lengths"], &graph, "lengths and masks");
 }
 
 fn alike(first: SharedLayer, second: SharedLayer) -> Result<Vec<ArrayD<f32>>> {

@@ -3,15 +3,15 @@
 use super::super::calls::{Argument, Call, Tensor};
 use super::super::fields::{given, option};
 use super::super::layers::{self, Context};
-use super::super::masks::{Mask, counts};
+use super::super::masks::counts;
 use super::super::objects::regularizer;
 use super::operations::{OneOperation, Operand};
+use super::passed::{Given, check_masks};
 use super::{Data, Instance, MOST_CALLS, Made, OneLayer, OneModel, Reader, unknown};
 use crate::{Error, Limits, Result};
-use rnn_model::layer::{
-    ActivityRegularization, Layer, Regularizer, Reshape, SharedLayer, SoftmaxLayer, TimeDistributed, WithMask,
-};
+use rnn_model::layer::{ActivityRegularization, Layer, Regularizer, SharedLayer, TimeDistributed};
 use rnn_model::{Symbol, apply};
+use serde_json::Value;
 
 impl<'a> Reader<'a> {
     /// The outputs of a model for these inputs.
@@ -100,22 +100,13 @@ impl<'a> Reader<'a> {
 
     /// What an operation gives: a mask, where it is one that masks are made of, else what layers make of its operands.
     fn operation(&mut self, operation: &OneOperation<'a>, args: Vec<Made>, call: &Call) -> Result<Made> {
-        let constant = call.arguments.iter().find_map(|argument| match argument {
-            Argument::Constant(value) => value.as_f64(),
+        let constant = |argument: &Argument| match argument {
+            Argument::Constant(value) => Some(value.clone()),
             Argument::Tensors(_) => None,
-        });
-        match (operation.class, args.as_slice(), constant) {
-            ("NotEqual", [Made::Data(x)], Some(value)) => {
-                return Ok(Made::Mask(self.masks.not_equal(x.id, value)));
-            }
-            ("Any", [Made::Mask(mask)], _) => return Ok(Made::Mask(self.masks.any(*mask))),
-            ("LogicalOr", [Made::Mask(a), Made::Mask(b)], _) if a == b => return Ok(Made::Mask(*a)),
-            // Values of the shape of another are only taken for masks.
-            ("OnesLike" | "ZerosLike", ..) => return Ok(Made::Mask(Mask::JOINED)),
-            _ if args.iter().any(|made| matches!(made, Made::Mask(_))) => {
-                return Ok(Made::Mask(Mask::JOINED));
-            }
-            _ => {}
+        };
+        let constants: Vec<Value> = call.arguments.iter().filter_map(constant).collect();
+        if let Some(mask) = self.mask_made(operation, &args, &constants) {
+            return Ok(Made::Mask(mask));
         }
         let mut args = args.into_iter();
         let mut operands = Vec::new();
@@ -143,10 +134,8 @@ impl<'a> Reader<'a> {
         of_2: bool,
     ) -> Result<Vec<Data>> {
         let place = format!("layer {}", layer.name);
-        if let ([Made::Mask(mask)], [x], true) = (masks, args.as_slice(), more.is_empty())
-            && x.mask != Some(*mask)
-        {
-            match self.with_mask(layer, x, *mask, &place)? {
+        if let (&[Made::Mask(mask)], [x]) = (masks, args.as_slice()) {
+            match self.with_mask(layer, x, mask, &place)? {
                 Given::Input(masked) => args[0] = masked,
                 Given::Output(made) => return Ok(vec![made]),
             }
@@ -198,36 +187,8 @@ impl<'a> Reader<'a> {
         Ok(made)
     }
 
-    /// A value with a mask that another value has, or what a softmax over as many steps makes of it.
-    fn with_mask(&mut self, layer: &OneLayer<'a>, x: &Data, mask: Mask, place: &str) -> Result<Given> {
-        let refuse = |problem: &str| Err(Error::unsupported(place, problem));
-        let Some(other) = self.masked.get(&mask).cloned() else {
-            return refuse("called with a mask of its own; masks come here from Masking and Embedding alone");
-        };
-        let steps_alone = x.symbol.shape().len() == 1;
-        if layer.class != "Softmax" {
-            if steps_alone {
-                return refuse("called with a mask, on values without steps");
-            }
-            let name = self.unlike_others(&format!("{}_masked", layer.name));
-            let symbol = self.put(WithMask::new(), name, &[&x.symbol, &other], place)?;
-            return self.data(symbol, Some(mask)).map(Given::Input);
-        }
-        if !steps_alone {
-            return refuse("called with a mask of steps, on values of more axes; Keras refuses that too");
-        }
-        let column = self.unlike_others(&format!("{}_steps", layer.name));
-        let steps = self.put(Reshape::new([-1, 1]), column, &[&x.symbol], place)?;
-        let masked = self.unlike_others(&format!("{}_masked", layer.name));
-        let steps = self.put(WithMask::new(), masked, &[&steps, &other], place)?;
-        let shares = self.put(SoftmaxLayer::new().axis(1), layer.name.clone(), &[&steps], place)?;
-        let row = self.unlike_others(&format!("{}_row", layer.name));
-        let symbol = self.put(Reshape::new([-1]), row, &[&shares], place)?;
-        self.data(symbol, None).map(Given::Output)
-    }
-
     /// A layer of this name, applied; its output is kept until the end.
-    fn put(
+    pub(super) fn put(
         &mut self,
         layer: impl Into<Layer>,
         name: String,
@@ -275,27 +236,6 @@ impl<'a> Reader<'a> {
         *layer.made.borrow_mut() = Some((shared.clone(), activity.clone()));
         Ok((shared, activity))
     }
-
-    /// Values whose mask ends here in Keras: a reshape to their own shape ends it in this engine too.
-    pub(super) fn dropping_mask(&mut self, x: &Data, place: &str) -> Result<Data> {
-        let shape: Option<Vec<i64>> = x.symbol.shape().iter().map(|n| n.map(|n| n as i64)).collect();
-        let shape = shape.ok_or_else(|| {
-            let problem = "Keras ends the mask of its input here, which this engine can only do where the number of \
-                           steps is fixed; give the model an input of fixed length";
-            Error::unsupported(place, problem)
-        })?;
-        let name = self.unlike_others(&format!("{}_unmasked", place.trim_start_matches("layer ")));
-        let symbol = x.symbol.layer(SharedLayer::new(Reshape::new(shape)).name(name))?;
-        self.data(symbol, None)
-    }
-}
-
-/// What becomes of a layer that is called with a mask.
-enum Given {
-    /// the input that it is applied to
-    Input(Data),
-    /// what it gives
-    Output(Data),
 }
 
 impl Made {
@@ -337,19 +277,6 @@ fn distributed(layer: Layer, inputs: usize, place: &str) -> Result<Layer> {
             Err(Error::unsupported(place, problem))
         }
     }
-}
-
-/// Refuses masks that are not those that the values have anyway.
-fn check_masks(masks: &[Made], args: &[Data], place: &str) -> Result<()> {
-    let own = |made: &Made| match made {
-        Made::Mask(mask) => args.iter().any(|x| x.mask == Some(*mask)),
-        Made::Data(_) | Made::Unknown(_) => false,
-    };
-    if masks.iter().all(own) {
-        return Ok(());
-    }
-    let problem = "called with a mask of its own; masks come here from Masking and Embedding alone";
-    Err(Error::unsupported(place, problem))
 }
 
 fn is_merge(class: &str) -> bool {

@@ -1,0 +1,478 @@
+//! Which mask each value of a graph has, which one Keras has for it, and what has to be written where they differ: masks
+//! passed to recurrent layers, poolings and softmaxes by hand, as operations compute them, and values that are given a mask.
+//!
+//! Here a mask is a value's own, whatever layer said so. In Keras it comes from `Masking` and `Embedding` alone, ends at
+//! operations and where initial states are given, and a layer can be called with another one by `mask=`. A layer that makes no
+//! use of masks lets both go by, so that a mask is passed no earlier than where it counts.
+
+mod computed;
+
+use super::order::{self, Node, Operation};
+use crate::{Error, Result};
+use rnn_model::layer::Layer;
+use rnn_model::{Edge, Graph};
+use serde_json::Value as Json;
+use std::collections::HashMap;
+
+/// A value of what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    Edge(Edge),
+    /// what an extra gives
+    Extra(usize),
+}
+
+/// An argument of an extra.
+#[derive(Clone, Debug)]
+pub(super) enum Argument {
+    Value(Source),
+    Constant(Json),
+}
+
+/// What stands in the model beside the layers.
+#[derive(Clone, Debug)]
+pub(super) struct Extra {
+    pub class: &'static str,
+    /// options of an operation; of none, it is the layer that passes values on with a mask
+    pub config: Option<Json>,
+    pub args: Vec<Argument>,
+    /// with which mask it is called: the number of an extra
+    pub mask: Option<usize>,
+}
+
+/// A call of a layer that is written.
+#[derive(Clone, Debug)]
+pub(super) struct Called {
+    pub inputs: Vec<Source>,
+    /// with which mask: the number of an extra
+    pub mask: Option<usize>,
+}
+
+/// How a mask comes about; two that do in the same way are equal.
+#[derive(Clone, Debug, PartialEq)]
+enum How {
+    /// steps with a feature that is not this number
+    Differs(Source, f32),
+    /// row numbers that are not 0
+    Rows(Source),
+    /// the first steps of a value, as many as the second says
+    Lengths(Source, Source),
+    Segments(Source),
+    Either(usize, usize),
+    Both(usize, usize),
+    Reversed(usize),
+    /// with a last axis of 1
+    Wide(usize),
+    /// of values put together
+    Joined(usize),
+}
+
+/// The mask that Keras has for a value: which one, and the call that makes it.
+#[derive(Clone, Copy, Debug)]
+struct Theirs {
+    mask: usize,
+    node: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    source: Source,
+    node: usize,
+    ours: Option<usize>,
+    theirs: Option<Theirs>,
+}
+
+impl Value {
+    fn differs(&self) -> bool {
+        self.ours != self.theirs.map(|theirs| theirs.mask)
+    }
+}
+
+/// A graph as Keras has it.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    nodes: Vec<Node>,
+    ends: Vec<usize>,
+    /// of each call, if it is written
+    pub calls: Vec<Option<Called>>,
+    pub extras: Vec<Extra>,
+    pub outputs: Vec<Source>,
+    /// why the model would not be the same in Keras
+    pub problem: Option<Error>,
+    masks: Vec<How>,
+    /// the extra that computes each mask, where it is written, and its call
+    written: Vec<Option<(usize, usize)>>,
+    /// how many operations Keras makes by itself
+    auto: usize,
+    /// the call that gives each value; of several, by the first
+    of: HashMap<Source, usize>,
+    /// of a sample of each value
+    shapes: HashMap<Source, Vec<Option<usize>>>,
+    /// of the layer under way, as errors name it
+    place: String,
+}
+
+impl Plan {
+    /// Works through the calls of a graph.
+    ///
+    /// # Errors
+    /// When the layers do not fit together.
+    pub fn of(graph: &Graph) -> Result<Plan> {
+        let mut plan = Plan { shapes: shapes(graph)?, ..Plan::default() };
+        let value = |source, node| Value { source, node, ours: None, theirs: None };
+        let mut inputs = Vec::new();
+        for i in 0..graph.inputs().len() {
+            let (source, node) = (Source::Edge(Edge::Input(i)), plan.node(Operation::Input(i), Vec::new()));
+            plan.of.insert(source, node);
+            inputs.push(value(source, node));
+        }
+        let mut made: Vec<Vec<Value>> = Vec::new();
+        let find = |made: &[Vec<Value>], edge: &Edge| match *edge {
+            Edge::Input(i) => inputs[i],
+            Edge::Output { call, output } => {
+                let first = made[call][0];
+                let other = Value { source: Source::Edge(*edge), ..value(first.source, first.node) };
+                made[call].get(output).copied().unwrap_or(other)
+            }
+        };
+        for (at, call) in graph.calls().iter().enumerate() {
+            let layer = &graph.layers()[call.layer];
+            plan.place = format!("layer {}", layer.name);
+            let args: Vec<Value> = call.inputs.iter().map(|edge| find(&made, edge)).collect();
+            let values = match plan.passes(graph, &layer.layer, &args) {
+                Some(value) => {
+                    plan.calls.push(None);
+                    vec![value]
+                }
+                None => plan.call(at, call.layer, &layer.layer, args),
+            };
+            made.push(values);
+        }
+        for edge in graph.outputs() {
+            plan.place = "an output of the model".to_owned();
+            let value = find(&made, edge);
+            let value = plan.settled(value);
+            plan.outputs.push(value.source);
+            plan.ends.push(value.node);
+        }
+        Ok(plan)
+    }
+
+    /// Inputs, layers and extras in Keras's order.
+    pub fn order(&self) -> Vec<Operation> {
+        order::of(&self.nodes, &self.ends)
+    }
+
+    fn node(&mut self, operation: Operation, inputs: Vec<usize>) -> usize {
+        self.nodes.push(Node { operation, inputs });
+        self.nodes.len() - 1
+    }
+
+    /// A call of an operation that Keras makes for a mask.
+    fn auto(&mut self, inputs: Vec<usize>) -> usize {
+        self.auto += 1;
+        self.node(Operation::Mask(self.auto), inputs)
+    }
+
+    fn refuse(&mut self, problem: &str) {
+        let place = &self.place;
+        self.problem.get_or_insert_with(|| Error::unsupported(place, problem));
+    }
+
+    fn mask(&mut self, how: How) -> usize {
+        if let Some(known) = self.masks.iter().position(|known| *known == how) {
+            return known;
+        }
+        self.masks.push(how);
+        self.written.push(None);
+        self.masks.len() - 1
+    }
+
+    fn either(&mut self, a: usize, b: usize) -> usize {
+        if a == b { a } else { self.mask(How::Either(a, b)) }
+    }
+
+    /// What a layer gives that is nothing but a mask: its input, with another mask here than in Keras.
+    fn passes(&mut self, graph: &Graph, layer: &Layer, args: &[Value]) -> Option<Value> {
+        let &[x, other] = args else { return None };
+        let ours = match layer {
+            Layer::WithMask(_) => other.ours,
+            Layer::Lengths(_) => {
+                let counted = self.counted(graph, x.source);
+                let mask = self.mask(How::Lengths(counted, other.source));
+                Some(self.both(x.ours, mask))
+            }
+            Layer::Packed(_) => {
+                self.refuse("Keras has no series within a sequence; save it in this program's own format, .safetensors");
+                let mask = self.mask(How::Segments(other.source));
+                Some(self.both(x.ours, mask))
+            }
+            _ => return None,
+        };
+        Some(Value { ours, ..x })
+    }
+
+    /// The value whose steps are counted where `x` has lengths: an input of the model with as many, so that lengths that come
+    /// from outside do not depend on layers.
+    fn counted(&self, graph: &Graph, x: Source) -> Source {
+        if let Some(steps) = self.steps(x) {
+            let input = |i: &usize| self.steps(Source::Edge(Edge::Input(*i))) == Some(steps);
+            return (0..graph.inputs().len()).find(input).map_or(x, |i| Source::Edge(Edge::Input(i)));
+        }
+        let mut x = x;
+        while let Source::Edge(Edge::Output { call, .. }) = x {
+            let call = &graph.calls()[call];
+            let before = call.inputs.first().map(|&edge| Source::Edge(edge));
+            match before.filter(|&before| self.steps(before).is_none()) {
+                Some(before) if keeps_steps(&graph.layers()[call.layer].layer) => x = before,
+                _ => break,
+            }
+        }
+        x
+    }
+
+    /// How many steps a value has, where that is fixed.
+    fn steps(&self, x: Source) -> Option<usize> {
+        self.shapes.get(&x)?.first().copied().flatten()
+    }
+
+    fn both(&mut self, before: Option<usize>, mask: usize) -> usize {
+        match before {
+            None => mask,
+            Some(before) => {
+                self.refuse(
+                    "it says which steps are there where another layer has said so already; Keras would forget the first",
+                );
+                self.mask(How::Both(before, mask))
+            }
+        }
+    }
+
+    /// A layer's call, and the values that it gives: the first one, and a second where that has a mask too.
+    fn call(&mut self, at: usize, index: usize, layer: &Layer, mut args: Vec<Value>) -> Vec<Value> {
+        if uses_mask_of_all(layer) {
+            args = args.into_iter().map(|x| self.settled(x)).collect();
+        }
+        let mut inputs: Vec<usize> = args.iter().map(|x| x.node).collect();
+        let sources = args.iter().map(|x| x.source).collect();
+        let given = self.given(layer, &args, &mut inputs);
+        let (ours, theirs) = self.masks_of(layer, &args, given);
+        let node = self.node(Operation::Layer(index), inputs);
+        self.calls.push(Some(Called { inputs: sources, mask: given.map(|(extra, ..)| extra) }));
+        let outputs = if matches!(layer, Layer::Bidirectional(_)) { 2 } else { 1 };
+        let source = |output| Source::Edge(Edge::Output { call: at, output });
+        self.of.insert(source(0), node);
+        (0..outputs).map(|output| Value { source: source(output), node, ours, theirs }).collect()
+    }
+
+    /// The mask that a layer which takes one is called with, if it is not the one that Keras passes by itself: the extra, its
+    /// mask and its call. `inputs` gets the call that the layer has to wait for.
+    fn given(
+        &mut self,
+        layer: &Layer,
+        args: &[Value],
+        inputs: &mut Vec<usize>,
+    ) -> Option<(usize, usize, usize)> {
+        let first = args.first()?;
+        // Given initial states, Keras passes no mask by itself.
+        let auto = first.theirs.filter(|_| args.len() == 1);
+        let wanted = match layer {
+            Layer::LSTM(_)
+            | Layer::GRU(_)
+            | Layer::SimpleRNN(_)
+            | Layer::RNN(_)
+            | Layer::Bidirectional(_) => {
+                let both = matches!(layer, Layer::Bidirectional(_)) && first.ours.is_some();
+                let options = Options::of(layer);
+                if both && options.on("return_sequences") && !options.on("zero_output_for_mask") {
+                    self.refuse(
+                        "Keras gives 0 at masked steps of Bidirectional; set zero_output_for_mask(true)",
+                    );
+                }
+                first.ours
+            }
+            Layer::GlobalAveragePooling1D(_) => first.ours,
+            // It wants one with as many axes as its input.
+            Layer::Softmax(_) => first.ours.map(|mask| self.mask(How::Wide(mask))),
+            Layer::TimeDistributed(_) => {
+                if first.ours.is_some() && super::masks::counts(layer) {
+                    self.refuse("Keras hands a mask of steps to the layer within, this engine does not");
+                }
+                inputs.extend(auto.map(|auto| auto.node));
+                return None;
+            }
+            _ => return None,
+        };
+        match (wanted, auto) {
+            (None, None) => None,
+            (Some(wanted), Some(auto)) if wanted == auto.mask => {
+                inputs.push(auto.node);
+                None
+            }
+            (Some(wanted), _) => {
+                let (extra, node) = self.computed(wanted)?;
+                inputs.push(node);
+                Some((extra, wanted, node))
+            }
+            (None, Some(_)) => {
+                self.refuse("it has no mask here, but one in Keras, which takes a mask from no layer; put a Reshape before it");
+                None
+            }
+        }
+    }
+
+    /// The masks of what a layer gives: here, and in Keras.
+    fn masks_of(
+        &mut self,
+        layer: &Layer,
+        args: &[Value],
+        given: Option<(usize, usize, usize)>,
+    ) -> (Option<usize>, Option<Theirs>) {
+        let Some(&first) = args.first() else { return (None, None) };
+        let theirs = given.map(|(_, mask, node)| Theirs { mask, node }).or(first.theirs);
+        match layer {
+            Layer::Masking(_) => {
+                let value = Options::of(layer).number("mask_value");
+                let mask = self.mask(How::Differs(first.source, value));
+                let elements = self.auto(vec![first.node]);
+                let node = self.auto(vec![elements]);
+                (Some(self.both(first.ours, mask)), Some(Theirs { mask, node }))
+            }
+            Layer::Embedding(_) => {
+                if !Options::of(layer).on("mask_zero") {
+                    return (None, None);
+                }
+                let mask = self.mask(How::Rows(first.source));
+                let node = self.auto(vec![first.node]);
+                (Some(mask), Some(Theirs { mask, node }))
+            }
+            Layer::LSTM(_)
+            | Layer::GRU(_)
+            | Layer::SimpleRNN(_)
+            | Layer::RNN(_)
+            | Layer::Bidirectional(_) => match Options::of(layer).on("return_sequences") {
+                true => (first.ours, theirs),
+                false => (None, None),
+            },
+            Layer::Softmax(_) => (first.ours, theirs),
+            Layer::Reverse(_) => (first.ours.map(|mask| self.mask(How::Reversed(mask))), None),
+            Layer::Permute(_) => (first.ours.filter(|_| Options::of(layer).keeps_order()), None),
+            Layer::GLU(_) => {
+                let axis = Options::of(layer).number("axis");
+                (first.ours.filter(|_| axis == -1.0 || axis > 1.0), None)
+            }
+            Layer::Flatten(_)
+            | Layer::Reshape(_)
+            | Layer::RepeatVector(_)
+            | Layer::Slice(_)
+            | Layer::Dot(_)
+            | Layer::Cell(_)
+            | Layer::GlobalAveragePooling1D(_)
+            | Layer::GlobalMaxPooling1D(_) => (None, None),
+            Layer::Add(_)
+            | Layer::Subtract(_)
+            | Layer::Multiply(_)
+            | Layer::Average(_)
+            | Layer::Maximum(_)
+            | Layer::Minimum(_)
+            | Layer::Divide(_) => {
+                // Where an input has none, neither has the whole.
+                let all: Option<Vec<usize>> = args.iter().map(|x| x.ours).collect();
+                let ours = all.unwrap_or_default().into_iter().reduce(|a, b| self.either(a, b));
+                let all: Option<Vec<Theirs>> = args.iter().map(|x| x.theirs).collect();
+                let theirs = all.unwrap_or_default().into_iter().reduce(|a, b| {
+                    let node = self.auto(vec![a.node, b.node]);
+                    Theirs { mask: self.either(a.mask, b.mask), node }
+                });
+                // A quotient is an operation there.
+                (ours, theirs.filter(|_| !matches!(layer, Layer::Divide(_))))
+            }
+            Layer::Concatenate(_) if args.iter().any(|x| x.ours.is_some()) => {
+                let mask = self.mask(How::Joined(self.nodes.len()));
+                (Some(mask), Some(Theirs { mask, node: self.joined(args) }))
+            }
+            layer if is_operation(layer) => (first.ours, None),
+            _ => (first.ours, first.theirs),
+        }
+    }
+
+    /// What Keras makes of the masks of values that are put together.
+    fn joined(&mut self, args: &[Value]) -> usize {
+        let mut parts = Vec::new();
+        for x in args {
+            parts.push(match x.theirs {
+                None => self.auto(vec![x.node]),
+                Some(mask) => {
+                    let wide = self.auto(vec![mask.node]);
+                    let zeros = self.auto(vec![x.node]);
+                    self.auto(vec![wide, zeros])
+                }
+            });
+        }
+        let joined = self.auto(parts);
+        self.auto(vec![joined])
+    }
+}
+
+/// The shape of a sample of each value of a graph.
+fn shapes(graph: &Graph) -> Result<HashMap<Source, Vec<Option<usize>>>> {
+    let inputs = graph.inputs().iter().enumerate();
+    let mut shapes: HashMap<Source, Vec<Option<usize>>> =
+        inputs.map(|(i, x)| (Source::Edge(Edge::Input(i)), x.input.sample_shape().to_vec())).collect();
+    for (call, outputs) in graph.call_shapes()?.into_iter().enumerate() {
+        let of = |(output, shape)| (Source::Edge(Edge::Output { call, output }), shape);
+        shapes.extend(outputs.into_iter().enumerate().map(of));
+    }
+    Ok(shapes)
+}
+
+/// Whether a layer's output has the steps of its first input, if both are sequences of any length.
+fn keeps_steps(layer: &Layer) -> bool {
+    !matches!(
+        layer,
+        Layer::Slice(_)
+            | Layer::Concatenate(_)
+            | Layer::Permute(_)
+            | Layer::Reshape(_)
+            | Layer::RepeatVector(_)
+            | Layer::Dot(_)
+            | Layer::GLU(_)
+    )
+}
+
+/// Whether a layer counts steps by the masks of all of its inputs.
+fn uses_mask_of_all(layer: &Layer) -> bool {
+    matches!(layer, Layer::Multiply(_) | Layer::Maximum(_) | Layer::Minimum(_) | Layer::Concatenate(_))
+}
+
+/// Whether a layer is an operation in Keras, which knows nothing of masks.
+fn is_operation(layer: &Layer) -> bool {
+    super::write::operation(layer, "").is_some()
+}
+
+/// Options of a layer, or of the one within it.
+struct Options(Json);
+
+impl Options {
+    fn of(layer: &Layer) -> Options {
+        Options(serde_json::to_value(layer).unwrap_or_default())
+    }
+
+    fn get(&self, name: &str) -> Option<&Json> {
+        ["/config/", "/config/layer/config/"].iter().find_map(|at| self.0.pointer(&format!("{at}{name}")))
+    }
+
+    fn on(&self, name: &str) -> bool {
+        self.get(name) == Some(&Json::Bool(true))
+    }
+
+    fn number(&self, name: &str) -> f32 {
+        self.get(name).and_then(Json::as_f64).unwrap_or(0.0) as f32
+    }
+
+    /// Of Permute: nothing is moved.
+    fn keeps_order(&self) -> bool {
+        let dims = self.get("dims").and_then(Json::as_array).into_iter().flatten();
+        dims.enumerate().all(|(at, dim)| dim.as_u64() == Some(at as u64 + 1))
+    }
+}
