@@ -6,7 +6,7 @@
 
 const AHEAD = 1u;
 
-fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
+fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>, given: vec4<f32>) {
     let at = row * params.units + unit;
     let flag = flag_of(t, row);
     let kept = (flag & RESET) == 0u;
@@ -26,10 +26,10 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     }
     carry[params.carry_at + at] = select(0.0, pass_h, kept);
     let out = params.dgates_at + (t * params.batch + row) * params.grad_row + unit;
-    dgates[out] = grad.x;
-    dgates[out + params.units] = grad.y;
-    dgates[out + 2u * params.units] = grad.z;
-    dgates[out + 3u * params.units] = grad.x;
-    dgates[out + 4u * params.units] = grad.y;
-    dgates[out + 5u * params.units] = grad.w;
+    set_dgate(out, grad.x);
+    set_dgate(out + params.units, grad.y);
+    set_dgate(out + 2u * params.units, grad.z);
+    set_dgate(out + 3u * params.units, grad.x);
+    set_dgate(out + 4u * params.units, grad.y);
+    set_dgate(out + 5u * params.units, grad.w);
 }

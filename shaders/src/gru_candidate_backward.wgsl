@@ -4,7 +4,7 @@
 
 const AHEAD = 1u;
 
-fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
+fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>, given: vec4<f32>) {
     let at = row * params.units + unit;
     let flag = flag_of(t, row);
     let kept = (flag & RESET) == 0u;
@@ -23,6 +23,6 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     }
     carry[params.carry_at + at] = select(0.0, pass_h, kept);
     let out = params.dgates_at + (t * params.batch + row) * params.grad_row + unit;
-    dgates[out] = dz;
-    dgates[out + 2u * params.units] = dn;
+    set_dgate(out, dz);
+    set_dgate(out + 2u * params.units, dn);
 }

@@ -4,14 +4,14 @@
 
 const AHEAD = 0u;
 
-fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
+fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>, given: vec4<f32>) {
     let at = row * params.units + unit;
     let flag = flag_of(t, row);
     let live = (flag & RESET) == 0u && (flag & VALID) != 0u;
     let r = saved[params.saved_at + (t * params.batch + row) * params.saved_row + params.units + unit];
     let dq = unmasked(at, sums.x);
     let out = params.dgates_at + (t * params.batch + row) * params.grad_row + params.units + unit;
-    dgates[out] = select(0.0, dq * state_before(t, at) * rec_slope(r), live);
+    set_dgate(out, select(0.0, dq * state_before(t, at) * rec_slope(r), live));
     if live {
         carry[params.carry_at + at] += dq * r;
     }

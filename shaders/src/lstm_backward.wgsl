@@ -14,7 +14,7 @@ fn peephole(gate: u32, unit: u32) -> f32 {
     return w[params.w_at / 4u + (4u * params.units + gate) * params.ldw + unit / 4u][unit % 4u];
 }
 
-fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
+fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>, given: vec4<f32>) {
     let at = row * params.units + unit;
     let slot = params.batch * params.units;
     let flag = flag_of(t, row);
@@ -53,13 +53,13 @@ fn finish(t: u32, row: u32, unit: u32, sums: vec4<f32>) {
     carry[params.carry_at + at] = select(0.0, pass_h, kept);
     carry[params.carry_at + slot + at] = select(0.0, dcell, kept);
     let out = params.dgates_at + (t * params.batch + row) * params.grad_row + unit;
-    dgates[out] = grad.x;
-    dgates[out + params.units] = grad.y;
-    dgates[out + 2u * params.units] = grad.z;
-    dgates[out + 3u * params.units] = grad.w;
+    set_dgate(out, grad.x);
+    set_dgate(out + params.units, grad.y);
+    set_dgate(out + 2u * params.units, grad.z);
+    set_dgate(out + 3u * params.units, grad.w);
     if params.has_peepholes != 0u {
-        dgates[out + 4u * params.units] = peep.x;
-        dgates[out + 5u * params.units] = peep.y;
-        dgates[out + 6u * params.units] = peep.z;
+        set_dgate(out + 4u * params.units, peep.x);
+        set_dgate(out + 5u * params.units, peep.y);
+        set_dgate(out + 6u * params.units, peep.z);
     }
 }

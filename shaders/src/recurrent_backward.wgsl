@@ -37,7 +37,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> states: array<f32>;
 @group(0) @binding(4) var<storage, read> dy: array<f32>;
 @group(0) @binding(5) var<storage, read> h_mask: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dgates: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dgates: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read_write> carry: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
 
@@ -48,6 +48,7 @@ override COUPLED: bool = false;
 const BACKWARD = true;
 
 alias Tile = mat4x4<f32>;
+alias Place = u32;
 const COLS = 4u;
 const GATED = false;
 
@@ -59,13 +60,34 @@ fn put(at: u32, tile: Tile) {
     put_16(at, tile);
 }
 
+fn either(a: Tile, b: Tile, second: bool) -> Tile {
+    return either_16(a, b, second);
+}
+
+fn of_unit(tile: Tile, j: u32) -> vec4<f32> {
+    return vec4(of_16(tile, j), 0.0, 0.0, 0.0);
+}
+
 // Gradients of the step AHEAD of t (0 or 1) are the operand of the product; nothing comes from beyond the last step.
-fn left_row(t: u32, row: u32) -> u32 {
+fn left_row(t: u32, row: u32) -> Place {
     return params.dgates_at + ((t + AHEAD) * params.batch + row) * params.grad_row + params.left_at;
 }
 
-fn left(row: u32, k: u32) -> f32 {
-    return dgates[row + k];
+fn left(place: Place, k: u32) -> f32 {
+    let i = place + k;
+    return dgates[i / 4u][i % 4u];
+}
+
+fn left_4(place: Place, k: u32) -> vec4<f32> {
+    return dgates[(place + k) / 4u];
+}
+
+fn set_dgate(i: u32, to: f32) {
+    dgates[i / 4u][i % 4u] = to;
+}
+
+fn given(t: u32, row: u32, col: u32) -> Tile {
+    return Tile();
 }
 
 fn depth(t: u32) -> u32 {

@@ -34,10 +34,10 @@ struct Params {
 @group(0) @binding(0) var<storage, read> flags: array<u32>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> extra: array<f32>;
-@group(0) @binding(3) var<storage, read> h_mask: array<f32>;
-@group(0) @binding(4) var<storage, read> h_start: array<f32>;
-@group(0) @binding(5) var<storage, read_write> gates: array<f32>;
-@group(0) @binding(6) var<storage, read_write> h: array<f32>;
+@group(0) @binding(3) var<storage, read> h_mask: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> h_start: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> gates: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read_write> c: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
 
@@ -59,16 +59,48 @@ fn limited(x: f32) -> f32 {
     return x;
 }
 
+// Number i of h, from the start of its binding.
+fn state_of(i: u32) -> f32 {
+    return h[i / 4u][i % 4u];
+}
+
+fn start_of(i: u32) -> f32 {
+    return h_start[i / 4u][i % 4u];
+}
+
 // The state before step t, number `at` of a slot.
 fn h_before(t: u32, at: u32) -> f32 {
     if START {
-        return h_start[params.h_start_at + at];
+        return start_of(params.h_start_at + at);
     }
-    return h[params.h_at + t * params.batch * params.units + at];
+    return state_of(params.h_at + t * params.batch * params.units + at);
 }
 
 fn set_h(t: u32, at: u32, to: f32) {
-    h[params.h_at + (t + 1u) * params.batch * params.units + at] = to;
+    let i = params.h_at + (t + 1u) * params.batch * params.units + at;
+    h[i / 4u][i % 4u] = to;
+}
+
+// Where the gates of a row begin.
+fn gates_of(t: u32, row: u32) -> u32 {
+    return params.gates_at + (t * params.batch + row) * params.saved_row;
+}
+
+fn gate_at(i: u32) -> f32 {
+    return gates[i / 4u][i % 4u];
+}
+
+fn set_gate(i: u32, to: f32) {
+    gates[i / 4u][i % 4u] = to;
+}
+
+// A gate's numbers of the column's 4 units, from i on; past the last unit that of the last.
+fn gates_4(i: u32, col: u32) -> vec4<f32> {
+    if WIDE {
+        return gates[i / 4u];
+    }
+    let last = params.units - 1u - col * 4u;
+    return vec4(gate_at(i), gate_at(i + min(1u, last)), gate_at(i + min(2u, last)), gate_at(i + min(3u, last)));
 }
 
 // Where the row's state before step t begins, and its mask.
@@ -82,14 +114,29 @@ fn state_row(t: u32, row: u32) -> vec2<u32> {
 
 // Number k of a row of the product's operand.
 fn state_at(row: vec2<u32>, k: u32) -> f32 {
+    var x = 0.0;
     if START {
-        if MASKED {
-            return h_start[row.x + k] * h_mask[row.y + k];
-        }
-        return h_start[row.x + k];
+        x = start_of(row.x + k);
+    } else {
+        x = state_of(row.x + k);
     }
     if MASKED {
-        return h[row.x + k] * h_mask[row.y + k];
+        let i = row.y + k;
+        x *= h_mask[i / 4u][i % 4u];
     }
-    return h[row.x + k];
+    return x;
+}
+
+// Numbers k to k + 3 of a row that begins with a vec4.
+fn state_4(row: vec2<u32>, k: u32) -> vec4<f32> {
+    var x = vec4<f32>();
+    if START {
+        x = h_start[(row.x + k) / 4u];
+    } else {
+        x = h[(row.x + k) / 4u];
+    }
+    if MASKED {
+        x *= h_mask[(row.y + k) / 4u];
+    }
+    return x;
 }

@@ -2,20 +2,26 @@
 // or gradients of the step after) times the recurrent weights, in registers; then the cell's `finish` for each unit.
 //
 // The cell's text defines: `Tile`, a matrix of COLS columns of 4 units; `tile_at(k, col)`, the weights of row k;
-// `put(at, tile)`; `left_row(t, row)` and `left(left_row, k)`; `depth(t)`, the length of the product; `finish(t, row, unit, sums)`;
-// GATED: the tile's columns are the gates of 4 units (else 4 blocks of 4 units of one gate); BACKWARD: time runs down.
+// `either(a, b, second)`, `of_unit(tile, j)`, one number of each gate, and `put(at, tile)`; `Place` and `left_row(t, row)`, where a row of the left operand begins;
+// `left(place, k)`, number k of it, and `left_4(place, k)`, four of them; `depth(t)`, the length of the product;
+// `given(t, row, col)`, what is added to the product, for `finish(t, row, unit, sums, given)`; GATED: the tile's columns are
+// the gates of 4 units (else 4 blocks of 4 units of one gate); BACKWARD: time runs down.
 //
-// Grid: x over columns of units, y over blocks of ROWS rows. A workgroup's lanes are columns, or, ALONG_ROWS, blocks of rows. With one
-// workgroup in x, a dispatch may run many steps (SEQUENCE): a workgroup owns its rows, and a barrier orders its steps.
-// SPLIT invocations share a product, each a stretch of k; their partial sums meet in workgroup memory.
+// Lanes count through the columns of units, then through blocks of ROWS rows. SEQUENCE: a workgroup owns one block of rows and
+// runs many steps of it, ordered by a barrier. SPLIT invocations share a product, each a stretch of k; their partial sums meet in
+// workgroup memory.
+//
+// Four numbers of a row are loaded at once (WIDE: rows begin at a vec4), for software adapters load lane after lane: the larger the
+// tile, the fewer loads for each product. Sums stay in registers, since a store costs as much.
 
 override WORKGROUP: u32 = 8u;
+// 1, 2, 4, 8 or 16
 override ROWS: u32 = 8u;
 override SPLIT: u32 = 1u;
 override SEQUENCE: bool = false;
-override ALONG_ROWS: bool = false;
-// WORKGROUP * SPLIT * ROWS * COLS * 4
-override PARK: u32 = 1024u;
+override WIDE: bool = false;
+// WORKGROUP * SPLIT * ROWS * COLS * 4 where the product is split
+override PARK: u32 = 1u;
 
 const VALID = 1u;
 const RESET = 2u;
@@ -38,6 +44,23 @@ fn tile_of_16(at: u32, j: u32) -> mat4x4<f32> {
     );
 }
 
+// The sum of unit j of 16.
+fn of_16(tile: mat4x4<f32>, j: u32) -> f32 {
+    let block = j / 4u;
+    let low = select(tile[0], tile[1], block == 1u);
+    let high = select(tile[2], tile[3], block == 3u);
+    return select(low, high, block > 1u)[j % 4u];
+}
+
+fn either_16(a: mat4x4<f32>, b: mat4x4<f32>, second: bool) -> mat4x4<f32> {
+    return mat4x4(
+        select(a[0], b[0], second),
+        select(a[1], b[1], second),
+        select(a[2], b[2], second),
+        select(a[3], b[3], second),
+    );
+}
+
 fn put_4(at: u32, v: vec4<f32>) {
     park[at] = v.x;
     park[at + 1u] = v.y;
@@ -52,10 +75,68 @@ fn put_16(at: u32, tile: mat4x4<f32>) {
     put_4(at + 12u, tile[3]);
 }
 
-// [SPLIT][WORKGROUP][ROWS][COLS][4]: accumulators that are indexed in a loop must live in memory.
+// [SPLIT][WORKGROUP][ROWS][COLS][4]
 var<workgroup> park: array<f32, PARK>;
 
-fn product(t: u32, row: u32, col: u32, split: u32, own: u32) {
+// The sums of each row.
+struct Sums {
+    t0: Tile,
+    t1: Tile,
+    t2: Tile,
+    t3: Tile,
+    t4: Tile,
+    t5: Tile,
+    t6: Tile,
+    t7: Tile,
+    t8: Tile,
+    t9: Tile,
+    t10: Tile,
+    t11: Tile,
+    t12: Tile,
+    t13: Tile,
+    t14: Tile,
+    t15: Tile,
+}
+
+// Numbers k to k + 3 of a row; zero from `stop` on.
+fn left_until(place: Place, k: u32, stop: u32) -> vec4<f32> {
+    if WIDE {
+        return left_4(place, k);
+    }
+    let last = stop - 1u;
+    return vec4(
+        left(place, k),
+        select(0.0, left(place, min(k + 1u, last)), k + 1u < stop),
+        select(0.0, left(place, min(k + 2u, last)), k + 2u < stop),
+        select(0.0, left(place, min(k + 3u, last)), k + 3u < stop),
+    );
+}
+
+// Four rows of the weights.
+struct Weights {
+    k0: Tile,
+    k1: Tile,
+    k2: Tile,
+    k3: Tile,
+}
+
+fn weights_at(k: u32, col: u32, stop: u32) -> Weights {
+    // Whole rows of vec4s end with one.
+    let last = select(stop - 1u, k + 3u, WIDE);
+    return Weights(
+        tile_at(k, col),
+        tile_at(min(k + 1u, last), col),
+        tile_at(min(k + 2u, last), col),
+        tile_at(min(k + 3u, last), col),
+    );
+}
+
+// In the order of k.
+fn add(sum: Tile, x: vec4<f32>, w: Weights) -> Tile {
+    return sum + x.x * w.k0 + x.y * w.k1 + x.z * w.k2 + x.w * w.k3;
+}
+
+fn product(t: u32, row: u32, col: u32, split: u32) -> Sums {
     let last = params.batch - 1u;
     let r0 = left_row(t, row);
     let r1 = left_row(t, min(row + 1u, last));
@@ -65,118 +146,142 @@ fn product(t: u32, row: u32, col: u32, split: u32, own: u32) {
     let r5 = left_row(t, min(row + 5u, last));
     let r6 = left_row(t, min(row + 6u, last));
     let r7 = left_row(t, min(row + 7u, last));
-    var t0 = Tile();
-    var t1 = Tile();
-    var t2 = Tile();
-    var t3 = Tile();
-    var t4 = Tile();
-    var t5 = Tile();
-    var t6 = Tile();
-    var t7 = Tile();
+    let r8 = left_row(t, min(row + 8u, last));
+    let r9 = left_row(t, min(row + 9u, last));
+    let r10 = left_row(t, min(row + 10u, last));
+    let r11 = left_row(t, min(row + 11u, last));
+    let r12 = left_row(t, min(row + 12u, last));
+    let r13 = left_row(t, min(row + 13u, last));
+    let r14 = left_row(t, min(row + 14u, last));
+    let r15 = left_row(t, min(row + 15u, last));
+    var s: Sums;
     let whole = depth(t);
-    let share = (whole + SPLIT - 1u) / SPLIT;
+    let share = (whole + 4u * SPLIT - 1u) / (4u * SPLIT) * 4u;
     let stop = min(whole, (split + 1u) * share);
-    var k = split * share;
-    for (; k < stop; k++) {
-        let w = tile_at(k, col);
-        t0 += left(r0, k) * w;
+    for (var k = split * share; k < stop; k += 4u) {
+        let w = weights_at(k, col, stop);
+        s.t0 = add(s.t0, left_until(r0, k, stop), w);
         if ROWS > 1u {
-            t1 += left(r1, k) * w;
+            s.t1 = add(s.t1, left_until(r1, k, stop), w);
         }
         if ROWS > 2u {
-            t2 += left(r2, k) * w;
-            t3 += left(r3, k) * w;
+            s.t2 = add(s.t2, left_until(r2, k, stop), w);
+            s.t3 = add(s.t3, left_until(r3, k, stop), w);
         }
         if ROWS > 4u {
-            t4 += left(r4, k) * w;
-            t5 += left(r5, k) * w;
-            t6 += left(r6, k) * w;
-            t7 += left(r7, k) * w;
+            s.t4 = add(s.t4, left_until(r4, k, stop), w);
+            s.t5 = add(s.t5, left_until(r5, k, stop), w);
+            s.t6 = add(s.t6, left_until(r6, k, stop), w);
+            s.t7 = add(s.t7, left_until(r7, k, stop), w);
+        }
+        if ROWS > 8u {
+            s.t8 = add(s.t8, left_until(r8, k, stop), w);
+            s.t9 = add(s.t9, left_until(r9, k, stop), w);
+            s.t10 = add(s.t10, left_until(r10, k, stop), w);
+            s.t11 = add(s.t11, left_until(r11, k, stop), w);
+            s.t12 = add(s.t12, left_until(r12, k, stop), w);
+            s.t13 = add(s.t13, left_until(r13, k, stop), w);
+            s.t14 = add(s.t14, left_until(r14, k, stop), w);
+            s.t15 = add(s.t15, left_until(r15, k, stop), w);
         }
     }
-    let size = COLS * 4u;
-    put(own, t0);
+    return s;
+}
+
+// The sums of row i: found by the bits of i, for what an index reaches lies in memory.
+fn sums_of_row(s: Sums, i: u32) -> Tile {
+    let b0 = (i & 1u) != 0u;
+    let b1 = (i & 2u) != 0u;
+    let b2 = (i & 4u) != 0u;
+    var y = s.t0;
     if ROWS > 1u {
-        put(own + size, t1);
+        y = either(y, s.t1, b0);
     }
     if ROWS > 2u {
-        put(own + 2u * size, t2);
-        put(own + 3u * size, t3);
+        y = either(y, either(s.t2, s.t3, b0), b1);
     }
     if ROWS > 4u {
-        put(own + 4u * size, t4);
-        put(own + 5u * size, t5);
-        put(own + 6u * size, t6);
-        put(own + 7u * size, t7);
+        y = either(y, either(either(s.t4, s.t5, b0), either(s.t6, s.t7, b0), b1), b2);
     }
+    if ROWS > 8u {
+        let low = either(either(s.t8, s.t9, b0), either(s.t10, s.t11, b0), b1);
+        let high = either(either(s.t12, s.t13, b0), either(s.t14, s.t15, b0), b1);
+        y = either(y, either(low, high, b2), (i & 8u) != 0u);
+    }
+    return y;
 }
 
-fn sum_of(at: u32) -> f32 {
-    var sum = park[at];
-    for (var s = 1u; s < SPLIT; s++) {
-        sum += park[at + s * WORKGROUP * ROWS * COLS * 4u];
-    }
-    return sum;
-}
-
-// The gates of one unit after another, or one sum per unit; invocations of a split take turns.
-fn finish_all(t: u32, row: u32, col: u32, split: u32, own: u32) {
-    let live = min(ROWS, params.batch - row);
-    let each = select(16u, 4u, GATED);
-    for (var e = split; e < live * each; e += SPLIT) {
-        let i = e / each;
-        let j = e % each;
-        let unit = col * each + j;
-        if unit < params.units {
-            let at = own + i * COLS * 4u + j;
-            var sums = vec4<f32>();
-            sums.x = sum_of(at);
-            if GATED {
-                sums.y = sum_of(at + 4u);
-                if COLS > 2u {
-                    sums.z = sum_of(at + 8u);
-                }
-                if COLS > 3u {
-                    sums.w = sum_of(at + 12u);
-                }
+// A unit's sums of all invocations that share the product.
+fn parked(at: u32, j: u32) -> vec4<f32> {
+    var sums = vec4<f32>();
+    for (var split = 0u; split < SPLIT; split++) {
+        let own = at + split * WORKGROUP * ROWS * COLS * 4u + j;
+        sums.x += park[own];
+        if GATED {
+            sums.y += park[own + 4u];
+            if COLS > 2u {
+                sums.z += park[own + 8u];
             }
-            finish(t, row + i, unit, sums);
+            if COLS > 3u {
+                sums.w += park[own + 12u];
+            }
         }
     }
+    return sums;
 }
 
-// Step t of a lane's rows and column. Lanes past the end work on the last one and keep nothing, so that all lanes go the same way.
+// Step t of a lane's rows and column. Lanes past the end work on the last ones and keep nothing, so that all lanes go the same way.
 fn block(t: u32, row: u32, col: u32, lane: u32, split: u32) {
     let each = select(16u, 4u, GATED);
     let cols = (params.units + each - 1u) / each;
+    let sums = product(t, min(row, params.batch - 1u), min(col, cols - 1u), split);
+    let rows = select(0u, min(ROWS, params.batch - min(row, params.batch)), col < cols);
+    if SPLIT == 1u {
+        for (var i = 0u; i < rows; i++) {
+            let tile = sums_of_row(sums, i);
+            let x = given(t, row + i, col);
+            for (var j = 0u; j < min(each, params.units - col * each); j++) {
+                finish(t, row + i, col * each + j, of_unit(tile, j), of_unit(x, j));
+            }
+        }
+        return;
+    }
     let own = lane * ROWS * COLS * 4u;
     let part = own + split * WORKGROUP * ROWS * COLS * 4u;
-    product(t, min(row, params.batch - 1u), min(col, cols - 1u), split, part);
-    if SPLIT > 1u {
-        workgroupBarrier();
+    for (var i = 0u; i < ROWS; i++) {
+        put(part + i * COLS * 4u, sums_of_row(sums, i));
     }
-    if col < cols && row < params.batch {
-        finish_all(t, row, col, split, own);
+    workgroupBarrier();
+    // Invocations of a split take turns.
+    for (var e = split; e < rows * each; e += SPLIT) {
+        let i = e / each;
+        let j = e % each;
+        if col * each + j < params.units {
+            let x = given(t, row + i, col);
+            finish(t, row + i, col * each + j, parked(own + i * COLS * 4u, j), of_unit(x, j));
+        }
     }
-    if SPLIT > 1u {
-        workgroupBarrier();
-    }
+    workgroupBarrier();
 }
 
 @compute @workgroup_size(WORKGROUP, SPLIT)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let row = select(group.y, group.y * WORKGROUP + local.x, ALONG_ROWS) * ROWS;
-    if !SEQUENCE {
-        let col = select(group.x * WORKGROUP + local.x, group.x, ALONG_ROWS);
-        block(params.first, row, col, local.x, local.y);
-        return;
-    }
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+) {
     let each = select(16u, 4u, GATED);
     let cols = (params.units + each - 1u) / each;
+    let first = linear_group(group, groups);
+    if !SEQUENCE {
+        let tile = first * WORKGROUP + local.x;
+        block(params.first, tile / cols * ROWS, tile % cols, local.x, local.y);
+        return;
+    }
     for (var s = 0u; s < params.steps; s++) {
         let t = params.first + select(s, params.steps - 1u - s, BACKWARD);
         for (var base = 0u; base < cols; base += WORKGROUP) {
-            block(t, row, base + local.x, local.x, local.y);
+            block(t, first * ROWS, base + local.x, local.x, local.y);
         }
         storageBarrier();
         workgroupBarrier();

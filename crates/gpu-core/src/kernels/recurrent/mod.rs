@@ -211,11 +211,14 @@ impl Calls {
         depth: usize,
     ) -> Result<()> {
         let Calls { geometry, acts, batch, units, .. } = *self;
+        let rows = ["h_mask", "h_start", "gates", "h", "dgates"];
+        let mut rows = kernel.bindings.iter().zip(buffers).filter(|(binding, _)| rows.contains(&binding.name));
+        let wide = units.is_multiple_of(4) && rows.all(|(_, slice)| slice.offset().is_multiple_of(4));
         let all = [
             ("WORKGROUP", geometry.workgroup as f64),
             ("ROWS", geometry.rows as f64),
             ("SPLIT", geometry.split as f64),
-            ("ALONG_ROWS", f64::from(u8::from(geometry.along_rows))),
+            ("WIDE", f64::from(u8::from(wide))),
             ("SEQUENCE", f64::from(u8::from(geometry.sequence))),
             ("PARK", geometry.park() as f64),
             ("MASKED", f64::from(u8::from(self.masked))),
@@ -230,20 +233,13 @@ impl Calls {
             .chain(constants(&OUT_ACT, acts.output))
             .filter(|(name, _)| kernel.overrides.iter().any(|o| o.name == *name))
             .collect();
-        let lanes = units.div_ceil(geometry.units_per_lane());
-        let blocks = batch.div_ceil(geometry.rows);
-        let (columns, rows) = match geometry {
-            Geometry { along_rows: true, workgroup, .. } => (lanes, blocks.div_ceil(workgroup)),
-            Geometry { sequence: true, .. } => (1, blocks),
-            Geometry { workgroup, .. } => (lanes.div_ceil(workgroup), blocks),
-        };
         let product = depth * geometry.gates.max(1) * units;
         rec.call(Call {
             kernel,
             overrides: &overrides,
             buffers,
             params,
-            groups: Groups::xyz(columns, rows, 1),
+            groups: Groups::linear(geometry.groups(batch, units), 1),
             flops: count as f64 * batch as f64 * (2.0 * product as f64 + 100.0 * units as f64),
         })
     }

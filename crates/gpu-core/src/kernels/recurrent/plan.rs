@@ -24,16 +24,14 @@ pub struct RecurrentStrategy {
 /// Tile of a recurrent kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Geometry {
-    /// lanes, along columns of units or along rows
+    /// lanes
     pub workgroup: usize,
-    /// rows of the batch per workgroup
+    /// rows of the batch per lane
     pub rows: usize,
     /// invocations that share a product
     pub split: usize,
     /// many steps per dispatch
     pub sequence: bool,
-    /// lanes have rows of the batch, and a workgroup one column
-    pub along_rows: bool,
     /// gates side by side in the tile; 0 where it has four blocks of one gate
     pub gates: usize,
 }
@@ -43,9 +41,19 @@ impl Geometry {
         if self.gates == 0 { 16 } else { 4 }
     }
 
-    /// Floats of workgroup memory.
+    /// Floats of workgroup memory, where invocations that share a product bring their sums together.
     pub(super) fn park(self) -> usize {
-        self.workgroup * self.split * self.rows * 4 * if self.gates == 0 { 4 } else { self.gates }
+        let gates = if self.gates == 0 { 4 } else { self.gates };
+        if self.split == 1 { 1 } else { self.workgroup * self.split * self.rows * 4 * gates }
+    }
+
+    /// Workgroups of one dispatch.
+    pub(super) fn groups(self, batch: usize, units: usize) -> usize {
+        let blocks = batch.div_ceil(self.rows);
+        if self.sequence {
+            return blocks;
+        }
+        (blocks * units.div_ceil(self.units_per_lane())).div_ceil(self.workgroup)
     }
 }
 
@@ -99,17 +107,13 @@ pub(super) fn plan(
     let sequence = kind == StrategyKind::Sequence && !two_phases;
     let geometry = match ctx.faces() {
         Faces::Hardware => hardware(shape, depth, sequence, gates),
-        Faces::Software => {
-            let along_rows = !sequence && gates > 0 && rows_fill_lanes(shape);
-            let rows = if along_rows { 4 } else { shape.batch.next_power_of_two().min(8) };
-            Geometry { workgroup: 8, rows, split: 1, sequence, along_rows, gates }
-        }
+        Faces::Software => software(shape, sequence, gates),
     };
     // Loop iterations of one invocation in one step.
     let lanes = shape.units.div_ceil(geometry.units_per_lane());
     let blocks = if sequence { lanes.div_ceil(geometry.workgroup) } else { 1 };
-    let finish = geometry.rows * geometry.units_per_lane() * geometry.split;
-    let per_step = 1 + blocks * (1 + depth.div_ceil(geometry.split) + finish);
+    let finish = geometry.rows * (1 + geometry.units_per_lane()) * geometry.split;
+    let per_step = 1 + blocks * (1 + depth.div_ceil(4 * geometry.split) + finish);
     let steps = if sequence { shape.time } else { 1 };
     // Short loops are safe on any adapter; the canary is not run for them.
     let limit = if per_step.saturating_mul(steps) > 10_000 { ctx.loop_limit()? } else { None };
@@ -131,13 +135,19 @@ pub(super) fn plan(
     Ok(Plan { geometry, steps_at_once })
 }
 
-/// Whether a software adapter, whose lanes are the eight numbers of a vector, leaves so many of them idle on columns of 4 units that lanes
-/// of 4 rows each are faster, though a column then serves half as many rows. Measured at 32 x 100 units: 16.4 to 15.1 ms; where
-/// no lane is idle, at 32 x 256, 141 to 160.
-fn rows_fill_lanes(shape: RecurrentShape) -> bool {
-    let idle = |n: usize| n.next_multiple_of(8) as f64 / n.max(1) as f64;
-    idle(shape.units.div_ceil(4)) >= 1.2 * idle(shape.batch.div_ceil(4))
+/// The tile for a software adapter, which loads number after number of lane after lane: for four steps along the product a lane
+/// loads 16 vec4s of weights and one for each of its rows, each worth the products of a row. The rows that cost least, where
+/// threads share the workgroups evenly.
+fn software(shape: RecurrentShape, sequence: bool, gates: usize) -> Geometry {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let tile = |rows| Geometry { workgroup: 8, rows, split: 1, sequence, gates };
+    let cost = |tile: &Geometry| tile.groups(shape.batch, shape.units).div_ceil(threads) * (LOADS + tile.rows);
+    let tiles = [16, 8, 4, 2, 1].map(tile).into_iter().filter(|tile| tile.rows < 2 * shape.batch);
+    tiles.min_by_key(cost).unwrap_or_else(|| tile(1))
 }
+
+/// What a tile's weights cost beside a row of it.
+const LOADS: usize = 10;
 
 /// The tile for hardware: at most 256 invocations and 16 KiB of workgroup memory (512 / rows invocations at four vec4 each).
 fn hardware(shape: RecurrentShape, depth: usize, sequence: bool, gates: usize) -> Geometry {
@@ -151,11 +161,10 @@ fn hardware(shape: RecurrentShape, depth: usize, sequence: bool, gates: usize) -
             rows: 1,
             split: share.min(256 / workgroup).min(16),
             sequence,
-            along_rows: false,
             gates,
         };
     }
     // Many small workgroups fill the device; fewer rows leave room for more shares of the product.
     let rows = shape.batch.next_power_of_two().min(4);
-    Geometry { workgroup: 8, rows, split: share.min(32 / rows).min(16), sequence, along_rows: false, gates }
+    Geometry { workgroup: 8, rows, split: share.min(32 / rows).min(16), sequence, gates }
 }
