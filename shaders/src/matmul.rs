@@ -1,6 +1,6 @@
 //! `c (+)= act(a b + bias)`, the face for software adapters. The other faces take the same parameters.
 use crate::activation::ACT;
-use crate::contract::{Kernel, read, write};
+use crate::contract::{Kernel, over, read, write};
 
 crate::params! {
     /// Parameters of the three matmul kernels. Strides in elements.
@@ -42,14 +42,24 @@ crate::params! {
     }
 }
 
+/// `FOURS`: four numbers of a row of op(a) stand in a vec4.
+pub const ALONG_K: u8 = 1;
+/// `FOURS`: a number of each of four rows of op(a).
+pub const ALONG_ROWS: u8 = 2;
+
 /// The contract of `matmul.wgsl`.
 pub const KERNEL: Kernel = Kernel {
     stem: "matmul",
-    source: concat!(include_str!("math.wgsl"), include_str!("activations.wgsl"), include_str!("matmul.wgsl")),
+    source: concat!(
+        include_str!("math.wgsl"),
+        include_str!("activations.wgsl"),
+        include_str!("row_tiles.wgsl"),
+        include_str!("matmul.wgsl")
+    ),
     bindings: &[read("a"), read("b"), read("bias"), write("c")],
     params_size: size_of::<Params>(),
     params_fields: Params::FIELDS,
     step: false,
-    overrides: &[ACT[0], ACT[1], ACT[2], ACT[3]],
+    overrides: &[ACT[0], ACT[1], ACT[2], ACT[3], over("ROWS", 16.0), over("FOURS", 0.0)],
     unchecked: true,
 };

@@ -128,7 +128,7 @@ const BACKWARD: &[Binding] = &[
 
 const FORWARD_OVERRIDES: &[Override] = &[
     over("WORKGROUP", 8.0),
-    over("ROWS", 8.0),
+    over("ROWS", 16.0),
     over("SPLIT", 1.0),
     over("SEQUENCE", 0.0),
     over("WIDE", 0.0),
@@ -163,6 +163,7 @@ macro_rules! cell {
                 include_str!("math.wgsl"),
                 include_str!("activations.wgsl"),
                 include_str!("recurrent_activation.wgsl"),
+                include_str!("row_tiles.wgsl"),
                 include_str!($shared),
                 include_str!(concat!($stem, ".wgsl")),
                 include_str!("recurrent_steps.wgsl")

@@ -2,21 +2,17 @@
 // or gradients of the step after) times the recurrent weights, in registers; then the cell's `finish` for each unit.
 //
 // The cell's text defines: `Tile`, a matrix of COLS columns of 4 units; `tile_at(k, col)`, the weights of row k;
-// `either(a, b, second)`, `of_unit(tile, j)`, one number of each gate, and `put(at, tile)`; `Place` and `left_row(t, row)`, where a row of the left operand begins;
-// `left(place, k)`, number k of it, and `left_4(place, k)`, four of them; `depth(t)`, the length of the product;
-// `given(t, row, col)`, what is added to the product, for `finish(t, row, unit, sums, given)`; GATED: the tile's columns are
-// the gates of 4 units (else 4 blocks of 4 units of one gate); BACKWARD: time runs down.
+// `either(a, b, second)`; `of_unit(tile, j)`, one number of each gate; `put(at, tile)`; `Place` and `left_row(t, row)`, where a
+// row of the left operand begins; `left(place, k)`, number k of it, and `left_4(place, k)`, four of them; `depth(t)`, the length of
+// the product; `given(t, row, col)`, what the products with the input have come to, for `finish(t, row, unit, sums, given)`;
+// GATED: the tile's columns are the gates of 4 units (else 4 blocks of 4 units of one gate); BACKWARD: time runs down.
 //
 // Lanes count through the columns of units, then through blocks of ROWS rows. SEQUENCE: a workgroup owns one block of rows and
 // runs many steps of it, ordered by a barrier. SPLIT invocations share a product, each a stretch of k; their partial sums meet in
 // workgroup memory.
-//
-// Four numbers of a row are loaded at once (WIDE: rows begin at a vec4), for software adapters load lane after lane: the larger the
-// tile, the fewer loads for each product. Sums stay in registers, since a store costs as much.
+// WIDE: rows of the left operand begin at a vec4, so that four numbers are loaded at once.
 
 override WORKGROUP: u32 = 8u;
-// 1, 2, 4, 8 or 16
-override ROWS: u32 = 8u;
 override SPLIT: u32 = 1u;
 override SEQUENCE: bool = false;
 override WIDE: bool = false;
@@ -46,19 +42,7 @@ fn tile_of_16(at: u32, j: u32) -> mat4x4<f32> {
 
 // The sum of unit j of 16.
 fn of_16(tile: mat4x4<f32>, j: u32) -> f32 {
-    let block = j / 4u;
-    let low = select(tile[0], tile[1], block == 1u);
-    let high = select(tile[2], tile[3], block == 3u);
-    return select(low, high, block > 1u)[j % 4u];
-}
-
-fn either_16(a: mat4x4<f32>, b: mat4x4<f32>, second: bool) -> mat4x4<f32> {
-    return mat4x4(
-        select(a[0], b[0], second),
-        select(a[1], b[1], second),
-        select(a[2], b[2], second),
-        select(a[3], b[3], second),
-    );
+    return column_of(tile, j / 4u)[j % 4u];
 }
 
 fn put_4(at: u32, v: vec4<f32>) {
@@ -78,26 +62,6 @@ fn put_16(at: u32, tile: mat4x4<f32>) {
 // [SPLIT][WORKGROUP][ROWS][COLS][4]
 var<workgroup> park: array<f32, PARK>;
 
-// The sums of each row.
-struct Sums {
-    t0: Tile,
-    t1: Tile,
-    t2: Tile,
-    t3: Tile,
-    t4: Tile,
-    t5: Tile,
-    t6: Tile,
-    t7: Tile,
-    t8: Tile,
-    t9: Tile,
-    t10: Tile,
-    t11: Tile,
-    t12: Tile,
-    t13: Tile,
-    t14: Tile,
-    t15: Tile,
-}
-
 // Numbers k to k + 3 of a row; zero from `stop` on.
 fn left_until(place: Place, k: u32, stop: u32) -> vec4<f32> {
     if WIDE {
@@ -112,14 +76,6 @@ fn left_until(place: Place, k: u32, stop: u32) -> vec4<f32> {
     );
 }
 
-// Four rows of the weights.
-struct Weights {
-    k0: Tile,
-    k1: Tile,
-    k2: Tile,
-    k3: Tile,
-}
-
 fn weights_at(k: u32, col: u32, stop: u32) -> Weights {
     // Whole rows of vec4s end with one.
     let last = select(stop - 1u, k + 3u, WIDE);
@@ -129,11 +85,6 @@ fn weights_at(k: u32, col: u32, stop: u32) -> Weights {
         tile_at(min(k + 2u, last), col),
         tile_at(min(k + 3u, last), col),
     );
-}
-
-// In the order of k.
-fn add(sum: Tile, x: vec4<f32>, w: Weights) -> Tile {
-    return sum + x.x * w.k0 + x.y * w.k1 + x.z * w.k2 + x.w * w.k3;
 }
 
 fn product(t: u32, row: u32, col: u32, split: u32) -> Sums {
@@ -186,29 +137,6 @@ fn product(t: u32, row: u32, col: u32, split: u32) -> Sums {
         }
     }
     return s;
-}
-
-// The sums of row i: found by the bits of i, for what an index reaches lies in memory.
-fn sums_of_row(s: Sums, i: u32) -> Tile {
-    let b0 = (i & 1u) != 0u;
-    let b1 = (i & 2u) != 0u;
-    let b2 = (i & 4u) != 0u;
-    var y = s.t0;
-    if ROWS > 1u {
-        y = either(y, s.t1, b0);
-    }
-    if ROWS > 2u {
-        y = either(y, either(s.t2, s.t3, b0), b1);
-    }
-    if ROWS > 4u {
-        y = either(y, either(either(s.t4, s.t5, b0), either(s.t6, s.t7, b0), b1), b2);
-    }
-    if ROWS > 8u {
-        let low = either(either(s.t8, s.t9, b0), either(s.t10, s.t11, b0), b1);
-        let high = either(either(s.t12, s.t13, b0), either(s.t14, s.t15, b0), b1);
-        y = either(y, either(low, high, b2), (i & 8u) != 0u);
-    }
-    return y;
 }
 
 // A unit's sums of all invocations that share the product.

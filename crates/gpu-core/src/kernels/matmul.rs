@@ -1,6 +1,6 @@
 //! `c (+)= act(op(a) op(b) + bias)`, in three faces with one meaning: `matmul_tile` for hardware, `matmul` for software
 //! adapters, `matmul_any` for odd and small products.
-use super::operands::{ELEMENT_GROUP, apart, size};
+use super::operands::{ELEMENT_GROUP, apart, rows_of_a_tile, size};
 use crate::{Call, Error, Faces, Groups, Recorder, Result, Slice};
 use rnn_shaders::activation::{ACT, constants};
 use rnn_shaders::contract::Kernel;
@@ -135,8 +135,7 @@ impl Face {
 
     fn max_rows(self) -> usize {
         match self {
-            Face::Vector => 65_535 * 8,
-            Face::Any => usize::MAX,
+            Face::Vector | Face::Any => usize::MAX,
             Face::Tile => 65_535 * tile::TILE,
         }
     }
@@ -150,8 +149,8 @@ impl Face {
         Ok(match rec.context().loop_limit()? {
             None => usize::MAX,
             Some(limit) => match self {
-                // One iteration for each k, or for two of them, and the epilogue's.
-                Face::Vector => limit as usize - 64,
+                // One iteration for four of k, or for two of them, and the epilogue's.
+                Face::Vector => (limit as usize - 128) * 4,
                 Face::Any => (limit as usize - 64) * 2,
                 // 16 iterations of arithmetic, 8 of loads and 1 for each slab of 16.
                 Face::Tile => (limit as usize - 64) / 25 * 16,
@@ -264,23 +263,35 @@ fn record(
         accumulate: u32::from(spec.accumulate || !part.first),
         ..Default::default()
     };
-    let [formula, first, second, third] = constants(&ACT, activation);
-    let overrides = [
-        formula,
-        first,
-        second,
-        third,
-        ("A_BY_ROW", f64::from(u8::from(spec.trans_a))),
-        ("B_BY_K", f64::from(u8::from(spec.trans_b))),
-    ];
+    let mut overrides = constants(&ACT, activation).to_vec();
+    let vector_groups = |rows: usize| (part.m.div_ceil(rows) * spec.n.div_ceil(4 * 4)).div_ceil(8);
+    let rows = rows_of_a_tile(part.m, |rows| vector_groups(rows) * spec.batch).max(4);
+    match face {
+        Face::Vector => {
+            let wide = in_vectors([spec.lda, spec.stride_a, sa.offset(), 0]);
+            let fours = if !wide {
+                0
+            } else if spec.trans_a {
+                vector::ALONG_ROWS
+            } else {
+                vector::ALONG_K
+            };
+            overrides.extend([("ROWS", rows as f64), ("FOURS", f64::from(fours))]);
+        }
+        Face::Tile => overrides.extend([
+            ("A_BY_ROW", f64::from(u8::from(spec.trans_a))),
+            ("B_BY_K", f64::from(u8::from(spec.trans_b))),
+        ]),
+        Face::Any => {}
+    }
     let Groups([x, y, _]) = match face {
-        Face::Vector => Groups::xyz(spec.n.div_ceil(4 * 4 * 8), part.m.div_ceil(8), 1),
+        Face::Vector => Groups::linear(vector_groups(rows), 1),
         Face::Any => Groups::linear(part.m.div_ceil(4) * spec.n, ELEMENT_GROUP),
         Face::Tile => Groups::xyz(spec.n.div_ceil(tile::TILE), part.m.div_ceil(tile::TILE), 1),
     };
     rec.call(Call {
         kernel: face.kernel(),
-        overrides: if face == Face::Tile { &overrides } else { &overrides[..4] },
+        overrides: &overrides,
         buffers: &[&sa, &sb, bias.unwrap_or(&nothing), &sc],
         params: bytemuck::bytes_of(&params),
         groups: Groups([x, y, size(OP, spec.batch)?]),

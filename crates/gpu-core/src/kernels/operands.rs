@@ -27,6 +27,15 @@ pub(super) fn elements(shape: &[usize]) -> usize {
     shape.iter().fold(1, |product, &side| product.saturating_mul(side))
 }
 
+/// Rows of a lane in the kernels of `row_tiles.wgsl` on a software adapter: those that cost least where threads share the workgroups
+/// evenly. For four steps along a product a lane loads 16 vec4s of weights and one for each row; a row's products cost as much again.
+pub(super) fn rows_of_a_tile(rows: usize, groups: impl Fn(usize) -> usize) -> usize {
+    const LOADS: usize = 10;
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let tiles = [16, 8, 4, 2, 1].into_iter().filter(|&tile| tile < 2 * rows);
+    tiles.min_by_key(|&tile| groups(tile).div_ceil(threads) * (LOADS + tile)).unwrap_or(1)
+}
+
 /// Invocations that share a row of `cols` values in the row kernels (`rows.wgsl`). Few choices, so few pipelines.
 ///
 /// # Errors

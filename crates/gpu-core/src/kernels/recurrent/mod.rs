@@ -211,8 +211,10 @@ impl Calls {
         depth: usize,
     ) -> Result<()> {
         let Calls { geometry, acts, batch, units, .. } = *self;
+        // Of these, kernels load four numbers of a row at once where rows begin at a vec4.
         let rows = ["h_mask", "h_start", "gates", "h", "dgates"];
-        let mut rows = kernel.bindings.iter().zip(buffers).filter(|(binding, _)| rows.contains(&binding.name));
+        let mut rows =
+            kernel.bindings.iter().zip(buffers).filter(|(binding, _)| rows.contains(&binding.name));
         let wide = units.is_multiple_of(4) && rows.all(|(_, slice)| slice.offset().is_multiple_of(4));
         let all = [
             ("WORKGROUP", geometry.workgroup as f64),

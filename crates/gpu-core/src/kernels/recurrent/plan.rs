@@ -1,5 +1,6 @@
 //! Which strategy runs a recurrence, with what tile, and why.
 use super::{RecurrentShape, gate_blocks};
+use crate::kernels::operands::rows_of_a_tile;
 use crate::{Context, Error, Faces, Recorder, Result};
 use rnn_shaders::vocabulary::Cell;
 
@@ -79,7 +80,8 @@ pub fn recurrent_strategy(ctx: &Context, cell: Cell, shape: RecurrentShape) -> R
             per_step(format!("{units} units: one fused dispatch per step uses the whole device"))
         };
     }
-    // Measured on lavapipe: both take the same time at 1 x 64, 8 x 32 and 32 x 16 units.
+    // Measured on lavapipe: both take the same time at 1 x 64, 8 x 32 and 32 x 16 units; at 32 x 100 and 32 x 256 units all steps in one
+    // dispatch take 8 to 15 % more, though each thread then has rows of its own.
     if flops <= 50_000.0 {
         sequence(format!("a step of {batch} x {units} is smaller than a dispatch; all steps in one"))
     } else {
@@ -135,19 +137,10 @@ pub(super) fn plan(
     Ok(Plan { geometry, steps_at_once })
 }
 
-/// The tile for a software adapter, which loads number after number of lane after lane: for four steps along the product a lane
-/// loads 16 vec4s of weights and one for each of its rows, each worth the products of a row. The rows that cost least, where
-/// threads share the workgroups evenly.
 fn software(shape: RecurrentShape, sequence: bool, gates: usize) -> Geometry {
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let tile = |rows| Geometry { workgroup: 8, rows, split: 1, sequence, gates };
-    let cost = |tile: &Geometry| tile.groups(shape.batch, shape.units).div_ceil(threads) * (LOADS + tile.rows);
-    let tiles = [16, 8, 4, 2, 1].map(tile).into_iter().filter(|tile| tile.rows < 2 * shape.batch);
-    tiles.min_by_key(cost).unwrap_or_else(|| tile(1))
+    tile(rows_of_a_tile(shape.batch, |rows| tile(rows).groups(shape.batch, shape.units)))
 }
-
-/// What a tile's weights cost beside a row of it.
-const LOADS: usize = 10;
 
 /// The tile for hardware: at most 256 invocations and 16 KiB of workgroup memory (512 / rows invocations at four vec4 each).
 fn hardware(shape: RecurrentShape, depth: usize, sequence: bool, gates: usize) -> Geometry {
@@ -156,13 +149,7 @@ fn hardware(shape: RecurrentShape, depth: usize, sequence: bool, gates: usize) -
         // A workgroup for every row: all units at once, weights from the cache nearest to it.
         let lanes = shape.units.div_ceil(if gates == 0 { 16 } else { 4 });
         let workgroup = lanes.next_power_of_two().clamp(8, 32);
-        return Geometry {
-            workgroup,
-            rows: 1,
-            split: share.min(256 / workgroup).min(16),
-            sequence,
-            gates,
-        };
+        return Geometry { workgroup, rows: 1, split: share.min(256 / workgroup).min(16), sequence, gates };
     }
     // Many small workgroups fill the device; fewer rows leave room for more shares of the product.
     let rows = shape.batch.next_power_of_two().min(4);
