@@ -4,8 +4,8 @@
 //! `cargo bench -p cpu-core --bench recurrent -- W3`; `THREADS=1` for one thread.
 
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace, RecurrentUpstream,
-    RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
+    OutputGradient, RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace,
+    RecurrentUpstream, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
 };
 use cpu_core::{Activation, Cell};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -104,7 +104,11 @@ fn recurrent(criterion: &mut Criterion) {
                         shape,
                         RecurrentInputs { h_mask: masked.then_some(&mask[..]), ..inputs },
                         RecurrentTrace { h: &h, c, saved: &saved },
-                        RecurrentUpstream { dy: Some(&dy), dh_last: None, dc_last: None },
+                        RecurrentUpstream {
+                            dy: Some(OutputGradient::Made(&dy)),
+                            dh_last: None,
+                            dc_last: None,
+                        },
                         grads,
                         &mut workspace,
                         0,

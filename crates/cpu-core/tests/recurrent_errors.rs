@@ -1,8 +1,8 @@
 //! Wrong calls of the recurrent operations are errors that say what was expected.
 
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace, RecurrentUpstream,
-    RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
+    InputGradient, OutputGradient, RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates,
+    RecurrentTrace, RecurrentUpstream, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
 };
 use cpu_core::{Activation, Cell, Error};
 
@@ -75,4 +75,53 @@ fn activations_without_a_derivative_from_the_output() {
         1,
     );
     assert!(matches!(result, Err(Error::Invalid { .. })), "{result:?}");
+}
+
+#[test]
+fn gradients_that_do_not_fit_where_they_should_go() {
+    let cell = Cell::SimpleRnn { activation: Activation::Tanh };
+    let numbers = [0f32; 64];
+    let (mut x, mut h) = ([0f32; 30], [0f32; 45]);
+    let run =
+        |input: usize, states: &[f32], dy: Option<OutputGradient<'_, f32>>, x: InputGradient<'_, f32>| {
+            let of = |n: usize| &numbers[..n];
+            recurrent_backward(
+                cell,
+                RecurrentShape { input, ..SHAPE },
+                RecurrentInputs::new(of(6 * input), of(5 * input), of(25)),
+                RecurrentTrace { h: states, c: None, saved: &[] },
+                RecurrentUpstream { dy, dh_last: None, dc_last: None },
+                RecurrentGrads {
+                    kernel: &mut vec![0.0; 5 * input],
+                    recurrent: &mut [0.0; 25],
+                    bias: None,
+                    peepholes: None,
+                    x: Some(x),
+                    h0: None,
+                    c0: None,
+                },
+                &mut RecurrentWorkspace::new(),
+                0,
+                1,
+            )
+        };
+    let (dy, all) = (Some(OutputGradient::Made(&numbers[..30])), &numbers[..45]);
+    assert_eq!(run(5, all, None, InputGradient::OverDy(&mut x)), Ok(()));
+    assert_eq!(run(5, &[], dy, InputGradient::OverH(&mut h)), Ok(()));
+    let invalid = |result| assert!(matches!(result, Err(Error::Invalid { .. })), "{result:?}");
+    invalid(run(4, all, None, InputGradient::OverDy(&mut x)));
+    invalid(run(5, all, dy, InputGradient::OverDy(&mut x)));
+    invalid(run(6, &[], dy, InputGradient::OverH(&mut h)));
+    invalid(run(5, all, dy, InputGradient::OverH(&mut h)));
+    let op = "recurrent_backward";
+    let length = |what, expected, got| Err(Error::Length { op, what, expected, got });
+    assert_eq!(run(5, &[], None, InputGradient::OverH(&mut h[1..])), length("h", 45, 44));
+    let product = |left: usize, right: usize| {
+        Some(OutputGradient::Product { left: &numbers[..left], right: &numbers[..right] })
+    };
+    assert_eq!(run(5, all, product(12, 10), InputGradient::Apart(&mut x)), Ok(()));
+    let result = run(5, all, product(11, 10), InputGradient::Apart(&mut x));
+    assert_eq!(result, length("left factor of dy", 12, 11));
+    let result = run(5, all, product(12, 11), InputGradient::Apart(&mut x));
+    assert_eq!(result, length("right factor of dy", 10, 11));
 }

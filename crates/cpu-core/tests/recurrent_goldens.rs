@@ -2,8 +2,8 @@
 //! `scripts/golden_cases/cells.py` makes the file.
 
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace, RecurrentUpstream,
-    RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
+    InputGradient, OutputGradient, RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates,
+    RecurrentTrace, RecurrentUpstream, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
 };
 use cpu_core::{Activation, Cell, CellExtras, Parametric, Real};
 use safetensors::SafeTensors;
@@ -117,12 +117,12 @@ fn check<T: Real>(case: &Case<'_>, config: &Value) {
         recurrent: &mut dr,
         bias: Some(&mut db),
         peepholes: None,
-        x: Some(&mut dx),
+        x: Some(InputGradient::Apart(&mut dx)),
         h0: Some(&mut dh0),
         c0: lstm.then_some(&mut dc0),
     };
     let trace = RecurrentTrace { h: &h, c: lstm.then_some(&c), saved: &saved };
-    let up = RecurrentUpstream { dy: Some(&dy), dh_last: None, dc_last: None };
+    let up = RecurrentUpstream { dy: Some(OutputGradient::Made(&dy)), dh_last: None, dc_last: None };
     recurrent_backward(cell, shape, inputs, trace, up, grads, &mut workspace, 0, 1).unwrap();
     for (field, got) in [("dkernel", &dk), ("drecurrent", &dr), ("dbias", &db), ("dx", &dx), ("dh0", &dh0)] {
         case.close(field, got);

@@ -2,7 +2,8 @@
 mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use gpu_core::kernels::{
-    self, RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentUpstream, StrategyKind,
+    self, OutputGradient, RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates,
+    RecurrentUpstream, StrategyKind,
 };
 use gpu_core::vocabulary::{Activation, Cell};
 use gpu_core::{Context, Program};
@@ -55,7 +56,7 @@ fn program(
             h0: None,
             c0: None,
         };
-        let up = RecurrentUpstream { dy: Some(&dy), dh_last: None, dc_last: None };
+        let up = RecurrentUpstream { dy: Some(OutputGradient::Made(&dy)), dh_last: None, dc_last: None };
         kernels::recurrent_backward(&mut rec, cell, shape, inputs, states, up, &grads).unwrap();
     }
     rec.finish().unwrap()

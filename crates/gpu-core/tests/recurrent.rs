@@ -33,8 +33,18 @@ struct Problem {
     weight_scale: f64,
     strategy: Option<StrategyKind>,
     chunk_bytes: Option<u64>,
-    /// the gradient of x goes where that of the outputs is
-    in_place: bool,
+    /// where the gradient of x goes
+    place: Place,
+    /// the gradient of the outputs comes as a product
+    product: bool,
+}
+
+/// Where the gradient of x goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Apart,
+    OverDy,
+    OverH,
 }
 
 const LSTM: Cell = Cell::Lstm {
@@ -64,7 +74,8 @@ fn problem(cell: Cell, time: usize, batch: usize, input: usize, units: usize) ->
         weight_scale: 0.3,
         strategy: None,
         chunk_bytes: None,
-        in_place: false,
+        place: Place::Apart,
+        product: false,
     }
 }
 
@@ -105,7 +116,15 @@ impl Problem {
         let peepholes = rng.numbers(3 * units, 0.5);
         let mut h = rng.numbers((time + 1) * batch * units, 0.8);
         let mut c = rng.numbers((time + 1) * batch * units, 0.8);
-        let dy = rng.numbers(time * batch * units, 1.0);
+        const INNER: usize = 3;
+        let (left, right) = (rng.numbers(time * batch * INNER, 1.0), rng.numbers(units * INNER, 1.0));
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let dy: Vec<f64> = if self.product {
+            let rows = left.chunks_exact(INNER);
+            rows.flat_map(|row| right.chunks_exact(INNER).map(move |column| dot(row, column))).collect()
+        } else {
+            rng.numbers(time * batch * units, 1.0)
+        };
         let dh = rng.numbers(batch * units, 1.0);
         let dc = rng.numbers(batch * units, 1.0);
         let start = rng.numbers(input * columns + units * columns + bias.len(), 0.1);
@@ -149,8 +168,15 @@ impl Problem {
         }
         kernels::recurrent_forward(&mut rec, cell, shape, inputs, states).unwrap();
         let (sdy, sdh, sdc) = (s(&bdy), s(&bdh), s(&bdc));
-        let bgx = if self.in_place { &bdy } else { &bgx };
-        let (sgk, sgr, sgb, sgx, sgh, sgc) = (s(&bgk), s(&bgr), s(&bgb), s(bgx), s(&bgh), s(&bgc));
+        let (bleft, bright) = (up(&left), up(&right));
+        let (sleft, sright) = (s(&bleft), s(&bright));
+        let (bgx, at) = match self.place {
+            Place::Apart => (&bgx, 0),
+            Place::OverDy => (&bdy, 0),
+            Place::OverH => (&bh, h.len() - x.len()),
+        };
+        let (sgk, sgr, sgb, sgx, sgh, sgc) =
+            (s(&bgk), s(&bgr), s(&bgb), bgx.slice(at, x.len()).unwrap(), s(&bgh), s(&bgc));
         let sgp = s(&bgp);
         let grads = RecurrentGrads {
             peepholes: self.peepholes.then_some(&sgp),
@@ -162,7 +188,10 @@ impl Problem {
             c0: lstm.then_some(&sgc),
         };
         let up = kernels::RecurrentUpstream {
-            dy: self.dy.then_some(&sdy),
+            dy: self.dy.then_some(match self.product {
+                true => kernels::OutputGradient::Product { left: &sleft, right: &sright },
+                false => kernels::OutputGradient::Made(&sdy),
+            }),
             dh_last: self.last.then_some(&sdh),
             dc_last: (self.last && lstm).then_some(&sdc),
         };
@@ -192,22 +221,24 @@ impl Problem {
             kernel: &mut gk,
             recurrent: &mut gr,
             bias: self.bias.then_some(&mut gb[..]),
-            x: Some(&mut gx),
+            x: Some(cpu::InputGradient::Apart(&mut gx)),
             h0: Some(&mut gh),
             c0: lstm.then_some(&mut gc[..]),
         };
         let trace = cpu::RecurrentTrace { h: &h, c: lstm.then_some(&c[..]), saved: &keep };
         let up = cpu::RecurrentUpstream {
-            dy: self.dy.then_some(&dy[..]),
+            dy: self.dy.then_some(cpu::OutputGradient::Made(&dy)),
             dh_last: self.last.then_some(&dh[..]),
             dc_last: (self.last && lstm).then_some(&dc[..]),
         };
         cpu::recurrent_backward(cell, shape, inputs, trace, up, grads, &mut workspace, 0, 1).unwrap();
 
         let read = |b: &Buffer| ctx.read_f32(&b.all()).unwrap();
-        let mut forward = error(&read(&bh), &h);
-        let mut backward = [(&bgk, &gk), (&bgr, &gr), (bgx, &gx), (&bgh, &gh)]
-            .map(|(b, want)| error(&read(b), want))
+        // The slot that the sequence starts from stays, whatever stands in the others.
+        let left = if self.place == Place::OverH { batch * units } else { h.len() };
+        let mut forward = error(&read(&bh)[..left], &h[..left]);
+        let mut backward = [(s(&bgk), &gk), (s(&bgr), &gr), (sgx, &gx), (s(&bgh), &gh)]
+            .map(|(b, want)| error(&ctx.read_f32(&b).unwrap(), want))
             .into_iter()
             .fold(0.0, f64::max);
         if lstm {
@@ -313,7 +344,26 @@ fn the_gradient_of_the_input_takes_the_place_of_that_of_the_output() {
         for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
             for chunk_bytes in [None, Some(4 * 960)] {
                 let p = problem(cell, 11, 3, 20, 20);
-                Problem { flags: true, in_place: true, strategy: Some(strategy), chunk_bytes, ..p }.check();
+                Problem { flags: true, place: Place::OverDy, strategy: Some(strategy), chunk_bytes, ..p }
+                    .check();
+            }
+        }
+    }
+}
+
+/// The gradients of the inputs where the states were, those of the outputs a product; parts of 3 steps and more, all at once, one step.
+#[test]
+fn gradients_that_never_stand_in_memory_of_their_own() {
+    for cell in CELLS {
+        for strategy in [StrategyKind::PerStep, StrategyKind::Sequence] {
+            for (time, input, chunk_bytes) in
+                [(11, 20, None), (11, 20, Some(4 * 960)), (11, 7, Some(4 * 960)), (1, 20, None)]
+            {
+                for (place, mask) in [(Place::OverH, false), (Place::OverH, true), (Place::Apart, false)] {
+                    let p = problem(cell, time, 3, input, 20);
+                    let strategy = Some(strategy);
+                    Problem { flags: true, mask, product: true, place, strategy, chunk_bytes, ..p }.check();
+                }
             }
         }
     }

@@ -134,25 +134,22 @@ fn files_that_are_something_else_say_so() {
 }
 
 /// What the way back needs of the way forth is the input, the states of each step and the gates; beside it a training step
-/// holds the weights, gradients and slots, and no more than a fifth of all that in addition: gradients of gates for a part of the
-/// steps, those of one layer's outputs, in whose place come those of its inputs, and what the pool rounds up. Scratch of kernels on
-/// the GPU is counted; the CPU's kernels keep a small part of the gates' gradients to themselves.
-///
-/// A SimpleRNN saves nothing but its outputs, in slots that its input products wait in. Of three such layers and the input, in
-/// units of one layer's outputs, 3 + 1/4 are saved; the gradients of the last layer's outputs are 1 more, which makes 1.31 whatever
-/// else is done as long as they are made for all steps at once (1.2 would take five layers). The rest is the GPU's: the input in the
-/// order of the host, gradients of gates and weights packed for products, a part of the steps at a time, and what the pool rounds up.
+/// holds the weights, gradients and slots, and no more than a fifth of all that in addition: gradients of gates and outputs for a part of
+/// the steps, and what the pool rounds up. The gradients of the last layer's outputs are a product that is made part by part, those of
+/// a layer's inputs stand where its outputs were. Scratch of kernels on the GPU is counted; the CPU's kernels keep a small part of the
+/// gradients to themselves. A SimpleRNN saves nothing but its outputs, in slots that its input products wait in, so one more array
+/// like these would be 0.3 here.
 #[test]
 fn a_training_step_needs_little_more_than_what_it_saves() {
     let (batch, time, features, units) = (32, 512, 16, 64);
     // h, c and four gates; h and four gates; h.
-    let layers: [(Layer, usize, f64); 3] = [
-        (Lstm::new(units).return_sequences(true).into(), 6, 1.2),
-        (Gru::new(units).return_sequences(true).into(), 5, 1.2),
-        (SimpleRnn::new(units).return_sequences(true).into(), 1, 1.55),
+    let layers: [(Layer, usize); 3] = [
+        (Lstm::new(units).return_sequences(true).into(), 6),
+        (Gru::new(units).return_sequences(true).into(), 5),
+        (SimpleRnn::new(units).return_sequences(true).into(), 1),
     ];
     on_each(|device| {
-        for (layer, blocks, most) in &layers {
+        for (layer, blocks) in &layers {
             let before = device.memory().live;
             let mut model = Sequential::new(Input::sequence(time, features));
             for _ in 0..3 {
@@ -166,7 +163,7 @@ fn a_training_step_needs_little_more_than_what_it_saves() {
             let saved = batch * time * (features + 3 * blocks * units + 1) * 4;
             let kept = model.count_params() * 4 * 4;
             let ratio = (device.memory().live - before) as f64 / (saved + kept) as f64;
-            assert!(ratio <= *most, "{} on {}: {ratio}", layer.class(), device.name());
+            assert!(ratio <= 1.2, "{} on {}: {ratio}", layer.class(), device.name());
         }
     });
 }

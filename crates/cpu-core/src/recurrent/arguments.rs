@@ -72,7 +72,7 @@ impl<'a, T> RecurrentStates<'a, T> {
 /// What the forward pass left for the backward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct RecurrentTrace<'a, T> {
-    /// `[T+1, B, U]`
+    /// `[T+1, B, U]`; empty where it is handed over as [`InputGradient::OverH`]
     pub h: &'a [T],
     /// `[T+1, B, U]`, of LSTM
     pub c: Option<&'a [T]>,
@@ -80,15 +80,44 @@ pub struct RecurrentTrace<'a, T> {
     pub saved: &'a [T],
 }
 
+/// The gradient of every step's output `h[t+1]`, `[T, B, U]`.
+#[derive(Clone, Copy, Debug)]
+pub enum OutputGradient<'a, T> {
+    /// In memory.
+    Made(&'a [T]),
+    /// The product of `left [T*B, n]` and the transposed `right [U, n]`, as a dense layer behind the sequence gives it. It is made for
+    /// those steps alone that go back together, and never stands in memory as a whole.
+    Product {
+        /// `[T*B, n]`
+        left: &'a [T],
+        /// `[U, n]`
+        right: &'a [T],
+    },
+}
+
 /// The gradients that reach the outputs of a sequence; one that is absent is zero.
 #[derive(Clone, Copy, Debug)]
 pub struct RecurrentUpstream<'a, T> {
-    /// `[T, B, U]`, of every step's output `h[t+1]`
-    pub dy: Option<&'a [T]>,
+    /// of every step's output
+    pub dy: Option<OutputGradient<'a, T>>,
     /// `[B, U]`, of the last h, added to the last step's `dy`
     pub dh_last: Option<&'a [T]>,
     /// `[B, U]`, of the last c; LSTM only
     pub dc_last: Option<&'a [T]>,
+}
+
+/// Memory for the gradient of the inputs, `[T, B, I]`: its own, or that of something that is read for the last time. A part of the
+/// steps has read all it needs before the gradients of its inputs are written.
+#[derive(Debug)]
+pub enum InputGradient<'a, T> {
+    /// `[T, B, I]`, overwritten.
+    Apart(&'a mut [T]),
+    /// `[T, B, U]`, of a layer with as many inputs as units: the gradients of the outputs at first, and there is no other
+    /// [`RecurrentUpstream::dy`].
+    OverDy(&'a mut [T]),
+    /// `[T+1, B, U]`, of a layer with no more inputs than units: the states at first, and [`RecurrentTrace::h`] is empty. The last
+    /// `T*B*I` values become the gradient; the slot that the sequence starts from stays.
+    OverH(&'a mut [T]),
 }
 
 /// Where [`recurrent_backward`](super::recurrent_backward) puts its gradients.
@@ -102,8 +131,8 @@ pub struct RecurrentGrads<'a, T> {
     pub bias: Option<&'a mut [T]>,
     /// `[3*U]`, added to; where there are peepholes
     pub peepholes: Option<&'a mut [T]>,
-    /// `[T, B, I]`, overwritten
-    pub x: Option<&'a mut [T]>,
+    /// of the inputs
+    pub x: Option<InputGradient<'a, T>>,
     /// `[B, U]`, overwritten
     pub h0: Option<&'a mut [T]>,
     /// `[B, U]`, overwritten; LSTM only
@@ -144,20 +173,18 @@ pub(super) fn check_backward<T>(
     grads: &RecurrentGrads<'_, T>,
 ) -> Result<()> {
     let slots = check_inputs(BACKWARD, cell, shape, inputs)?;
-    check_len(BACKWARD, "h", slots, trace.h.len())?;
+    check_places(shape, slots, trace, up, grads)?;
     check_c(BACKWARD, cell, trace.c, slots)?;
     check_len(BACKWARD, "saved", saved_len(cell, shape), trace.saved.len())?;
-    let RecurrentShape { time, batch, input, units } = shape;
+    let RecurrentShape { batch, input, units, .. } = shape;
     let columns = cell.gates() * units;
     for (what, buffer, expected) in [
-        ("dy", up.dy, time * batch * units),
         ("dh_last", up.dh_last, batch * units),
         ("dc_last", up.dc_last, batch * units),
         ("kernel gradient", Some(&*grads.kernel), input * columns),
         ("recurrent kernel gradient", Some(&*grads.recurrent), units * columns),
         ("bias gradient", grads.bias.as_deref(), cell.bias_blocks() * units),
         ("peephole gradient", grads.peepholes.as_deref(), 3 * units),
-        ("x gradient", grads.x.as_deref(), time * batch * input),
         ("h0 gradient", grads.h0.as_deref(), batch * units),
         ("c0 gradient", grads.c0.as_deref(), batch * units),
     ] {
@@ -174,6 +201,53 @@ pub(super) fn check_backward<T>(
         return Err(Error::Invalid { op: BACKWARD, reason });
     }
     Ok(())
+}
+
+/// The states, the gradients of outputs and inputs, and which of them stand in one place.
+fn check_places<T>(
+    shape: RecurrentShape,
+    slots: usize,
+    trace: &RecurrentTrace<'_, T>,
+    up: &RecurrentUpstream<'_, T>,
+    grads: &RecurrentGrads<'_, T>,
+) -> Result<()> {
+    let RecurrentShape { time, batch, input, units } = shape;
+    let steps = time * batch;
+    let invalid = |reason| Err(Error::Invalid { op: BACKWARD, reason });
+    match up.dy {
+        None => {}
+        Some(OutputGradient::Made(dy)) => check_len(BACKWARD, "dy", steps * units, dy.len())?,
+        Some(OutputGradient::Product { left, right }) => {
+            let n = right.len() / units.max(1);
+            check_len(BACKWARD, "right factor of dy", volume(BACKWARD, &[n, units])?, right.len())?;
+            check_len(BACKWARD, "left factor of dy", volume(BACKWARD, &[steps, n])?, left.len())?;
+        }
+    }
+    let h = match &grads.x {
+        None => trace.h,
+        Some(InputGradient::Apart(x)) => {
+            check_len(BACKWARD, "x gradient", steps * input, x.len())?;
+            trace.h
+        }
+        Some(InputGradient::OverDy(dy)) => {
+            if input != units || up.dy.is_some() {
+                return invalid(
+                    "dy stands where the gradient of x goes, so there is no other, and as many inputs as units",
+                );
+            }
+            check_len(BACKWARD, "dy", steps * units, dy.len())?;
+            trace.h
+        }
+        Some(InputGradient::OverH(h)) => {
+            if input > units || !trace.h.is_empty() {
+                return invalid(
+                    "h stands where the gradient of x goes, so there is no other, and no more inputs than units",
+                );
+            }
+            h
+        }
+    };
+    check_len(BACKWARD, "h", slots, h.len())
 }
 
 /// What both directions read; says how long states `[T+1, B, U]` are.

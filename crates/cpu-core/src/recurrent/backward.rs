@@ -15,8 +15,7 @@ use super::pointwise::activate;
 use super::tile::{GROUP, Operand, Product, Starting, Sums, product};
 use super::workspace::{Key, Packed, Row};
 use super::{
-    RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentUpstream, flag, forward, gradient_blocks,
-    is_usual,
+    RecurrentInputs, RecurrentShape, RecurrentTrace, Upstream, flag, forward, gradient_blocks, is_usual,
 };
 use crate::Cell;
 use crate::math::{Kernel, Lanes, run_f32};
@@ -31,7 +30,7 @@ pub(super) fn through_time(
     shape: RecurrentShape,
     inputs: RecurrentInputs<'_, f32>,
     trace: RecurrentTrace<'_, f32>,
-    up: RecurrentUpstream<'_, f32>,
+    up: Upstream<'_, f32>,
     [h0, c0]: [Option<&mut [f32]>; 2],
     gate_grads: &mut [f32],
     packed: &mut Packed,
@@ -39,7 +38,7 @@ pub(super) fn through_time(
 ) {
     let RecurrentInputs { recurrent, flags, h_mask, peepholes, extras, .. } = inputs;
     let RecurrentTrace { h, c, saved } = trace;
-    let RecurrentUpstream { dy, dh_last, dc_last } = up;
+    let Upstream { dy, dh_last, dc_last } = up;
     let RecurrentShape { batch, units, .. } = shape;
     let layout = |k| Layout { k: plan.form.padded(k), form: plan.form, units, lanes: plan.lanes, gates: 0 };
     let (k, late) = match cell {

@@ -1,4 +1,4 @@
-//! Weight, bias and input gradients: products over all steps at once, from the gate gradients that the pass through
+//! Weight, bias and input gradients: products over the steps of a part at once, from the gate gradients that the pass through
 //! time left in the workspace.
 
 use super::thin;
@@ -10,7 +10,8 @@ use super::{
 use crate::matmul::{Matmul, matmul};
 use crate::{Cell, RESET, Real, Result, mul};
 
-pub(super) fn weights_and_input<T: Real>(
+/// Adds the gradients of kernel, recurrent kernel, bias and peepholes.
+pub(super) fn of_weights<T: Real>(
     cell: Cell,
     shape: RecurrentShape,
     inputs: RecurrentInputs<'_, T>,
@@ -19,7 +20,7 @@ pub(super) fn weights_and_input<T: Real>(
     workspace: &mut RecurrentWorkspace<T>,
     threads: usize,
 ) -> Result<()> {
-    let RecurrentInputs { x, kernel, flags, h_mask, .. } = inputs;
+    let RecurrentInputs { x, flags, h_mask, .. } = inputs;
     let RecurrentTrace { h, saved, .. } = trace;
     let RecurrentShape { time, batch, input, units } = shape;
     let rows = time * batch;
@@ -96,21 +97,35 @@ pub(super) fn weights_and_input<T: Real>(
     if let (Some(to), Some(c)) = (grads.peepholes.as_deref_mut(), trace.c) {
         peepholes(shape, flags, c, da, sized(&mut workspace.rows, units, T::ZERO), to);
     }
-    if let Some(dx) = grads.x.as_deref_mut() {
-        // dx = da[:, from..from + n] kernel[:, first..first + n]^T
-        let mut back = |accumulate: bool, first: usize, from: usize, n: usize| {
-            let spec =
-                Matmul { trans_b: true, lda: width, ldb: columns, accumulate, ..Matmul::new(rows, input, n) };
-            matmul(spec, &da[from..], &kernel[first..], None, dx, threads)
-        };
-        if let Cell::Gru { reset_after: true, .. } = cell {
-            back(false, 0, 0, 2 * units)?;
-            back(true, 2 * units, 3 * units, units)?;
-        } else {
-            back(false, 0, 0, columns)?;
-        }
-    }
     Ok(())
+}
+
+/// Writes the gradients of the inputs, `dx [T, B, I]`.
+pub(super) fn of_inputs<T: Real>(
+    cell: Cell,
+    shape: RecurrentShape,
+    kernel: &[T],
+    workspace: &RecurrentWorkspace<T>,
+    dx: &mut [T],
+    threads: usize,
+) -> Result<()> {
+    let RecurrentShape { time, batch, input, units } = shape;
+    let rows = time * batch;
+    let columns = cell.gates() * units;
+    let width = gradient_blocks(cell) * units;
+    let da = aligned_ref(&workspace.gate_grads, rows * width);
+    // dx = da[:, from..from + n] kernel[:, first..first + n]^T
+    let mut back = |accumulate: bool, first: usize, from: usize, n: usize| {
+        let spec =
+            Matmul { trans_b: true, lda: width, ldb: columns, accumulate, ..Matmul::new(rows, input, n) };
+        matmul(spec, &da[from..], &kernel[first..], None, dx, threads)
+    };
+    if let Cell::Gru { reset_after: true, .. } = cell {
+        back(false, 0, 0, 2 * units)?;
+        back(true, 2 * units, 3 * units, units)
+    } else {
+        back(false, 0, 0, columns)
+    }
 }
 
 /// Adds the gradients of the peepholes i, o, f, `[3*U]`: sums of the gates' gradients times the cell state that each saw.

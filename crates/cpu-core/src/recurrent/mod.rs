@@ -37,9 +37,13 @@ mod tile;
 mod tiles;
 mod workspace;
 
-use crate::{Activation, Cell, CellActivations, CellExtras, Error, RESET, Real, Result, VALID};
-pub use arguments::{RecurrentGrads, RecurrentInputs, RecurrentStates, RecurrentTrace, RecurrentUpstream};
+use crate::{Activation, Cell, CellActivations, CellExtras, RESET, Real, Result, VALID};
+pub use arguments::{
+    InputGradient, OutputGradient, RecurrentGrads, RecurrentInputs, RecurrentStates, RecurrentTrace,
+    RecurrentUpstream,
+};
 use arguments::{check_backward, check_forward};
+use chunks::Upstream;
 use plan::Plan;
 pub use plan::strategy;
 pub use workspace::RecurrentWorkspace;
@@ -116,44 +120,12 @@ pub fn recurrent_backward<T: Real>(
 ) -> Result<()> {
     check_backward(cell, shape, &inputs, &trace, &up, &grads)?;
     let steps = shape.steps_of_a_part(chunks::WHOLE);
-    backward_in(steps, false, cell, shape, inputs, trace, up, grads, workspace, weights_version, threads)
+    backward_in(steps, cell, shape, inputs, trace, up, grads, workspace, weights_version, threads)
 }
 
-/// As [`recurrent_backward`], where `grads.x` holds the gradients `dy [T, B, U]` of the outputs at first, and is overwritten by those
-/// of the inputs: of a layer with as many units as inputs, which then needs no memory for both.
-///
-/// # Errors
-/// As `recurrent_backward`; [`Error::Invalid`] where there is another `dy`, or another number of inputs;
-/// [`Error::Missing`] where there is no `grads.x`.
-pub fn recurrent_backward_in_place<T: Real>(
-    cell: Cell,
-    shape: RecurrentShape,
-    inputs: RecurrentInputs<'_, T>,
-    trace: RecurrentTrace<'_, T>,
-    up: RecurrentUpstream<'_, T>,
-    grads: RecurrentGrads<'_, T>,
-    workspace: &mut RecurrentWorkspace<T>,
-    weights_version: u64,
-    threads: usize,
-) -> Result<()> {
-    const OP: &str = "recurrent_backward_in_place";
-    check_backward(cell, shape, &inputs, &trace, &up, &grads)?;
-    if shape.input != shape.units || up.dy.is_some() {
-        let reason =
-            "dy stands where the gradient of x goes, so there is no other, and as many inputs as units";
-        return Err(Error::Invalid { op: OP, reason });
-    }
-    if grads.x.is_none() {
-        return Err(Error::Missing { op: OP, what: "the gradient of x" });
-    }
-    let steps = shape.steps_of_a_part(chunks::WHOLE);
-    backward_in(steps, true, cell, shape, inputs, trace, up, grads, workspace, weights_version, threads)
-}
-
-/// [`recurrent_backward`] of checked arguments, `steps` steps at a time, or the one `in_place`.
+/// [`recurrent_backward`] of checked arguments, `steps` steps at a time.
 fn backward_in<T: Real>(
     steps: usize,
-    in_place: bool,
     cell: Cell,
     shape: RecurrentShape,
     inputs: RecurrentInputs<'_, T>,
@@ -178,10 +150,9 @@ fn backward_in<T: Real>(
         up,
         grads,
         workspace,
-        |shape, inputs, trace, up, mut grads, workspace| {
+        threads,
+        |shape, inputs, trace, up, grads, workspace| {
             let len = shape.time * shape.batch * gradient_blocks(cell) * shape.units;
-            let x = grads.x.take();
-            let up = if in_place { RecurrentUpstream { dy: x.as_deref(), ..up } } else { up };
             if !nothing_to_do(shape) && is_f32::<T>() {
                 backward::through_time(
                     plan,
@@ -196,10 +167,9 @@ fn backward_in<T: Real>(
                     weights_version,
                 );
             } else {
-                plain_backward::through_time(cell, shape, inputs, trace, up, &mut grads, workspace);
+                plain_backward::through_time(cell, shape, inputs, trace, up, grads, workspace);
             }
-            grads.x = x;
-            gradients::weights_and_input(cell, shape, inputs, trace, &mut grads, workspace, threads)
+            gradients::of_weights(cell, shape, inputs, trace, grads, workspace, threads)
         },
     )
 }
@@ -252,13 +222,9 @@ impl<'a, T: Real> RecurrentTrace<'a, T> {
     }
 }
 
-impl<'a, T: Real> RecurrentUpstream<'a, T> {
-    fn f32s(self) -> RecurrentUpstream<'a, f32> {
-        RecurrentUpstream {
-            dy: self.dy.map(f32s),
-            dh_last: self.dh_last.map(f32s),
-            dc_last: self.dc_last.map(f32s),
-        }
+impl<'a, T: Real> Upstream<'a, T> {
+    fn f32s(self) -> Upstream<'a, f32> {
+        Upstream { dy: self.dy.map(f32s), dh_last: self.dh_last.map(f32s), dc_last: self.dc_last.map(f32s) }
     }
 }
 

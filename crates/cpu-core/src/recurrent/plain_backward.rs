@@ -3,8 +3,8 @@
 
 use super::workspace::{aligned, sized};
 use super::{
-    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentUpstream, RecurrentWorkspace,
-    flag, gradient_blocks, saved_blocks,
+    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentTrace, RecurrentWorkspace, Upstream, flag,
+    gradient_blocks, saved_blocks,
 };
 use crate::{Cell, Real, activation};
 
@@ -13,7 +13,7 @@ pub(super) fn through_time<T: Real>(
     shape: RecurrentShape,
     inputs: RecurrentInputs<'_, T>,
     trace: RecurrentTrace<'_, T>,
-    up: RecurrentUpstream<'_, T>,
+    up: Upstream<'_, T>,
     grads: &mut RecurrentGrads<'_, T>,
     workspace: &mut RecurrentWorkspace<T>,
 ) {
@@ -24,7 +24,7 @@ pub(super) fn through_time<T: Real>(
         _ => activation::slope(kind, y),
     };
     let RecurrentTrace { h, c, saved } = trace;
-    let RecurrentUpstream { dy, dh_last, dc_last } = up;
+    let Upstream { dy, dh_last, dc_last } = up;
     let RecurrentShape { time, batch, units, .. } = shape;
     let columns = cell.gates() * units;
     let saved_width = saved_blocks(cell) * units;

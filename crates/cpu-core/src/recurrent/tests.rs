@@ -2,7 +2,10 @@
 
 use super::plan::Plan;
 use super::workspace::Packed;
-use super::{RecurrentGrads, RecurrentInputs, RecurrentStates, RecurrentTrace, RecurrentUpstream};
+use super::{
+    InputGradient, OutputGradient, RecurrentGrads, RecurrentInputs, RecurrentStates, RecurrentTrace,
+    RecurrentUpstream, Upstream,
+};
 use super::{
     RecurrentShape, RecurrentWorkspace, backward, backward_in, forward, gradient_blocks, plain,
     plain_backward, recurrent_forward, saved_len,
@@ -86,7 +89,7 @@ fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
         shape,
         inputs,
         RecurrentTrace { h: &h, c: c_given, saved: &saved },
-        RecurrentUpstream { dy: Some(&dy), dh_last: None, dc_last: None },
+        Upstream { dy: Some(&dy), dh_last: None, dc_last: None },
         &mut grads,
         &mut workspace,
     );
@@ -123,7 +126,7 @@ fn check(level: Level, cell: Cell, shape: RecurrentShape, threads: usize) {
         shape,
         inputs32,
         RecurrentTrace { h: &h32, c: c_given, saved: &saved32 },
-        RecurrentUpstream { dy: Some(&f32s(&dy)), dh_last: None, dc_last: None },
+        Upstream { dy: Some(&f32s(&dy)), dh_last: None, dc_last: None },
         [Some(&mut dh0_32), None],
         &mut grads32,
         &mut packed,
@@ -175,8 +178,29 @@ fn a_busy_team() {
     });
 }
 
-/// All gradients of a sequence, gone back `steps` steps at a time.
-fn gradients<T: Real>(cell: Cell, shape: RecurrentShape, steps: usize, extended: bool) -> Vec<Vec<T>> {
+/// How a sequence goes back.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    /// that go back together
+    steps: usize,
+    /// with flags, masks and peepholes
+    extended: bool,
+    /// the gradient of the outputs comes as a product
+    product: bool,
+    place: Place,
+}
+
+/// Where the gradient of the inputs goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Apart,
+    OverDy,
+    OverH,
+}
+
+/// All gradients of a sequence.
+fn gradients<T: Real>(cell: Cell, shape: RecurrentShape, way: Way) -> Vec<Vec<T>> {
+    let Way { steps, extended, product, place } = way;
     let RecurrentShape { time, batch, input, units } = shape;
     let (columns, slot, lstm) = (cell.gates() * units, batch * units, cell.states() == 2);
     let of = |n: usize, seed: u32| -> Vec<T> {
@@ -203,44 +227,96 @@ fn gradients<T: Real>(cell: Cell, shape: RecurrentShape, steps: usize, extended:
         ..RecurrentStates::new(&mut h, lstm.then_some(&mut c[..]))
     };
     recurrent_forward(cell, shape, inputs, states, &mut workspace, 1, 2).unwrap();
-    let (dy, dh, dc) = (of(time * slot, 9), of(slot, 10), of(slot, 11));
+    const INNER: usize = 3;
+    let (left, right) = (of(time * batch * INNER, 9), of(units * INNER, 12));
+    let mut dy = vec![T::ZERO; time * slot];
+    for (row, dy) in dy.chunks_exact_mut(units).enumerate() {
+        for (dy, right) in dy.iter_mut().zip(right.chunks_exact(INNER)) {
+            let left = &left[row * INNER..][..INNER];
+            *dy = left.iter().zip(right).fold(T::ZERO, |sum, (&a, &b)| sum + a * b);
+        }
+    }
+    let (dh, dc) = (of(slot, 10), of(slot, 11));
     let [mut gk, mut gr, mut gb, mut gp] =
         [kernel.len(), recurrent.len(), bias.len(), 3 * units].map(|n| vec![T::ZERO; n]);
     let [mut gx, mut gh, mut gc] = [x.len(), slot, if lstm { slot } else { 0 }].map(|n| vec![T::ZERO; n]);
+    let start = h[..slot].to_vec();
+    let mut states = h.clone();
     let grads = RecurrentGrads {
         kernel: &mut gk,
         recurrent: &mut gr,
         bias: Some(&mut gb),
         peepholes: inputs.peepholes.map(|_| &mut gp[..]),
-        x: Some(&mut gx),
+        x: Some(match place {
+            Place::Apart => InputGradient::Apart(&mut gx),
+            Place::OverDy => {
+                gx.copy_from_slice(&dy);
+                InputGradient::OverDy(&mut gx)
+            }
+            Place::OverH => InputGradient::OverH(&mut states),
+        }),
         h0: Some(&mut gh),
         c0: lstm.then_some(&mut gc[..]),
     };
-    let trace = RecurrentTrace { h: &h, c: lstm.then_some(&c[..]), saved: &saved };
-    let up = RecurrentUpstream { dy: Some(&dy), dh_last: Some(&dh), dc_last: lstm.then_some(&dc[..]) };
-    backward_in(steps, false, cell, shape, inputs, trace, up, grads, &mut workspace, 1, 2).unwrap();
+    let trace = RecurrentTrace {
+        h: if place == Place::OverH { &[] } else { &h },
+        c: lstm.then_some(&c[..]),
+        saved: &saved,
+    };
+    let factors = OutputGradient::Product { left: &left, right: &right };
+    let up = RecurrentUpstream {
+        dy: match place {
+            Place::OverDy => None,
+            _ if product => Some(factors),
+            _ => Some(OutputGradient::Made(&dy)),
+        },
+        dh_last: Some(&dh),
+        dc_last: lstm.then_some(&dc[..]),
+    };
+    backward_in(steps, cell, shape, inputs, trace, up, grads, &mut workspace, 1, 2).unwrap();
+    if place == Place::OverH {
+        assert_eq!(states[..slot], start, "the slot that the sequence starts from stays");
+        gx.copy_from_slice(&states[states.len() - x.len()..]);
+    }
     vec![gk, gr, gb, gp, gx, gh, gc]
 }
 
 /// A sum taken in other parts differs by a rounding of each of its few dozen terms, all of order 1.
 fn same<T: Real>(cell: Cell, shape: RecurrentShape, tolerance: f64) {
     for extended in [false, true] {
-        let whole = gradients::<T>(cell, shape, shape.time, extended);
-        for steps in [1, 2, 3, shape.time - 1] {
-            for (array, (got, want)) in
-                gradients::<T>(cell, shape, steps, extended).iter().zip(&whole).enumerate()
-            {
+        let way = Way { steps: shape.time, extended, product: false, place: Place::Apart };
+        let whole = gradients::<T>(cell, shape, way);
+        for way in ways(shape, extended) {
+            for (array, (got, want)) in gradients::<T>(cell, shape, way).iter().zip(&whole).enumerate() {
                 let scale = want.iter().fold(1.0f64, |m, v| m.max(v.to_f64().abs()));
                 for (got, want) in got.iter().zip(want) {
                     let error = (got.to_f64() - want.to_f64()).abs();
                     assert!(
                         error <= tolerance * scale,
-                        "{cell:?} {shape:?}, {steps} steps, array {array}: {error:e}"
+                        "{cell:?} {shape:?}, {way:?}, array {array}: {error:e}"
                     );
                 }
             }
         }
     }
+}
+
+/// All ways back that a shape allows.
+fn ways(shape: RecurrentShape, extended: bool) -> Vec<Way> {
+    let RecurrentShape { time, input, units, .. } = shape;
+    let mut ways = Vec::new();
+    for steps in [1, 2, 3, time - 1, time].into_iter().filter(|&steps| steps > 0) {
+        for (place, allowed) in
+            [(Place::Apart, true), (Place::OverDy, input == units), (Place::OverH, input <= units)]
+        {
+            for product in [false, true] {
+                if allowed && !(product && place == Place::OverDy) {
+                    ways.push(Way { steps, extended, product, place });
+                }
+            }
+        }
+    }
+    ways
 }
 
 #[test]
@@ -252,7 +328,9 @@ fn a_sequence_goes_back_in_parts_as_it_does_whole() {
         Cell::Gru { activation, recurrent_activation, reset_after: false },
         Cell::SimpleRnn { activation },
     ] {
-        for (time, batch, input, units) in [(7, 3, 2, 5), (8, 19, 20, 37)] {
+        for (time, batch, input, units) in
+            [(7, 3, 2, 5), (8, 19, 20, 37), (5, 3, 9, 9), (1, 4, 3, 8), (4, 2, 6, 5)]
+        {
             let shape = RecurrentShape { time, batch, input, units };
             same::<f64>(cell, shape, 1e-13);
             same::<f32>(cell, shape, 2e-5);

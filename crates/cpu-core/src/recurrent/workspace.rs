@@ -12,6 +12,8 @@ pub struct RecurrentWorkspace<T> {
     pub(super) gate_grads: Vec<T>,
     /// gradients of the states between two parts, `[2, 2, B, U]`
     pub(super) handed: Vec<T>,
+    /// gradients of the outputs of a part, `[T, B, U]`, where they come as a product
+    pub(super) dy: Vec<T>,
     /// rows of intermediate values
     pub(super) rows: Vec<T>,
     /// states before each step with resets applied, `[T, B, U]`, where a flag resets
@@ -28,6 +30,7 @@ impl<T> RecurrentWorkspace<T> {
         Self {
             gate_grads: Vec::new(),
             handed: Vec::new(),
+            dy: Vec::new(),
             rows: Vec::new(),
             states: Vec::new(),
             forward: Packed::default(),

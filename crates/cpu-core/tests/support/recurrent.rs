@@ -1,8 +1,8 @@
 //! Random recurrent problems: a cell, a shape, weights, inputs, flags and incoming gradients, and a run of them.
 
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentTrace, RecurrentUpstream,
-    RecurrentWorkspace, recurrent_backward, recurrent_backward_in_place, recurrent_forward, saved_len,
+    InputGradient, OutputGradient, RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates,
+    RecurrentTrace, RecurrentUpstream, RecurrentWorkspace, recurrent_backward, recurrent_forward, saved_len,
 };
 use cpu_core::{Activation, Cell, CellExtras, RESET, Real, VALID};
 
@@ -192,19 +192,23 @@ impl Problem {
         if in_place {
             out.x = dy.take().expect("gradients of the outputs");
         }
-        let backward = if in_place { recurrent_backward_in_place } else { recurrent_backward };
-        backward(
+        let dx = if in_place { InputGradient::OverDy } else { InputGradient::Apart };
+        recurrent_backward(
             self.cell,
             self.shape,
             inputs,
             RecurrentTrace { h: &out.h, c: lstm.then_some(&out.c), saved: &saved },
-            RecurrentUpstream { dy: dy.as_deref(), dh_last: dh_last.as_deref(), dc_last: dc_last.as_deref() },
+            RecurrentUpstream {
+                dy: dy.as_deref().map(OutputGradient::Made),
+                dh_last: dh_last.as_deref(),
+                dc_last: dc_last.as_deref(),
+            },
             RecurrentGrads {
                 kernel: &mut out.kernel,
                 recurrent: &mut out.recurrent,
                 bias: bias.is_some().then_some(&mut out.bias),
                 peepholes: peepholes.is_some().then_some(&mut out.peepholes),
-                x: Some(&mut out.x),
+                x: Some(dx(&mut out.x)),
                 h0: Some(&mut out.h0),
                 c0: lstm.then_some(&mut out.c0),
             },

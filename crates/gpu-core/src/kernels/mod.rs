@@ -55,8 +55,8 @@ pub use pool_time::{pool_time, pool_time_backward};
 pub use random::{random_bits, random_uniform};
 pub use rearrange::{copy, repeat_vector, reverse_time, shift_append, transpose01};
 pub use recurrent::{
-    RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentStrategy, RecurrentUpstream,
-    StrategyKind, recurrent_backward, recurrent_forward, recurrent_strategy, saved_len,
+    OutputGradient, RecurrentGrads, RecurrentInputs, RecurrentShape, RecurrentStates, RecurrentStrategy,
+    RecurrentUpstream, StrategyKind, recurrent_backward, recurrent_forward, recurrent_strategy, saved_len,
 };
 pub use row_activation::{row_activation_backward, row_activation_forward};
 pub use row_weights::row_weights;

@@ -1,7 +1,8 @@
 //! Which memory an operation reads and writes: what a plan of the memory is made from.
 
 use super::memory::Slice;
-use super::op::{Op, RecurrentInputs};
+use super::op::{Gradient, Op, RecurrentInputs, RecurrentUpstream};
+use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::Cell;
 
 /// What an operation does with a slice.
@@ -42,7 +43,15 @@ impl Op {
                     .into_iter()
                     .flatten()
                     .for_each(|s| f(s, Read));
-                [&mut up.dy, &mut up.dh_last, &mut up.dc_last].into_iter().flatten().for_each(|s| f(s, Read));
+                let RecurrentUpstream { dy, dh_last, dc_last } = up;
+                match dy {
+                    Some(Gradient::Made(dy)) => f(dy, Read),
+                    Some(Gradient::Product(of)) => {
+                        [&mut of.left, &mut of.right].into_iter().for_each(|s| f(s, Read))
+                    }
+                    None => {}
+                }
+                [dh_last, dc_last].into_iter().flatten().for_each(|s| f(s, Read));
                 [&mut out.kernel, &mut out.recurrent]
                     .into_iter()
                     .chain(&mut out.bias)
@@ -132,23 +141,51 @@ impl Op {
     }
 }
 
+/// What an operation can write over something that it reads, once it has read all it needs of that.
+pub(crate) struct Overwrite {
+    pub new: Slice,
+    /// where it may stand, the better place first
+    pub over: [Option<Slice>; 2],
+}
+
+impl Op {
+    /// What can be written over what, where nothing else reads that later.
+    pub fn overwrite(&self) -> Option<Overwrite> {
+        let Op::RecurrentBackward { shape, io, up, out, .. } = self else { return None };
+        let new = out.x?;
+        let of_outputs = match up.dy {
+            Some(Gradient::Made(dy)) if dy.len == new.len => Some(dy),
+            _ => None,
+        };
+        // Behind the slot that the sequence starts from, and no step's gradient before the states that are still needed.
+        let states = (shape.input <= shape.units).then(|| io.h.part(io.h.len - new.len, new.len));
+        Some(Overwrite { new, over: [of_outputs, states] })
+    }
+}
+
 /// States of so many values go back at once on any device.
 const GOES_BACK_WHOLE: usize = 1 << 18;
 
+/// Whether a sequence goes back in parts on every device.
+pub(crate) fn goes_back_in_parts(shape: RecurrentShape) -> bool {
+    shape.steps_of_a_part(GOES_BACK_WHOLE) < shape.time
+}
+
 impl Op {
     /// Values that the kernels take beside the operation's own buffers, about: gates of an inference, gradients of gates for the
-    /// steps that go back together.
+    /// steps that go back together, and of their outputs where these come as a product.
     pub fn scratch(&self) -> usize {
         match self {
             Op::RecurrentForward { cell: Cell::SimpleRnn { .. }, .. } => 0,
             Op::RecurrentForward { cell, shape, io } if io.saved.is_none() => {
                 shape.time * shape.batch * shape.units * cell.gates()
             }
-            Op::RecurrentBackward { cell, shape, .. } => {
+            Op::RecurrentBackward { cell, shape, up, .. } => {
                 let twice = if matches!(cell, Cell::Gru { reset_after: true, .. }) { 2 } else { 1 };
-                let weights = shape.units.next_multiple_of(4);
+                let weights = cell.gates() * shape.units.next_multiple_of(4);
                 let steps = shape.time.min(shape.steps_of_a_part(GOES_BACK_WHOLE));
-                cell.gates() * shape.units * (twice * steps * shape.batch + weights)
+                let outputs = usize::from(matches!(up.dy, Some(Gradient::Product(_))));
+                shape.units * ((twice * cell.gates() + outputs) * steps * shape.batch + weights)
             }
             _ => 0,
         }

@@ -139,7 +139,12 @@ struct Taken<T> {
 
 impl<T> Taken<T> {
     fn as_mut(&mut self) -> &mut [T] {
-        &mut self.data[self.slice.offset..self.slice.offset + self.slice.len]
+        self.part_mut(self.slice)
+    }
+
+    /// Another part of the same buffer.
+    fn part_mut(&mut self, s: Slice) -> &mut [T] {
+        &mut self.data[s.offset..s.offset + s.len]
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod layer_op;
 
-use super::op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream};
+use super::op::{Gradient, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream};
 use super::{BufferId, Engine, IndexSlice, MemoryUse, Slice};
 use crate::Result;
 use gpu_core::{Context, Recorder, kernels};
@@ -213,9 +213,17 @@ impl GpuEngine {
         out: RecurrentGradients,
     ) -> Result<()> {
         let io = self.recurrent(&io)?;
-        let (dy, dh_last, dc_last) = (self.maybe(up.dy)?, self.maybe(up.dh_last)?, self.maybe(up.dc_last)?);
+        let (dh_last, dc_last) = (self.maybe(up.dh_last)?, self.maybe(up.dc_last)?);
+        let dy = match up.dy {
+            Some(Gradient::Made(dy)) => Some((self.get(dy)?, None)),
+            Some(Gradient::Product(of)) => Some((self.get(of.left)?, Some(self.get(of.right)?))),
+            None => None,
+        };
         let up = kernels::RecurrentUpstream {
-            dy: dy.as_ref(),
+            dy: dy.as_ref().map(|dy| match dy {
+                (made, None) => kernels::OutputGradient::Made(made),
+                (left, Some(right)) => kernels::OutputGradient::Product { left, right },
+            }),
             dh_last: dh_last.as_ref(),
             dc_last: dc_last.as_ref(),
         };

@@ -9,10 +9,12 @@ mod op;
 mod port;
 mod tensor;
 
-pub(crate) use access::Access;
+pub(crate) use access::{Access, Overwrite, goes_back_in_parts};
 pub(crate) use layer_op::LayerOp;
 pub(crate) use memory::{Buffer, IndexBuffer, IndexSlice, Program, Slice};
-pub(crate) use op::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Segments};
+pub(crate) use op::{
+    Factors, Gradient, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Segments,
+};
 
 use crate::{Error, Result};
 use memory::BufferId;

@@ -37,11 +37,35 @@ pub(crate) struct RecurrentInputs {
     pub saved: Option<Slice>,
 }
 
+/// A gradient: in memory, or as the product that it is, which whoever reads it makes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gradient {
+    Made(Slice),
+    Product(Factors),
+}
+
+/// The product of `left [rows, n]` and the transposed `right [cols, n]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Factors {
+    pub left: Slice,
+    pub right: Slice,
+    pub cols: usize,
+}
+
+impl Factors {
+    /// The operation that makes the product at `c`.
+    pub fn product(self, c: Slice) -> Op {
+        let Factors { left, right, cols } = self;
+        let shape = Matmul::new(c.len / cols, cols, right.len / cols).trans_b();
+        Op::Matmul { shape, a: left, b: right, bias: None, c }
+    }
+}
+
 /// Gradients that reach the outputs of a recurrent operation; at least one is present.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecurrentUpstream {
-    /// `[time, batch, units]`
-    pub dy: Option<Slice>,
+    /// `[time, batch, units]`; a product is made for those steps alone that go back together
+    pub dy: Option<Gradient>,
     /// `[batch, units]`, of the last h
     pub dh_last: Option<Slice>,
     /// `[batch, units]`, of the last c
@@ -55,7 +79,7 @@ pub(crate) struct RecurrentGradients {
     pub recurrent: Slice,
     pub bias: Option<Slice>,
     pub peepholes: Option<Slice>,
-    /// may be the place of `RecurrentUpstream::dy`, which is then read for the last time
+    /// may stand where `RecurrentUpstream::dy` or the last values of `RecurrentInputs::h` do, which are then read for the last time
     pub x: Option<Slice>,
     pub h0: Option<Slice>,
     pub c0: Option<Slice>,

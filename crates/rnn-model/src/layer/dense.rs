@@ -1,7 +1,7 @@
 //! Dense.
 
 use super::{Activate, Constraint, Held, Initializer, OneToOne, Regularizer, SampleShape, VariableSpec};
-use crate::device::Op;
+use crate::device::{Factors, Op};
 use crate::model::lowering::{Lowering, Node, Value};
 use crate::{Error, Result};
 use rnn_shaders::shape::Matmul;
@@ -161,12 +161,7 @@ impl OneToOne for Dense {
             if let Some(&db) = grads.get(1) {
                 l.emit(Op::SumRows { rows, cols: units, x: dz, out: db, accumulate: true });
             }
-            l.propagate(&input, |l, dx| {
-                if let Some(dx) = dx {
-                    let shape = Matmul::new(m, k, n).trans_b();
-                    l.emit(Op::Matmul { shape, a: dz, b: kernel, bias: None, c: dx });
-                }
-            })
+            l.arrived_as_product(&input, Factors { left: dz, right: kernel, cols: features })
         });
         match self.activation {
             Activate::Each(kind) if kind == fused => Ok(z),

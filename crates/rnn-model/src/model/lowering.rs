@@ -12,7 +12,7 @@ pub(crate) use stretch::RunStates;
 use super::graph::{Edge, Graph};
 use super::placement::Planned;
 use crate::Result;
-use crate::device::{Device, IndexBuffer, IndexSlice, Op, Slice};
+use crate::device::{Device, Gradient, IndexBuffer, IndexSlice, Op, Slice};
 use crate::layer::Layer;
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::Cell;
@@ -99,7 +99,7 @@ pub(crate) struct Lowering<'a> {
     buffers: Planned,
     index_buffers: Vec<IndexBuffer>,
     tape: Vec<Backward<'a>>,
-    gradients: HashMap<usize, Slice>,
+    gradients: HashMap<usize, Gradient>,
     /// parts of other values, by id
     views: HashMap<usize, views::View>,
     /// gradients of values that consist of parts, while the parts' are written there
@@ -250,7 +250,12 @@ impl<'a> Lowering<'a> {
         Ok(self.buffers.add(len))
     }
 
-    /// What the host writes before a run, or reads after it, keeps its memory for itself.
+    /// The host writes this before each run.
+    pub fn given(&mut self, slice: Slice) {
+        self.buffers.given(slice);
+    }
+
+    /// What the host reads after a run keeps its memory for itself.
     pub fn keep(&mut self, slice: Slice) {
         self.buffers.keep(slice);
     }

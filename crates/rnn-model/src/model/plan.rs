@@ -245,7 +245,7 @@ impl Model {
 }
 
 /// Brings a batch of samples to where the layers want it, time-major: gathered from a data set, or handed over through
-/// the port. Without a data set the port is where to write.
+/// the port. Without a data set the port is where to write, before each run.
 pub(super) fn feed(
     l: &mut Lowering<'_>,
     sample: &[usize],
@@ -261,7 +261,7 @@ pub(super) fn feed(
         return Ok((Port::new(values, dataset.samples, time, features, false), out));
     }
     let written = l.buffer(len)?;
-    l.keep(written);
+    l.given(written);
     let values = if swaps { written } else { l.swapped(written, batch, time, features)? };
     Ok((Port::new(written, batch, time, features, swaps), values))
 }

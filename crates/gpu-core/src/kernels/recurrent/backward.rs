@@ -25,7 +25,8 @@ pub struct RecurrentGrads<'a> {
     pub bias: Option<&'a Slice>,
     /// `[3*U]`, added to; where there are peepholes
     pub peepholes: Option<&'a Slice>,
-    /// `[T, B, I]`, overwritten
+    /// `[T, B, I]`, overwritten. It may stand where something is read for the last time: in the place of `dy`, of a layer with as many
+    /// inputs as units, or in that of the last `T*B*I` values of `h`, of a layer with no more inputs than units
     pub x: Option<&'a Slice>,
     /// `[B, U]`, overwritten
     pub h0: Option<&'a Slice>,
@@ -33,11 +34,26 @@ pub struct RecurrentGrads<'a> {
     pub c0: Option<&'a Slice>,
 }
 
+/// The gradient of every step's output `h[t+1]`, `[T, B, U]`.
+#[derive(Clone, Copy, Debug)]
+pub enum OutputGradient<'a> {
+    /// In memory.
+    Made(&'a Slice),
+    /// The product of `left [T*B, n]` and the transposed `right [U, n]`, as a dense layer behind the sequence gives it. It is made for
+    /// those steps alone that go back together, and never stands in memory as a whole.
+    Product {
+        /// `[T*B, n]`
+        left: &'a Slice,
+        /// `[U, n]`
+        right: &'a Slice,
+    },
+}
+
 /// The gradients that reach the outputs of a sequence; one that is absent is zero.
 #[derive(Clone, Copy, Debug)]
 pub struct RecurrentUpstream<'a> {
-    /// `[T, B, U]`, of every step's output `h[t+1]`
-    pub dy: Option<&'a Slice>,
+    /// of every step's output
+    pub dy: Option<OutputGradient<'a>>,
     /// `[B, U]`, of the last h, added to the last step's `dy`
     pub dh_last: Option<&'a Slice>,
     /// `[B, U]`, of the last c; LSTM only
@@ -86,6 +102,10 @@ pub fn recurrent_backward(
         carry,
         product: rec.scratch(slot)?,
         handed: rec.scratch(slot)?,
+        dy: match up.dy {
+            Some(OutputGradient::Product { .. }) => Some(rec.scratch(samples * units)?),
+            _ => None,
+        },
         changed: if changes { Some(rec.scratch(samples * units)?) } else { None },
         sums: if inputs.peepholes.is_some() { Some(rec.scratch(row)?) } else { None },
     };
@@ -125,8 +145,16 @@ fn check<'a>(layer: &Layer<'a>, up: RecurrentUpstream<'_>, grads: &RecurrentGrad
     let state = batch * units;
     expect_len(OP, "grads.kernel", grads.kernel, input * columns)?;
     expect_len(OP, "grads.recurrent", grads.recurrent, units * columns)?;
+    match up.dy {
+        None => {}
+        Some(OutputGradient::Made(dy)) => expect_len(OP, "dy", dy, time * state)?,
+        Some(OutputGradient::Product { left, right }) => {
+            let n = right.len() / units;
+            expect_len(OP, "right factor of dy", right, n * units)?;
+            expect_len(OP, "left factor of dy", left, time * batch * n)?;
+        }
+    }
     for (what, slice, expected) in [
-        ("dy", up.dy, time * batch * units),
         ("dh_last", up.dh_last, state),
         ("dc_last", up.dc_last, state),
         ("grads.bias", grads.bias, cell.bias_blocks() * units),
@@ -163,6 +191,8 @@ struct Work<'a> {
     product: Slice,
     /// the gradient of a state between two parts, `[B, U]`
     handed: Slice,
+    /// gradients of the outputs, `[steps at a time, B, U]`, where they come as a product
+    dy: Option<Slice>,
     /// states before the steps as the product saw them, `[steps at a time, B, U]`, where they differ from what is kept
     changed: Option<Slice>,
     /// of peepholes, whose gradients stand behind those of the gates: their sums and the bias's, `[row]`
@@ -193,12 +223,13 @@ impl Part {
 fn recurrence(
     rec: &mut Recorder,
     layer: &Layer<'_>,
-    dy: Option<&Slice>,
+    dy: Option<OutputGradient<'_>>,
     work: &Work<'_>,
     of: Part,
 ) -> Result<()> {
     let Layer { cell, shape, inputs, states, .. } = *layer;
     let RecurrentShape { batch, units, .. } = shape;
+    let dy = output_gradient(rec, layer, dy, work, of)?;
     let columns = cell.gates() * units;
     let padded = units.next_multiple_of(4);
     let depth = if matches!(cell, Cell::Gru { reset_after: false, .. }) { 2 * units } else { columns };
@@ -214,7 +245,7 @@ fn recurrence(
     let saved =
         if work.saved.is_empty() { nothing.clone() } else { of.of(work.saved, batch * saved_row, 0)? };
     let has_dy = dy.is_some();
-    let dy = dy.map_or(Ok(nothing.clone()), |dy| of.of(dy, batch * units, 0))?;
+    let dy = dy.unwrap_or_else(|| nothing.clone());
     let mask = inputs.h_mask.unwrap_or(&nothing);
     let size = |value| calls.size(value);
     let params = shader::BackwardParams {
@@ -249,6 +280,28 @@ fn recurrence(
             Cell::SimpleRnn { .. } => call(&shader::SIMPLE_RNN_BACKWARD, w, work.of_state, depth),
         }
     })
+}
+
+/// The gradients of a part's outputs; those that come as a product are made now.
+fn output_gradient(
+    rec: &mut Recorder,
+    layer: &Layer<'_>,
+    dy: Option<OutputGradient<'_>>,
+    work: &Work<'_>,
+    of: Part,
+) -> Result<Option<Slice>> {
+    let RecurrentShape { batch, units, .. } = layer.shape;
+    match (dy, &work.dy) {
+        (Some(OutputGradient::Made(dy)), _) => Ok(Some(of.of(dy, batch * units, 0)?)),
+        (Some(OutputGradient::Product { left, right }), Some(made)) => {
+            let (samples, n) = (of.count * batch, right.len() / units);
+            let made = made.slice(0, samples * units)?;
+            let spec = Matmul::new(samples, units, n).trans_b();
+            matmul(rec, spec, &of.of(left, batch * n, 0)?, right, None, &made)?;
+            Ok(Some(made))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn weight_gradients(

@@ -8,7 +8,7 @@ mod backward;
 mod forward;
 mod plan;
 
-pub use backward::{RecurrentGrads, RecurrentUpstream, recurrent_backward};
+pub use backward::{OutputGradient, RecurrentGrads, RecurrentUpstream, recurrent_backward};
 pub use forward::recurrent_forward;
 pub use plan::{RecurrentStrategy, StrategyKind, recurrent_strategy};
 

@@ -6,8 +6,8 @@ use super::{CpuEngine, Step, maybe_mut};
 use crate::Result;
 use cpu_core::Real;
 use cpu_core::recurrent::{
-    RecurrentGrads, RecurrentInputs, RecurrentStates, RecurrentTrace, RecurrentUpstream, RecurrentWorkspace,
-    recurrent_backward, recurrent_backward_in_place, recurrent_forward,
+    InputGradient, OutputGradient, RecurrentGrads, RecurrentInputs, RecurrentStates, RecurrentTrace,
+    RecurrentUpstream, RecurrentWorkspace, recurrent_backward, recurrent_forward,
 };
 use rnn_shaders::shape::RecurrentShape;
 use rnn_shaders::vocabulary::Cell;
@@ -83,29 +83,36 @@ impl<T: Real> CpuEngine<T> {
             [range(out.kernel), range(out.recurrent), maybe_range(out.bias), maybe_range(out.peepholes)];
         let parts = weights.get_disjoint_mut(ranges);
         let [kernel, recurrent, bias, peepholes] = parts.expect("weight gradients do not overlap");
-        // The gradients of the outputs may stand where those of the inputs go.
-        let in_place = up.dy.is_some() && up.dy == out.x;
-        let backward = if in_place { recurrent_backward_in_place } else { recurrent_backward };
-        let result = backward(
+        // The gradients of the inputs may go where those of the outputs stand, or the states.
+        let over_h = out.x.is_some_and(|x| x.buffer == io.h.buffer);
+        let over_dy = matches!((up.dy, out.x), (Some(op::Gradient::Made(dy)), Some(x)) if dy == x);
+        let x = dx.as_mut().map(|dx| match (over_h, over_dy) {
+            (true, _) => InputGradient::OverH(dx.part_mut(io.h)),
+            (false, true) => InputGradient::OverDy(dx.as_mut()),
+            (false, false) => InputGradient::Apart(dx.as_mut()),
+        });
+        let dy = up.dy.filter(|_| !over_dy).map(|dy| match dy {
+            op::Gradient::Made(dy) => OutputGradient::Made(f.get(dy)),
+            op::Gradient::Product(of) => {
+                OutputGradient::Product { left: f.get(of.left), right: f.get(of.right) }
+            }
+        });
+        let result = recurrent_backward(
             cell,
             shape,
             self.recurrent_inputs(&io),
             RecurrentTrace {
-                h: f.get(io.h),
+                h: if over_h { &[] } else { f.get(io.h) },
                 c: f.maybe(io.c),
                 saved: f.get(io.saved.expect("a backward pass has what the forward pass saved")),
             },
-            RecurrentUpstream {
-                dy: f.maybe(up.dy.filter(|_| !in_place)),
-                dh_last: f.maybe(up.dh_last),
-                dc_last: f.maybe(up.dc_last),
-            },
+            RecurrentUpstream { dy, dh_last: f.maybe(up.dh_last), dc_last: f.maybe(up.dc_last) },
             RecurrentGrads {
                 kernel,
                 recurrent,
                 bias: out.bias.map(|_| bias),
                 peepholes: out.peepholes.map(|_| peepholes),
-                x: maybe_mut(&mut dx),
+                x,
                 h0: maybe_mut(&mut dh0),
                 c0: maybe_mut(&mut dc0),
             },

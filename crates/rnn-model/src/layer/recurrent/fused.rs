@@ -1,7 +1,9 @@
 //! A cell that a kernel fuses, over a sequence: all steps in one operation of the device.
 
 use crate::Result;
-use crate::device::{Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Slice};
+use crate::device::{
+    Gradient, Op, RecurrentGradients, RecurrentInputs, RecurrentUpstream, Slice, goes_back_in_parts,
+};
 use crate::layer::sequence::{Run, Walk};
 use crate::model::lowering::{Lowering, Node, Value};
 use rnn_shaders::shape::RecurrentShape;
@@ -37,8 +39,14 @@ pub(super) fn run(
         });
     }
     let saved = if l.recording() { Some(l.buffer(l.saved_len(cell, shape))?) } else { None };
-    for (from, to) in start.iter().flatten().zip(&sequences) {
-        l.emit(Op::Copy { x: from.data, y: to.part(0, slot) });
+    if resident.is_none() {
+        for (i, sequence) in sequences.iter().enumerate() {
+            let y = sequence.part(0, slot);
+            l.emit(match &start {
+                Some(start) => Op::Copy { x: start[i].data, y },
+                None => Op::Fill { value: 0.0, y },
+            });
+        }
     }
     let (h, c) = (sequences[0], sequences.get(1).copied());
     let io = RecurrentInputs {
@@ -66,7 +74,7 @@ pub(super) fn run(
     let grads = node.gradients.clone();
     l.backward(move |l| {
         let up = RecurrentUpstream {
-            dy: all.as_ref().and_then(|y| l.gradient(y)),
+            dy: all.as_ref().and_then(|y| output_gradient(l, y, shape)),
             dh_last: l.gradient(&ends[0]),
             dc_last: ends.get(1).and_then(|c| l.gradient(c)),
         };
@@ -75,10 +83,7 @@ pub(super) fn run(
         }
         let from = start.unwrap_or_default();
         let starts: Vec<Option<Slice>> = from.iter().map(|s| l.wanted(s)).collect::<Result<_>>()?;
-        let dx = match l.in_place(&x, up.dy, &[up.dh_last, up.dc_last]) {
-            Some(place) => Some(place),
-            None => l.wanted(&x)?,
-        };
+        let dx = l.wanted(&x)?;
         let weights = match grads.is_empty() {
             true => l.unused_gradients(node_lens(&io))?,
             false => grads,
@@ -98,6 +103,16 @@ pub(super) fn run(
         Ok(())
     });
     Ok(Run { outputs, states })
+}
+
+/// The gradient of all steps' outputs. A product stays one where the sequence goes back in parts, each of which makes its own.
+fn output_gradient(l: &mut Lowering<'_>, y: &Value, shape: RecurrentShape) -> Option<Gradient> {
+    match l.gradient_as_it_came(y)? {
+        Gradient::Product(of) if of.cols == shape.units && goes_back_in_parts(shape) => {
+            Some(Gradient::Product(of))
+        }
+        _ => l.gradient(y).map(Gradient::Made),
+    }
 }
 
 /// Lengths of the weights, for the gradients of a layer that is not trained: the operation makes them all the same.

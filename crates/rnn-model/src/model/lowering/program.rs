@@ -77,8 +77,8 @@ impl<'a> Lowering<'a> {
     pub fn lay_out(mut self) -> LaidOut<'a> {
         let mut state_gradients: HashMap<usize, Vec<Option<Slice>>> = HashMap::new();
         if self.state_gradients {
-            for (&part, values) in &self.starts {
-                let found: Vec<_> = values.iter().map(|v| self.gradients.get(&v.id).copied()).collect();
+            for (part, values) in std::mem::take(&mut self.starts) {
+                let found = self.gradients_of(&values);
                 found.iter().flatten().for_each(|&at| self.buffers.keep(at));
                 state_gradients.insert(part, found);
             }

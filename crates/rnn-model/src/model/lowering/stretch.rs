@@ -253,7 +253,7 @@ impl Lowering<'_> {
     }
 
     /// The gradients that have reached these values.
-    pub fn gradients_of(&self, values: &[Value]) -> Vec<Option<Slice>> {
+    pub fn gradients_of(&mut self, values: &[Value]) -> Vec<Option<Slice>> {
         values.iter().map(|value| self.gradient(value)).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Lowering, Value};
 use crate::Result;
-use crate::device::{Op, Slice};
+use crate::device::{Factors, Gradient, Op, Slice};
 
 impl<'a> Lowering<'a> {
     /// Puts `f` on the tape.
@@ -12,8 +12,20 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// The gradient that has reached `value`, if any has.
-    pub fn gradient(&self, value: &Value) -> Option<Slice> {
+    /// The gradient that has reached `value`, if any has; one that came as a product is made now.
+    pub fn gradient(&mut self, value: &Value) -> Option<Slice> {
+        let factors = match self.gradient_as_it_came(value)? {
+            Gradient::Made(slice) => return Some(slice),
+            Gradient::Product(factors) => factors,
+        };
+        let made = self.buffers.add(value.data.len);
+        self.emit(factors.product(made));
+        self.gradients.insert(value.id, Gradient::Made(made));
+        Some(made)
+    }
+
+    /// The gradient that has reached `value`, for who makes it himself where it is a product.
+    pub fn gradient_as_it_came(&self, value: &Value) -> Option<Gradient> {
         self.gradients.get(&value.id).copied()
     }
 
@@ -32,12 +44,23 @@ impl<'a> Lowering<'a> {
     /// The gradient of `x` stands at `at`: it is added to what has come before.
     pub fn arrived(&mut self, x: &Value, at: Option<Slice>) {
         let Some(at) = at else { return };
-        match self.gradients.get(&x.id).copied() {
+        match self.gradient(x) {
             Some(sum) => self.emit(Op::AddAssign { x: at, y: sum }),
             None => {
-                self.gradients.insert(x.id, at);
+                self.gradients.insert(x.id, Gradient::Made(at));
             }
         }
+    }
+
+    /// The gradient of `x` is a product. It stays one until it is read, if the factors take less memory and nothing else has reached
+    /// `x`: who reads it may need no more than a part at a time.
+    pub fn arrived_as_product(&mut self, x: &Value, factors: Factors) -> Result<()> {
+        let is_alone = !self.views.contains_key(&x.id) && !self.gradients.contains_key(&x.id);
+        if x.needs_gradient && is_alone && factors.left.len < x.data.len {
+            self.gradients.insert(x.id, Gradient::Product(factors));
+            return Ok(());
+        }
+        self.propagate(x, |l, dx| dx.into_iter().for_each(|dx| l.emit(factors.product(dx))))
     }
 
     /// The gradient `dy` of a value, read for the last time, becomes that of `x`, or is added to it.
@@ -53,16 +76,6 @@ impl<'a> Lowering<'a> {
         }
         self.arrived(x, Some(at));
         Ok(())
-    }
-
-    /// The place of the gradient `dy` of a value, for the gradient of `x` that an operation writes there when it has read `dy`
-    /// for the last time; `None` where it does not fit, belongs to a part of another value, or stands beside something else
-    /// that the operation reads.
-    pub fn in_place(&self, x: &Value, dy: Option<Slice>, beside: &[Option<Slice>]) -> Option<Slice> {
-        let dy =
-            dy.filter(|dy| x.needs_gradient && x.data.len == dy.len && !self.views.contains_key(&x.id))?;
-        let mut others = beside.iter().copied().chain([self.gradient(x)]).flatten();
-        others.all(|other| other.buffer != dy.buffer).then_some(dy)
     }
 
     /// Lets `f` write the gradient of `x` into the slice it is given (`None` where it is not wanted), and adds it to
