@@ -7,14 +7,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An array has another shape than the operation needs.
-    #[error("{what}: expected shape {expected}, got {got}")]
+    /// An array has another shape than the operation needs, or there are more or fewer arrays.
+    #[error("{what}: expected {}{expected}, got {got}", if .expected.starts_with('[') { "shape " } else { "" })]
     Shape {
         /// the operation or array
         what: String,
-        /// the shape that fits, `None` where any size does
+        /// the shape that fits, `None` where any size does; or in words what does
         expected: String,
-        /// the shape that came
+        /// the shape that came, or the number
         got: String,
     },
     /// A layer option, model structure or argument that can not work.
@@ -106,6 +106,11 @@ impl Error {
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         Error::Io { path: path.display().to_string(), source }
     }
+}
+
+/// A number of things: `1 array`, `2 arrays`.
+pub(crate) fn count(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 /// How a shape is written in a message: `[32, None, 1]`.

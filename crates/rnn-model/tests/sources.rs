@@ -230,7 +230,9 @@ fn what_is_wrong_with_a_source_is_told() {
     let (x, y, _) = samples();
     let mut wrong = RowBatches::new(x.view()).target(&y + 5.0);
     assert!(fit(&mut wrong, FitOptions::new()).contains("class indices"));
-    assert!(fit(&mut RowBatches::new(x.view()), FitOptions::new()).contains("y: expected shape 1 arrays"));
+    assert!(
+        fit(&mut RowBatches::new(x.view()), FitOptions::new()).contains("y: expected 1 array (dense), got 0")
+    );
     let mut other = RowBatches::new(x.slice(s![.., .., ..1])).target(y.view());
     assert!(fit(&mut other, FitOptions::new()).contains("expected shape [None, 4, 2]"));
 }

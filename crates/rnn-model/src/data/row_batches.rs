@@ -167,7 +167,7 @@ mod tests {
     fn arrays_of_different_length_are_refused() {
         let (x, y) = (Array2::<f32>::zeros((10, 2)), Array1::<f32>::zeros(9));
         let error = RowBatches::new(x.view()).target(y).begin(1).unwrap_err();
-        assert_eq!(error.to_string(), "target 0: expected shape 10 rows, as the first input has, got [9]");
+        assert_eq!(error.to_string(), "target 0: expected 10 rows, as the first input has, got [9]");
         assert!(RowBatches::new(x).batch_size(0).begin(1).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use super::scores::{PLACES, metric_places};
 use super::{Model, weights};
 use crate::device::{Buffer, Op, Segments, Slice};
+use crate::error::count;
 use crate::train::{Clip, Loss, Metric, Optimizer};
 use crate::{Error, Result};
 use rnn_shaders::vocabulary::{Bound, Factored, Matrix, OptimizerSpec, Penalty, StepParams, UpdateRule};
@@ -140,8 +141,8 @@ impl Model {
         config.check()?;
         if goals.len() != self.graph.outputs.len() {
             let names = self.output_names().join(", ");
-            let expected = format!("{} goals ({names})", self.graph.outputs.len());
-            return Err(Error::Shape { what: "compile".into(), expected, got: format!("{}", goals.len()) });
+            let expected = format!("{} ({names})", count(self.graph.outputs.len(), "goal"));
+            return Err(Error::Shape { what: "compile".into(), expected, got: goals.len().to_string() });
         }
         let len = self.params.all().len;
         let optimizer = &config.optimizer;

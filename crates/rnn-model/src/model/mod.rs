@@ -57,7 +57,7 @@ pub use symbol::{SharedLayer, Symbol, apply};
 
 use crate::array::Arrays;
 use crate::device::{Buffer, Device};
-use crate::error::AsShape;
+use crate::error::{AsShape, count};
 use crate::layer::{RecurrentTraits, SampleShape};
 use crate::series::SeriesTransform;
 use crate::{Error, Result};
@@ -280,8 +280,8 @@ impl Model {
         if given.len() != inputs.len() {
             return Err(Error::Shape {
                 what: what.to_owned(),
-                expected: format!("{} arrays ({})", inputs.len(), self.input_names().join(", ")),
-                got: format!("{}", given.len()),
+                expected: format!("{} ({})", count(inputs.len(), "array"), self.input_names().join(", ")),
+                got: given.len().to_string(),
             });
         }
         let mut shapes = Vec::new();

@@ -133,9 +133,7 @@ impl Model {
         Self::from_bytes_with(&bytes, device, cells).map_err(|error| match error {
             Error::File { problem, .. } => Error::file(path, problem),
             Error::Invalid { what, problem } => Error::file(path, format!("{what}: {problem}")),
-            Error::Shape { what, expected, got } => {
-                Error::file(path, format!("{what}: expected shape {expected}, got {got}"))
-            }
+            error @ Error::Shape { .. } => Error::file(path, error.to_string()),
             other => other,
         })
     }

@@ -3,6 +3,7 @@
 use super::{Model, Part, lowering::StateSlices};
 use crate::array::array;
 use crate::device::{Buffer, Device, Slice};
+use crate::error::count;
 use crate::layer::RecurrentTraits;
 use crate::{Error, HostArray, Result};
 use ndarray::ArrayD;
@@ -121,8 +122,8 @@ impl StateSet {
             let names: Vec<&str> = self.parts.keys().map(|&p| model.parts[p].name.as_str()).collect();
             return Err(Error::Shape {
                 what: "states".into(),
-                expected: format!("those of {} layers ({})", names.len(), names.join(", ")),
-                got: format!("{}", states.len()),
+                expected: format!("those of {} ({})", count(names.len(), "layer"), names.join(", ")),
+                got: states.len().to_string(),
             });
         }
         let mut writes = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::Model;
 use crate::array::Arrays;
+use crate::error::count;
 use crate::train::Loss;
 use crate::{Error, HostArray, Result};
 
@@ -72,8 +73,8 @@ impl Model {
         if y.0.len() != outputs.len() {
             return Err(Error::Shape {
                 what: "y".into(),
-                expected: format!("{} arrays ({})", outputs.len(), names.join(", ")),
-                got: format!("{}", y.0.len()),
+                expected: format!("{} ({})", count(outputs.len(), "array"), names.join(", ")),
+                got: y.0.len().to_string(),
             });
         }
         for (((y, output), goal), name) in y.0.iter().zip(&outputs).zip(goals).zip(&names) {

@@ -4,6 +4,7 @@
 use super::{Graph, Model};
 use crate::array::array;
 use crate::device::Slice;
+use crate::error::count;
 use crate::layer::{SampleShape, VariableSpec};
 use crate::{Error, HostArray, Result};
 use ndarray::ArrayD;
@@ -96,8 +97,12 @@ impl Model {
         if arrays.len() != self.variables.len() {
             return Err(Error::Shape {
                 what: "weights".into(),
-                expected: format!("{} arrays ({})", self.variables.len(), self.weight_names().join(", ")),
-                got: format!("{} arrays", arrays.len()),
+                expected: format!(
+                    "{} ({})",
+                    count(self.variables.len(), "array"),
+                    self.weight_names().join(", ")
+                ),
+                got: arrays.len().to_string(),
             });
         }
         match self.variables.iter().zip(arrays).find(|(v, a)| a.shape != v.spec.shape) {
