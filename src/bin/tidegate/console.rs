@@ -90,3 +90,12 @@ pub fn print(text: &str) -> Outcome {
         Err(error) => Err(Failure::other(format!("stdout: {error}"))),
     }
 }
+
+/// Seconds as a person reads them: `4.31 s`, `23 ms`, `0.8 ms`.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        1.0.. => format!("{seconds:.2} s"),
+        0.01.. => format!("{:.0} ms", seconds * 1e3),
+        _ => format!("{:.1} ms", seconds * 1e3),
+    }
+}

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::args::{Demo, Global};
 use crate::backtest::{Forecaster, Scores, scores};
-use crate::console::Console;
+use crate::console::{Console, duration};
 use crate::failure::{Failure, Outcome};
 use crate::learning::{Plan, Resume, Samples, Validation, learn};
 use crate::picture::{Band, Chart, Line, Look};
@@ -96,8 +96,8 @@ pub fn run(args: &Demo, global: &Global, console: &Console) -> Outcome {
     }))?;
     console.text(report(train_rmse, one_scores, year_scores))?;
     console.text(format!(
-        "\n{EPOCHS} epochs in {:.2} s on {}\nmodel  {}\nplot   {}\ncsv    {}",
-        learnt.seconds,
+        "\n{EPOCHS} epochs in {} on {}\nmodel  {}\nplot   {}\ncsv    {}",
+        duration(learnt.seconds),
         device.name(),
         shown(&model_path),
         shown(&plot_path),

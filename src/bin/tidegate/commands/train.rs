@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::args::{Global, Train};
 use crate::backtest::{Forecaster, Scores};
-use crate::console::Console;
+use crate::console::{Console, duration};
 use crate::failure::{Failure, Outcome};
 use crate::learning::{Plan, Resume, Samples, Validation, learn};
 use crate::picture::{Chart, Line, Look};
@@ -205,7 +205,7 @@ fn report(settings: &Settings, train_rmse: f64, scores: Option<Scores>, seconds:
         }
     }
     let table = render(&[("one step ahead", Align::Left), ("RMSE", Align::Right)], &rows);
-    format!("{table}\n\n{epochs} epochs in {seconds:.2} s; model: {}", settings.output.display())
+    format!("{table}\n\n{epochs} epochs in {}; model: {}", duration(seconds), settings.output.display())
 }
 
 /// The first column: history, fit, forecast of the held-back part.

@@ -7,7 +7,7 @@ use rnn_model::{History, Model};
 use serde_json::{Map, Value, json};
 
 use crate::args::{Global, Train};
-use crate::console::Console;
+use crate::console::{Console, duration};
 use crate::failure::{Failure, Outcome};
 use crate::learning::{Plan, Resume, Samples, Validation, learn};
 use crate::recipe::{self, Rates};
@@ -92,10 +92,10 @@ pub fn run(args: &Train, place: &Path, global: &Global, console: &Console) -> Ou
         logs.iter().map(|(name, value)| format!("{name} {value:.6}")).collect()
     });
     console.text(format!(
-        "{}\n{} epochs in {:.2} s; model: {}",
+        "{}\n{} epochs in {}; model: {}",
         shown.join("  "),
         learnt.history.epochs.len(),
-        learnt.seconds,
+        duration(learnt.seconds),
         output.display()
     ))
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 ///
 /// ```text
 /// Epoch 3/10 [=========>          ]  43/93 - 4.1 s - eta 4.8 s - 336 samples/s - 10.5 steps/s - loss: 1.2345e-2
-/// Epoch 3/10 - 8.91 s - 334 samples/s - 10.4 steps/s - loss: 1.1876e-2 - val_loss: 1.4021e-2
+/// Epoch 3/10 - 8.9 s - 334 samples/s - 10.4 steps/s - loss: 1.1876e-2 - val_loss: 1.4021e-2
 /// ```
 pub struct ProgressBar<'a> {
     out: Box<dyn Write + 'a>,
@@ -74,7 +74,9 @@ fn short(x: f64) -> String {
 
 fn duration(seconds: f64) -> String {
     match seconds as u64 {
-        0..60 => format!("{seconds:.1} s"),
+        0 if seconds < 0.01 => format!("{:.1} ms", seconds * 1e3),
+        0 => format!("{:.0} ms", seconds * 1e3),
+        1..60 => format!("{seconds:.1} s"),
         s @ 60..3600 => format!("{}:{:02}", s / 60, s % 60),
         s => format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60),
     }
@@ -127,9 +129,10 @@ impl Callback for ProgressBar<'_> {
     fn on_epoch_end(&mut self, _: &mut Model, progress: Progress, logs: &Logs) -> Result<Flow> {
         let seconds = self.begun.elapsed().as_secs_f64();
         let line = format!(
-            "Epoch {}/{} - {seconds:.2} s - {}{}",
+            "Epoch {}/{} - {} - {}{}",
             progress.epoch,
             progress.epochs,
+            duration(seconds),
             self.speed(progress),
             numbers(logs)
         );
