@@ -1,9 +1,13 @@
 //! Orthogonal matrices.
 
 use cpu_core::matmul::{Matmul, matmul};
+use cpu_core::transpose01;
 
-/// Vectors that are made orthogonal to those before as one product, and to each other one by one.
-const BLOCK: usize = 16;
+/// Vectors that are made orthogonal to all those before as one product: enough that a number that is read serves many sums.
+const BLOCK: usize = 128;
+
+/// Vectors of a block that are made orthogonal to the block's others as one product, and to each other one by one.
+const FEW: usize = 16;
 
 /// A matrix `[rows, cols]` times `gain` whose shorter side's vectors are orthonormal: Gram and Schmidt's process on `normal`, standard
 /// normal numbers `[longer, shorter]`, so that every such matrix is as likely (Saxe, McClelland and Ganguli, 2014).
@@ -11,25 +15,37 @@ const BLOCK: usize = 16;
 /// It goes over each block of vectors twice, which is enough for full precision (Giraud, Langou and Rozloznik, 2005).
 pub(super) fn orthogonal(rows: usize, cols: usize, gain: f64, normal: Vec<f64>) -> Vec<f32> {
     let (long, short) = (rows.max(cols), rows.min(cols));
-    let mut basis = vec![0.0; short * long];
-    for (j, vector) in basis.chunks_exact_mut(long.max(1)).enumerate() {
-        vector.iter_mut().zip(normal.iter().skip(j).step_by(short)).for_each(|(to, from)| *to = *from);
-    }
+    let mut basis = transposed(long, short, &normal);
     for first in (0..short).step_by(BLOCK) {
         let (before, rest) = basis.split_at_mut(first * long);
         let block = &mut rest[..BLOCK.min(short - first) * long];
         for _ in 0..2 {
             take_away(before, block, long);
-            orthonormalize(block, long);
+            for first in (0..block.len()).step_by(FEW * long.max(1)) {
+                let (before, rest) = block.split_at_mut(first);
+                let few = rest.len().min(FEW * long);
+                take_away(before, &mut rest[..few], long);
+                orthonormalize(&mut rest[..few], long);
+            }
         }
     }
-    let at = |r: usize, c: usize| if rows >= cols { basis[c * long + r] } else { basis[r * long + c] };
-    (0..rows * cols).map(|i| (gain * at(i / cols, i % cols)) as f32).collect()
+    let basis = if rows >= cols { transposed(short, long, &basis) } else { basis };
+    basis.into_iter().map(|x| (gain * x) as f32).collect()
+}
+
+/// The transpose of a matrix `[rows, cols]`.
+fn transposed(rows: usize, cols: usize, matrix: &[f64]) -> Vec<f64> {
+    let mut out = vec![0.0; matrix.len()];
+    transpose01(rows, cols, 1, matrix, &mut out).expect("the lengths are those of the matrices");
+    out
 }
 
 /// Takes from each vector of `block` what it has along the vectors `before`, which are orthonormal.
 fn take_away(before: &[f64], block: &mut [f64], long: usize) {
     let (n, m) = (before.len() / long, block.len() / long);
+    if n == 0 {
+        return;
+    }
     let mut along = vec![0.0; m * n];
     let product = |spec: Matmul, a: &[f64], b: &[f64], c: &mut [f64]| {
         matmul(spec, a, b, None, c, usize::MAX).expect("the lengths are those of the matrices");

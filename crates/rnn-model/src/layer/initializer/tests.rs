@@ -20,8 +20,17 @@ fn moments(w: &[f32]) -> (f64, f64, f64) {
 fn orthogonal_rows_are_orthonormal_times_the_gain() {
     let gained = Initializer::orthogonal(2.5);
     for (initializer, gain) in [(Initializer::Orthogonal, 1.0f32), (gained, 2.5)] {
-        for shape in [&[4, 16][..], &[16, 4], &[5, 5], &[1, 1], &[2, 3, 4], &[40, 131], &[131, 40], &[65, 65]]
-        {
+        for shape in [
+            &[4, 16][..],
+            &[16, 4],
+            &[5, 5],
+            &[1, 1],
+            &[2, 3, 4],
+            &[40, 131],
+            &[131, 40],
+            &[65, 65],
+            &[150, 290],
+        ] {
             let w = draw(initializer, shape);
             let cols = shape[shape.len() - 1];
             let rows = w.len() / cols;
@@ -39,6 +48,14 @@ fn orthogonal_rows_are_orthonormal_times_the_gain() {
             }
         }
     }
+}
+
+/// The threads share out rows and columns, never a sum.
+#[test]
+fn orthogonal_numbers_do_not_depend_on_threads() {
+    let draw = |threads| cpu_core::with_threads(threads, || draw(Initializer::Orthogonal, &[300, 500]));
+    assert_eq!(draw(1), draw(2));
+    assert_eq!(draw(1), draw(5));
 }
 
 /// Fans by Keras's `compute_fans`; moments within five deviations of theirs for 20,000 draws.
