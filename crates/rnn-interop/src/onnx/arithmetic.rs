@@ -98,7 +98,7 @@ impl Binary {
             (Number::Known(0), Number::Open { factor: 1.., offset: 0.., .. }) => {
                 self.compares(std::cmp::Ordering::Less)
             }
-            (a, b) if a == b && !matches!(a, Number::Unknown | Number::Place) => self.compares(std::cmp::Ordering::Equal),
+            (a, b) if a == b && !matches!(a, Number::Unknown | Number::Place | Number::Step) => self.compares(std::cmp::Ordering::Equal),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use super::value::{BATCH, Device, Group, Kind, Known, MaskOf, Stack, Value};
 use crate::{Error, Limits, Result};
 use ndarray::ArrayD;
 use rnn_model::layer::{Layer, SharedLayer};
-use rnn_model::{Symbol, apply};
+use rnn_model::{GraphLayer, Symbol, apply};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -43,6 +43,14 @@ pub(super) struct Builder<'a> {
     reversed: HashMap<u64, Device>,
     /// a symbol that has each mask
     carriers: HashMap<MaskOf, Symbol>,
+    /// masks of which either counts
+    either: Vec<(MaskOf, MaskOf)>,
+    /// the lengths that a mask is of
+    lengths: HashMap<MaskOf, Device>,
+    /// names of shared layers, by what identifies them
+    layers: HashMap<String, String>,
+    /// layers of which one stands for the other
+    alternatives: Vec<(String, String)>,
     /// layers behind masks, by what they gave
     forms: HashMap<u64, Forms>,
     keys: usize,
@@ -73,6 +81,10 @@ impl<'a> Builder<'a> {
             formulas: HashMap::new(),
             reversed: HashMap::new(),
             carriers: HashMap::new(),
+            either: Vec::new(),
+            lengths: HashMap::new(),
+            layers: HashMap::new(),
+            alternatives: Vec::new(),
             forms: HashMap::new(),
             keys: 0,
             keyed: HashMap::new(),
@@ -143,7 +155,7 @@ impl<'a> Builder<'a> {
 
     /// Whether two numbers are the same; the declared batch size is the batch.
     pub fn same(&self, a: &Number, b: &Number) -> bool {
-        !matches!(a, Number::Unknown | Number::Place) && self.declared(a) == self.declared(b)
+        !matches!(a, Number::Unknown | Number::Place | Number::Step) && self.declared(a) == self.declared(b)
     }
 
     fn fresh_name(&mut self, class: &str) -> String {
@@ -212,7 +224,8 @@ impl<'a> Builder<'a> {
         let name = self.fresh_name(layer.class());
         let layer = SharedLayer::new(layer).name(name.clone());
         let outputs = self.applied(&layer, inputs)?;
-        self.weights.insert(name, weights());
+        self.weights.insert(name.clone(), weights());
+        self.layers.insert(key.clone(), name);
         self.shared.insert(key, layer);
         Ok(outputs)
     }
@@ -327,6 +340,58 @@ impl<'a> Builder<'a> {
     /// A symbol that has this mask.
     pub fn carrier(&self, mask: MaskOf) -> Option<Symbol> {
         self.carriers.get(&mask).cloned()
+    }
+
+    /// The steps that either of two masks has.
+    pub fn either(&mut self, a: MaskOf, c: MaskOf) -> MaskOf {
+        if a == c {
+            return a;
+        }
+        let known = self.either.iter().position(|&pair| pair == (a, c) || pair == (c, a));
+        let at = known.unwrap_or(self.either.len());
+        if known.is_none() {
+            self.either.push((a, c));
+        }
+        MaskOf::Either(at)
+    }
+
+    /// The two masks that such a mask is made of.
+    pub fn parts_of(&self, mask: MaskOf) -> Option<(MaskOf, MaskOf)> {
+        match mask {
+            MaskOf::Either(at) => self.either.get(at).copied(),
+            _ => None,
+        }
+    }
+
+    /// Remembers the lengths that a mask is of.
+    pub fn set_lengths(&mut self, mask: MaskOf, lengths: Device) {
+        self.lengths.insert(mask, lengths);
+    }
+
+    /// The lengths that a mask is of.
+    pub fn lengths(&self, mask: MaskOf) -> Option<&Device> {
+        self.lengths.get(&mask)
+    }
+
+    /// One of two layers of the same weights may be in the model, by what identifies them.
+    pub fn one_of(&mut self, a: String, b: String) {
+        self.alternatives.push((a, b));
+    }
+
+    /// Refuses a model that has a layer in two forms, which would be trained apart.
+    pub fn check_alternatives(&self, layers: &[GraphLayer]) -> Result<()> {
+        let is_there = |key: &String| {
+            let name = self.layers.get(key);
+            layers.iter().find(|layer| Some(&layer.name) == name)
+        };
+        for (a, b) in &self.alternatives {
+            if let (Some(first), Some(_)) = (is_there(a), is_there(b)) {
+                let problem =
+                    "its outputs are repeated behind the lengths while its last states are used too";
+                return Err(Error::unsupported(format!("layer {}", first.name), problem));
+            }
+        }
+        Ok(())
     }
 
     /// Remembers how else the layer behind a mask that gave `x` can be.

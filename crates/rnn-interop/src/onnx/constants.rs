@@ -66,6 +66,19 @@ pub(super) fn range(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> 
     {
         return Ok(vec![sorting::counted(b)]);
     }
+    if let (
+        Some([Number::Known(0)]),
+        Some([limit @ Number::Open { factor: 1, axes, offset: 0 }]),
+        Some([Number::Known(1)]),
+    ) = (
+        node.numbers(0, "the start")?.as_deref(),
+        node.numbers(1, "the limit")?.as_deref(),
+        node.numbers(2, "the step")?.as_deref(),
+    ) && axes.len() == 1
+    {
+        let tensor = Tensor::Int(ArrayD::from_elem(vec![1], Number::Step));
+        return Ok(vec![Known { tensor: Rc::new(tensor), shape: vec![limit.clone()] }.into()]);
+    }
     let one = |i: usize, what: &str| -> Result<i64> {
         match node.ints(i, what)?.as_deref() {
             Some(&[n]) => Ok(n),

@@ -6,35 +6,47 @@
 //! the operators of this table take it.
 
 use super::builder::Builder;
+use super::filled::is_filled;
 use super::flags::{Derived, Flags, Test, flagged};
 use super::node::Node;
 use super::number::Number;
+use super::recurrent::states::behind_lengths;
 use super::value::{BATCH, Device, Group, Kind, Known, MaskOf, Value};
 use crate::Result;
 use ndarray::ArrayD;
-use rnn_model::Symbol;
-use rnn_model::layer::{Layer, Reverse, WithMask};
+use rnn_model::layer::{ActivationLayer, Concatenate, Layer, Multiply, Reverse, WithMask};
+use rnn_model::{Parametric, Symbol};
 use std::rc::Rc;
 
 /// That a value's steps stand together.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Drawn {
     /// the mask whose steps they are
-    by: MaskOf,
+    pub by: MaskOf,
     /// the axis of the steps
-    time: Group,
-    stage: Stage,
+    pub time: Group,
+    pub stage: Stage,
 }
 
 /// How far a sequence has come.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Stage {
+pub(super) enum Stage {
     /// steps for a recurrent operator
     Input,
     /// its outputs
     Outputs { backward: bool },
     /// the same at their own steps, with anything where nothing came before
     Back { backward: bool },
+    /// steps at their places, with a number at masked ones, by its bits (see [`filled`](super::filled))
+    Filled { number: u32 },
+    /// the sum of the steps that are there
+    Sum { keep: bool },
+    /// the largest values of these
+    Most { keep: bool },
+    /// a softmax that does not see masked steps
+    Shares { axis: usize },
+    /// a product that is 0 at masked steps already
+    Emptied,
 }
 
 /// A layer behind a mask, as it is where masked steps are shown otherwise.
@@ -48,6 +60,10 @@ pub(super) struct Forms {
     pub last: Option<Symbol>,
     /// the values that it starts from
     pub starts: Vec<u64>,
+    /// its last state
+    pub end: Option<u64>,
+    /// the layer whose outputs repeat themselves behind the lengths
+    pub held: Option<Zeroed>,
 }
 
 /// A layer that was not applied yet.
@@ -60,6 +76,8 @@ pub(super) struct Zeroed {
     pub weights: Vec<ArrayD<f32>>,
     /// it runs from the last step to the first
     pub backward: bool,
+    /// the layer that it stands for, if that may not be in the model beside it
+    pub instead: Option<String>,
 }
 
 impl Drawn {
@@ -77,7 +95,8 @@ pub(super) fn remember(b: &mut Builder<'_>, made: &[Value], forms: &Forms) {
         let is_output = at == usize::from(!gives_sequence);
         let zeroed = forms.zeroed.clone().filter(|_| is_output);
         let last = forms.last.clone().filter(|_| is_output);
-        b.set_forms(x, Forms { zeroed, last, ..forms.clone() });
+        let held = forms.held.clone().filter(|_| is_output);
+        b.set_forms(x, Forms { zeroed, last, held, ..forms.clone() });
     }
 }
 
@@ -88,6 +107,9 @@ pub(super) fn check(b: &Builder<'_>, node: &Node<'_>) -> Result<()> {
         Value::Stack(stack) => stack.parts.iter().any(|part| part.drawn.is_some()),
         Value::Known(_) => false,
     };
+    if node.inputs().any(is_filled) {
+        return Ok(());
+    }
     let first = usize::from(matches!(node.op, "LSTM" | "GRU" | "RNN" | "GatherND"));
     let taken = match node.op {
         "Transpose" | "Squeeze" | "Unsqueeze" | "Identity" => node.count(),
@@ -136,6 +158,12 @@ pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Option<Ve
                     derived(x, flags, Derived::Seen { backward: false })
                 }
                 (Some(flags), Some(Test::Derived(Derived::Number))) => derived(x, flags, Derived::Any),
+                _ => return Ok(None),
+            }
+        }
+        ("Max", [Value::Device(x), Value::Known(one)]) if one.uniform() == Some(1.0) => {
+            match (x.flags.as_deref(), test(x)) {
+                (Some(flags), Some(Test::Derived(Derived::Number))) => derived(x, flags, Derived::AtLeastOne),
                 _ => return Ok(None),
             }
         }
@@ -255,7 +283,10 @@ fn shown(b: &mut Builder<'_>, by: &Device, x: &Device, other: &Value) -> Result<
     let plain = Device { drawn: None, ..x.clone() };
     match (flags.test, back) {
         (Test::Derived(Derived::Seen { backward }), Some(own)) if own == backward => Ok(Some(plain)),
-        (Test::Steps, Some(own)) if !flags.negated && !flags.reversed => zeroed(b, x, own).map(Some),
+        (Test::Steps, Some(own)) if !flags.negated && !flags.reversed => match zeroed(b, x, own) {
+            Ok(y) => Ok(Some(y)),
+            Err(_) => emptied(b, &plain, flags.by).map(Some),
+        },
         (_, Some(_)) => Err(refused(b, "outputs that are shown at other steps")),
         (Test::Derived(Derived::End { first }), None) if zero => {
             if b.forms(x).is_none_or(|forms| forms.by != flags.by) {
@@ -307,11 +338,46 @@ pub(super) fn behind_mask(b: &mut Builder<'_>, x: &Device, drawn: &Drawn, lens: 
     if x.mask == Some(drawn.by) {
         return Ok(x);
     }
-    let Some(carrier) = b.carrier(drawn.by) else {
+    masked_by(b, &x, drawn.by)
+}
+
+/// A value `[time, ...]` behind a mask.
+pub(super) fn masked_by(b: &mut Builder<'_>, x: &Device, by: MaskOf) -> Result<Device> {
+    if x.mask == Some(by) {
+        return Ok(x.clone());
+    }
+    if let Some(lengths) = b.lengths(by).cloned() {
+        return behind_lengths(b, x, &lengths);
+    }
+    let carrier = carrier(b, x, by)?;
+    let symbol = b.apply(WithMask::new(), Vec::new(), &[&x.symbol, &carrier])?.swap_remove(0);
+    let mut y = b.like(x, symbol);
+    y.mask = Some(by);
+    Ok(y)
+}
+
+/// A value that has a mask; of two masks of which either counts, one is made of values that have them.
+fn carrier(b: &mut Builder<'_>, x: &Device, by: MaskOf) -> Result<Symbol> {
+    if let Some(carrier) = b.carrier(by) {
+        return Ok(carrier);
+    }
+    if b.lengths(by).is_some() {
+        return Ok(masked_by(b, x, by)?.symbol);
+    }
+    let Some((first, second)) = b.parts_of(by) else {
         return Err(refused(b, "a mask that is not one of Masking or Embedding(mask_zero)"));
     };
-    let symbol = b.apply(WithMask::new(), Vec::new(), &[&x.symbol, &carrier])?.swap_remove(0);
-    let mut y = b.like(&x, symbol);
-    y.mask = Some(drawn.by);
-    Ok(y)
+    let parts = [carrier(b, x, first)?, carrier(b, x, second)?];
+    let both = b.apply(Concatenate::new(), Vec::new(), &[&parts[0], &parts[1]])?.swap_remove(0);
+    b.carry(by, &both);
+    Ok(both)
+}
+
+/// A sequence `[time, units]` with 0 at masked steps: its product with ones behind the same mask.
+fn emptied(b: &mut Builder<'_>, x: &Device, by: MaskOf) -> Result<Device> {
+    let masked = masked_by(b, x, by)?;
+    let one = ActivationLayer::new(Parametric::Affine { alpha: 0.0, beta: 1.0 });
+    let ones = b.layer(one, Vec::new(), &masked.symbol)?;
+    let symbol = b.apply(Multiply::new(), Vec::new(), &[&masked.symbol, &ones])?.swap_remove(0);
+    Ok(b.like(&masked, symbol))
 }

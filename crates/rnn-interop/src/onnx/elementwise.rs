@@ -7,7 +7,7 @@ use super::node::Node;
 use super::number::{Number, text};
 use super::tensor::Tensor;
 use super::value::{Device, Group, Kind, Known, Origin, Value};
-use super::{dense, flags, parts, views};
+use super::{dense, filled, flags, parts, views};
 use crate::Result;
 use ndarray::{ArrayD, Zip};
 use rnn_model::Symbol;
@@ -42,6 +42,11 @@ fn binary_of(b: &mut Builder<'_>, op: Binary, x: &Value, y: &Value) -> Result<Va
                 Some(number) => flags::compared(b, x, number),
                 None => Err(b.unsupported("a computed tensor compared with several numbers")),
             }
+        }
+        (Value::Known(steps), Value::Device(lengths))
+            if op == Binary::Less && filled::counts_steps(steps) && filled::are_columns(lengths) =>
+        {
+            filled::before_lengths(b, &shape, lengths)
         }
         (Value::Device(x), Value::Known(known)) if op == Binary::Greater && flags::are_lengths(x, known) => {
             Ok(flags::any_step(x))

@@ -4,6 +4,7 @@
 
 use super::builder::Builder;
 use super::drawn;
+use super::filled::filled;
 use super::node::Node;
 use super::value::{BATCH, Device, Kind, Known, MaskOf, Value};
 use crate::Result;
@@ -39,6 +40,8 @@ pub(super) enum Test {
 pub(super) enum Derived {
     /// how many steps there are
     Number,
+    /// the same, and 1 where there are none
+    AtLeastOne,
     /// whether there are any
     Any,
     /// the first or the last step is there
@@ -105,6 +108,7 @@ pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value
             node.int("to", 1)?;
             x.clone().into()
         }
+        ("Or", [Value::Device(x), Value::Device(y)]) => either(b, x, y)?,
         ("ReduceSum", [Value::Device(x), ..]) => counted(b, node, x)?,
         ("Greater", [Value::Device(x), Value::Known(known)]) => match (x.flags.as_deref(), known.uniform()) {
             (Some(flags), Some(0.0)) if flags.test == Test::Count => {
@@ -129,6 +133,14 @@ pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value
         {
             masked(b, flags, x)?
         }
+        ("Where", [Value::Device(flags), Value::Device(x), Value::Known(other)])
+            if flags.kind == Kind::Flag =>
+        {
+            match other.uniform() {
+                Some(number) => filled(b, flags, x, number)?,
+                None => return Err(refuse(b)),
+            }
+        }
         ("Where", [Value::Device(flags), Value::Known(other), Value::Device(x)])
             if flags.kind == Kind::Flag && other.uniform() == Some(0.0) =>
         {
@@ -145,6 +157,22 @@ fn turned(b: &Builder<'_>, x: &Device) -> Result<Value> {
         Some(flags) => Ok(flagged(x, Flags { negated: !flags.negated, ..flags.clone() }).into()),
         None => Err(b.damaged("no truth values")),
     }
+}
+
+/// The steps that either of two masks has.
+fn either(b: &mut Builder<'_>, x: &Device, y: &Device) -> Result<Value> {
+    let plain = |flags: &Flags| flags.test == Test::Steps && !flags.negated && !flags.reversed;
+    let (Some(first), Some(second)) =
+        (x.flags.clone().filter(|f| plain(f)), y.flags.clone().filter(|f| plain(f)))
+    else {
+        return Err(b.unsupported("truth values of which either counts, that are no masks"));
+    };
+    let same = x.axes.len() == y.axes.len() && x.batch_axis() == y.batch_axis();
+    if !same || x.axes.iter().zip(&y.axes).any(|(a, c)| !b.same(&b.size(a), &b.size(c))) {
+        return Err(b.unsupported("masks of different numbers of steps"));
+    }
+    let by = b.either(first.by, second.by);
+    Ok(flagged(x, Flags { by, ..(*first).clone() }).into())
 }
 
 /// How many features of a step differ.
@@ -178,9 +206,7 @@ fn masked(b: &mut Builder<'_>, by: &Device, x: &Device) -> Result<Value> {
         }
         _ => None,
     });
-    let Some(value) = value else {
-        return Err(b.unsupported("a product with truth values that is not that of a Masking layer"));
-    };
+    let Some(value) = value else { return filled(b, by, x, 0.0) };
     let (time, features) = (x.axes[usize::from(x.batch_axis() == Some(0))].clone(), x.axes[2].clone());
     let arranged = b.arrange(x, &[time, features])?;
     let arranged = b.unmasked(&arranged)?;

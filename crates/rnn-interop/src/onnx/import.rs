@@ -124,6 +124,7 @@ impl<'a> File<'a> {
         output_ports: Vec<Port>,
     ) -> Result<Imported> {
         let graph = Graph::new(&inputs.iter().collect::<Vec<_>>(), &outputs.iter().collect::<Vec<_>>())?;
+        b.check_alternatives(graph.layers())?;
         let mut weights = Vec::new();
         for layer in graph.layers() {
             let arrays = b.weights_of(&layer.name);

@@ -27,6 +27,7 @@ mod dense;
 mod drawn;
 mod elementwise;
 mod file;
+mod filled;
 mod flags;
 mod gather;
 mod import;

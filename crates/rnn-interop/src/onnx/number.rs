@@ -21,6 +21,8 @@ pub(super) enum Number {
     },
     /// The sample's own number among those of the batch: 0 of the first, 1 of the next. Nothing is computed of it.
     Place,
+    /// The step's own number: 0 of the first, 1 of the next. Nothing is computed of it.
+    Step,
     /// One that can not be told.
     Unknown,
 }

@@ -5,7 +5,7 @@ use super::builder::Builder;
 use super::node::Node;
 use super::value::{Kind, Value};
 use super::{
-    activations, branch, concat, constants, dense, drawn, elementwise, flags, gather, looped, parts,
+    activations, branch, concat, constants, dense, drawn, elementwise, filled, flags, gather, looped, parts,
     recurrent, slice, sorting, views,
 };
 use crate::Result;
@@ -43,6 +43,9 @@ pub(super) fn operator(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value
 
 /// What an operator makes of samples that are in one order.
 fn of_ordered(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Value>> {
+    if let Some(made) = filled::operator(b, node)? {
+        return Ok(made);
+    }
     let is_flag = |value: &Value| matches!(value, Value::Device(x) if x.kind == Kind::Flag);
     if node.inputs().any(is_flag) && !OF_ANY_KIND.contains(&node.op) {
         return flags::operator(b, node);

@@ -102,6 +102,8 @@ pub(super) enum MaskOf {
     Rows(u64),
     /// the steps of a value of which a feature is not this number, given by its bits
     Steps(u64, u32),
+    /// the steps that either of two masks has, by its number
+    Either(usize),
 }
 
 /// How a value was made, so that the next node can become a part of the same layer.

@@ -2,11 +2,12 @@
 
 use crate::apart;
 use crate::devices::devices;
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis};
 use rnn_interop::{Limits, PortableModel, onnx};
 use rnn_model::layer::{
-    Bidirectional, Dense, Embedding, GlobalAveragePooling1D, Gru, Layer, Lengths, Lstm, Masking, MergeMode,
-    Packed, SharedLayer, SimpleRnn, with_mask_of,
+    Add, Bidirectional, Concatenate, Dense, Dot, Embedding, GlobalAveragePooling1D, GlobalMaxPooling1D, Gru,
+    Layer, Lengths, Lstm, Masking, MergeMode, Multiply, Packed, SharedLayer, SimpleRnn, SoftmaxLayer,
+    with_mask_of,
 };
 use rnn_model::{Device, Graph, Input, Model, Sequential, Symbol, apply};
 use serde_json::{Value as Json, json};
@@ -202,15 +203,113 @@ fn sequences_that_are_drawn_together_otherwise_are_refused() {
         let of_masks = ["the steps of a mask may be drawn together", "truth values that are computed"];
         assert!(of_masks.iter().any(|text| error.contains(text)), "{name}: {error}");
     }
-    // Truth values are no numbers to count with, but for that.
-    let mean = Sequential::new(Input::sequence(STEPS, 3)).layer(Masking::new(0.0));
-    let mean = mean.layer(Gru::new(3).return_sequences(true)).layer(GlobalAveragePooling1D::new());
-    assert!(
-        onnx::read(&written(mean), &Limits::default())
-            .expect_err("a masked mean")
-            .to_string()
-            .contains("truth")
-    );
+}
+
+/// Sequences with gaps, words, and sequences of which the first steps are there, also of any length, behind `layers`.
+fn in_all_ways(name: &str, layers: impl Fn(Symbol) -> Symbol) {
+    let x = Input::sequence(STEPS, 3).name("x").symbol();
+    let graph = Graph::new(&[&x], &[&layers(masked(&x))]).unwrap();
+    goes_round(&format!("{name} behind gaps"), &graph, &[sequence()]);
+    let tokens = Input::tokens(None).name("words").symbol();
+    let y = tokens.layer(Embedding::new(6, 3).mask_zero(true)).unwrap();
+    goes_round(&format!("{name} of words"), &Graph::new(&[&tokens], &[&layers(y)]).unwrap(), &[words()]);
+    for steps in [Some(STEPS), None] {
+        let (x, lengths) =
+            (Input::sequence(steps, 3).name("x").symbol(), Input::vector(1).name("lens").symbol());
+        let short = run(Lengths::new().into(), &[&x, &lengths]).swap_remove(0);
+        let graph = Graph::new(&[&x, &lengths], &[&layers(short)]).unwrap();
+        let lengths = ArrayD::from_shape_fn(vec![5, 1], |at| [0.0, 6.0, 3.0, 1.0, 5.0][at[0]]);
+        goes_round(&format!("{name} of {steps:?} steps"), &graph, &[state_like_sequence(), lengths]);
+    }
+}
+
+#[test]
+fn poolings_and_softmaxes_that_leave_masked_steps_out_go_round() {
+    for keep in [false, true] {
+        in_all_ways("mean", |x| x.layer(GlobalAveragePooling1D::new().keepdims(keep)).unwrap());
+        in_all_ways("largest", |x| x.layer(GlobalMaxPooling1D::new().masked(true).keepdims(keep)).unwrap());
+    }
+    for axis in [1, -1] {
+        in_all_ways("shares", |x| x.layer(SoftmaxLayer::new().axis(axis)).unwrap());
+    }
+    let x = Input::sequence(STEPS, 3).name("x").symbol();
+    let y = masked(&x).layer(Gru::new(3).return_sequences(true)).unwrap();
+    let shares = y.layer(Dense::new(1)).unwrap().layer(SoftmaxLayer::new().axis(1)).unwrap();
+    let attended = run(Dot::new([1, 1]).into(), &[&shares, &y]).swap_remove(0);
+    goes_round("attention", &Graph::new(&[&x], &[&attended]).unwrap(), &[sequence()]);
+}
+
+#[test]
+fn outputs_that_repeat_themselves_and_zeros_beside_states_go_round() {
+    for (class, cell) in cells() {
+        in_all_ways(&format!("{class} twice"), |x| {
+            let y = x.layer(with(&cell, &json!({"return_sequences": true}))).unwrap();
+            y.layer(with(&cell, &json!({"return_sequences": true}))).unwrap()
+        });
+        let options = json!({"return_sequences": true, "return_state": true, "zero_output_for_mask": true});
+        in_all_ways(&format!("{class} zeros and states"), |x| {
+            let outputs = run(with(&cell, &options), &[&x]);
+            let last = outputs[1].layer(Dense::new(3)).unwrap();
+            let y = outputs[0].layer(GlobalAveragePooling1D::new()).unwrap();
+            run(Add::new().into(), &[&y, &last]).swap_remove(0)
+        });
+    }
+}
+
+/// Masks of two values of which either counts.
+#[test]
+fn merges_of_masked_values_go_round() {
+    let x = Input::sequence(STEPS, 3).name("x").symbol();
+    let tokens = Input::tokens(STEPS).name("words").symbol();
+    let words_masked = tokens.layer(Embedding::new(6, 3).mask_zero(true)).unwrap();
+    let merges: [Layer; 3] = [Add::new().into(), Multiply::new().into(), Concatenate::new().into()];
+    for merge in merges {
+        let class = merge.class();
+        let behind = |merged: &Symbol| merged.layer(Gru::new(3).return_sequences(true)).unwrap();
+        let y = behind(&run(merge.clone(), &[&masked(&x), &words_masked]).swap_remove(0));
+        let graph = Graph::new(&[&x, &tokens], &[&y]).unwrap();
+        goes_round(&format!("{class} of two"), &graph, &[sequence(), words()]);
+        let y = behind(&run(merge.clone(), &[&x, &words_masked, &masked(&x)]).swap_remove(0));
+        let graph = Graph::new(&[&x, &tokens], &[&y]).unwrap();
+        goes_round(&format!("{class} of three, one without a mask"), &graph, &[sequence(), words()]);
+        let y =
+            behind(&run(merge, &[&words_masked, &words_masked.layer(Dense::new(3)).unwrap()]).swap_remove(0));
+        goes_round(&format!("{class} of one mask"), &Graph::new(&[&tokens], &[&y]).unwrap(), &[words()]);
+    }
+}
+
+/// States of a stateful layer are inputs and outputs of the file: fed back, they carry a stream on.
+#[test]
+fn a_stream_is_carried_on_by_the_states_of_the_file() {
+    for (class, cell) in cells() {
+        for both in [false, true] {
+            let layer = with(&cell, &json!({"return_sequences": true, "stateful": true}));
+            let layer: Layer = if both { Bidirectional::new(layer).into() } else { layer };
+            let x = Input::sequence(3, 3).name("x").symbol();
+            let y = x.layer(SharedLayer::new(layer).name("flow")).unwrap().layer(Dense::new(2)).unwrap();
+            let mut model = built(&Graph::new(&[&x], &[&y]).unwrap(), &Device::cpu());
+            let file = onnx::write(&PortableModel::of(&model).unwrap()).unwrap();
+            let read = onnx::read(&file, &Limits::default()).unwrap_or_else(|e| panic!("{class}: {e}"));
+            let names: Vec<String> =
+                read.graph.inputs()[1..].iter().map(|input| input.name.clone()).collect();
+            let of_cell: &[&str] = if class == "LSTM" { &["h", "c"] } else { &["h"] };
+            let directions: &[&str] = if both { &["flow_forward_", "flow_backward_"] } else { &["flow_"] };
+            let expected: Vec<String> =
+                directions.iter().flat_map(|way| of_cell.iter().map(move |s| format!("{way}{s}"))).collect();
+            assert_eq!(names, expected, "{class}");
+            let mut again = read.build(&Device::cpu()).unwrap();
+            let mut states = vec![ArrayD::zeros(vec![5, 3]); names.len()];
+            for part in [0, 3] {
+                let whole = state_like_sequence();
+                let steps = whole.slice_axis(Axis(1), (part..part + 3).into()).to_owned();
+                let want = model.predict_on_batch(&steps).unwrap();
+                let mut got = again.predict_outputs(&[vec![steps], states].concat()).unwrap();
+                let failures = apart(&format!("{class} from step {part}"), &got.remove(0), &want);
+                assert_eq!(failures, None);
+                states = got;
+            }
+        }
+    }
 }
 
 #[test]

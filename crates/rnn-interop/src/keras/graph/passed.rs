@@ -177,7 +177,8 @@ impl<'a> Reader<'a> {
         };
         let name = self.unlike_others(&format!("{}_unmasked", place.trim_start_matches("layer ")));
         let symbol = x.symbol.layer(SharedLayer::new(same).name(name))?;
-        self.data(symbol, None)
+        // To masks that are made of its numbers it is the same value.
+        Ok(Data { id: x.id, ..self.data(symbol, None)? })
     }
 }
 

@@ -20,7 +20,7 @@ use super::builder::Builder;
 use super::drawn::{self, Forms, Zeroed};
 use super::node::Node;
 use super::number::text;
-use super::value::{BATCH, Device, Group, Kind, Known, Origin, Stack, Value};
+use super::value::{BATCH, Device, Group, Kind, Known, MaskOf, Origin, Stack, Value};
 use crate::Result;
 use ndarray::ArrayD;
 use options::{Options, layer};
@@ -119,6 +119,10 @@ pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Valu
         };
         layers.push(layer(b, node, cell, direction, directions, &weights, options)?);
     }
+    let instead = match layers.as_slice() {
+        [only] => Some(key_of(b, node, only)?),
+        _ => None,
+    };
     let arrays: Vec<ArrayD<f32>> = (0..directions).flat_map(|d| weights.arrays(cell, d)).collect();
     let inputs: Vec<&Symbol> = std::iter::once(&x.symbol).chain(&states).collect();
     let (outputs, both) = match <[Layer; 2]>::try_from(layers) {
@@ -160,7 +164,15 @@ pub(super) fn recurrent(b: &mut Builder<'_>, node: &Node<'_>) -> Result<Vec<Valu
             Value::Device(start) => Some(start.id),
             _ => None,
         });
-        let mut forms = Forms { by, zeroed: None, last, starts: starts.collect() };
+        let starts = starts.collect();
+        let mut forms = Forms { by, zeroed: None, last, starts, end: None, held: None };
+        if let (Some(Value::Device(h)), None, MaskOf::Lengths(_)) = (results.get(1), &drawn, by)
+            && y_wanted
+            && !backward
+        {
+            forms.end = Some(h.id);
+            forms.held = Some(held(b, node, cell, &weights, &inputs, instead)?);
+        }
         if let Some(drawn) = &drawn {
             if let Some(Value::Device(y)) = results.first_mut().filter(|_| y_wanted) {
                 y.drawn = Some(Rc::new(drawn.outputs(backward)));
@@ -193,6 +205,33 @@ fn zeroed(
         inputs: inputs.iter().map(|&symbol| symbol.clone()).collect(),
         weights: weights.arrays(cell, 0),
         backward,
+        instead: None,
+    })
+}
+
+/// The layer of a node over lengths, as it is where outputs repeat themselves behind them.
+fn held(
+    b: &mut Builder<'_>,
+    node: &Node<'_>,
+    cell: Cell,
+    weights: &Weights,
+    inputs: &[&Symbol],
+    instead: Option<String>,
+) -> Result<Zeroed> {
+    let options = Options {
+        return_sequences: true,
+        return_state: false,
+        go_backwards: false,
+        zero_output_for_mask: false,
+    };
+    let layer = layer(b, node, cell, 0, 1, weights, options)?;
+    Ok(Zeroed {
+        key: key_of(b, node, &layer)?,
+        layer,
+        inputs: inputs.iter().map(|&symbol| symbol.clone()).collect(),
+        weights: weights.arrays(cell, 0),
+        backward: false,
+        instead,
     })
 }
 

@@ -29,12 +29,16 @@ pub(super) fn lengths(b: &mut Builder<'_>, node: &Node<'_>, x: Device) -> Result
     if x.mask == Some(MaskOf::Lengths(lens.id)) {
         return Ok(x);
     }
-    let x = b.unmasked(&x)?;
     if lens.axes.as_slice() != [vec![BATCH]] {
         return Err(b.unsupported(format!("sequence_lens of shape {}", text(&b.shape(&lens)))));
     }
-    let lens = Device { physical: lens.physical.clone(), ..lens };
-    let arranged = b.arrange(&lens, &[Group::new()])?;
+    behind_lengths(b, &x, &lens)
+}
+
+/// A sequence of which the first steps are there, as many as the lengths `[batch]` say.
+pub(in crate::onnx) fn behind_lengths(b: &mut Builder<'_>, x: &Device, lens: &Device) -> Result<Device> {
+    let x = b.unmasked(x)?;
+    let arranged = b.arrange(lens, &[Group::new()])?;
     let symbol = b.apply(Lengths::new(), Vec::new(), &[&x.symbol, &arranged.symbol])?.swap_remove(0);
     let mut y = b.like(&x, symbol);
     y.mask = Some(MaskOf::Lengths(lens.id));

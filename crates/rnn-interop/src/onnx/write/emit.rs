@@ -1,8 +1,8 @@
 //! Nodes, constants and names of a graph that is written.
 
 use super::masks::{Drawn, Mask};
-use crate::Error;
 use crate::onnx::proto::{self, attribute, data_type};
+use crate::{Error, Result};
 use ndarray::ArrayD;
 use std::collections::{HashMap, HashSet};
 
@@ -27,6 +27,15 @@ pub(super) enum Attribute<'a> {
     Texts(Vec<String>),
 }
 
+/// A state that goes on from run to run: an input of the graph, and the output that is the next run's input.
+pub(super) struct KeptState {
+    pub input: String,
+    pub output: String,
+    pub units: usize,
+    /// the value that becomes the output
+    pub last: String,
+}
+
 /// The graph so far.
 #[derive(Default)]
 pub(super) struct Emit {
@@ -37,6 +46,8 @@ pub(super) struct Emit {
     of_layer: HashMap<String, Vec<usize>>,
     /// sequences with gaps, by the names of their masks
     pub drawn: HashMap<String, Drawn>,
+    /// states of stateful layers, which are inputs and outputs of the graph
+    pub kept: Vec<KeptState>,
     /// values whose steps are those of others in the opposite order
     turned: HashMap<String, String>,
     layer: String,
@@ -110,6 +121,36 @@ impl Emit {
             domain: String::new(),
         });
         output
+    }
+
+    /// States to start from, of a layer that keeps its states: inputs of the graph, called after the layer.
+    ///
+    /// # Errors
+    /// When the layer has them already, being applied twice.
+    pub fn kept_states(&mut self, direction: &str, names: &[&str], units: usize) -> Result<Vec<String>> {
+        let mut inputs = Vec::new();
+        for name in names {
+            let input = format!("{}{direction}_{name}", self.layer);
+            let output = format!("{input}_out");
+            if !self.names.insert(input.clone()) || !self.names.insert(output.clone()) {
+                return Err(self.unsupported(format!(
+                    "its states are called {input} and {output} in the file, and something is called so already: a stateful \
+                     layer can be applied once, and inputs and outputs need other names"
+                )));
+            }
+            self.kept.push(KeptState { input: input.clone(), output, units, last: String::new() });
+            inputs.push(input);
+        }
+        Ok(inputs)
+    }
+
+    /// What these states are at the end.
+    pub fn keep(&mut self, inputs: &[String], last: &[String]) {
+        for (input, last) in inputs.iter().zip(last) {
+            if let Some(state) = self.kept.iter_mut().find(|state| state.input == *input) {
+                state.last.clone_from(last);
+            }
+        }
     }
 
     /// A constant of floats.

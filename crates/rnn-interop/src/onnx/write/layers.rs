@@ -101,7 +101,8 @@ fn emit(
         "Softmax" if x.mask != Mask::None => masked_softmax(e, config, x),
         "GLU" => {
             let axis = config["axis"].as_i64().unwrap_or(-1);
-            if axis == 1 || axis + shape.len() as i64 == 0 {
+            // As the layer has it: of axes counted from behind only the last one is known not to be that of the steps.
+            if axis != -1 && axis <= 1 {
                 mask = Mask::None;
             }
             halved(e, &x.name, axis)
@@ -300,21 +301,27 @@ fn pooled(e: &mut Emit, class: &str, config: &Json, x: &Tensor) -> String {
     let Some(there) = there else {
         return e.node(if largest { "ReduceMax" } else { "ReduceMean" }, &[&x.name], &attributes());
     };
-    let there = e.unsqueeze(&there, 2);
     let ones = e.cast(&there, data_type::FLOAT);
     let axes = e.ints(&[1]);
-    let count = e.node("ReduceSum", &[&ones, &axes], &[("keepdims", Attribute::Int(keep))]);
+    let count = e.node("ReduceSum", &[&ones, &axes], &[("keepdims", Attribute::Int(0))]);
+    let there = e.unsqueeze(&there, 2);
+    let beside = |e: &mut Emit, x: &str| {
+        let x = e.unsqueeze(x, 1);
+        if keep == 1 { e.unsqueeze(&x, 1) } else { x }
+    };
     if largest {
         let least = e.number(f32::MIN);
         let kept = e.node("Where", &[&there, &x.name, &least], &[]);
         let most = e.node("ReduceMax", &[&kept], &attributes());
         let any = e.with_number("Greater", &count, 0.0);
+        let any = beside(e, &any);
         return e.or_zero(&any, &most);
     }
     let kept = e.or_zero(&there, &x.name);
     let sum = e.node("ReduceSum", &[&kept, &axes], &[("keepdims", Attribute::Int(keep))]);
     // A sample without a step has the mean 0.
     let count = e.with_number("Max", &count, 1.0);
+    let count = beside(e, &count);
     e.node("Div", &[&sum, &count], &[])
 }
 

@@ -66,6 +66,12 @@ pub(super) fn write(model: &PortableModel) -> Result<Vec<u8>> {
         let kind = if x.whole { data_type::INT64 } else { data_type::FLOAT };
         outputs.push(info(&name, kind, batch, &x.shape));
     }
+    for state in std::mem::take(&mut emit.kept) {
+        let shape = [Some(state.units)];
+        infos.push(info(&state.input, data_type::FLOAT, batch, &shape));
+        emit.named("Identity", &[&state.last], &state.output);
+        outputs.push(info(&state.output, data_type::FLOAT, batch, &shape));
+    }
     let made: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
     let (node, initializer) = emit.finish(&made);
     let graph = proto::Graph {

@@ -60,7 +60,7 @@ pub(super) fn recurrent(
     let Some(cell) = Cell::of(class, config) else { return Ok(None) };
     let (sequences, backwards) = (cell.is("return_sequences"), cell.is("go_backwards"));
     let x = &inputs[0];
-    let run = run(e, &cell, weights, x, &names(&inputs[1..]))?;
+    let run = run(e, &cell, weights, x, &names(&inputs[1..]), "")?;
     let mut outputs = Vec::new();
     let (mut y, mut mask) = (run.outputs, Mask::None);
     if sequences {
@@ -113,8 +113,8 @@ pub(super) fn bidirectional(
     let half = weights.len() / 2;
     let given = first.states().min(inputs.len() - 1);
     let x = &inputs[0];
-    let a = run(e, &first, &weights[..half], x, &names(&inputs[1..1 + given]))?;
-    let b = run(e, &second, &weights[half..], x, &names(&inputs[1 + given..]))?;
+    let a = run(e, &first, &weights[..half], x, &names(&inputs[1..1 + given]), "_forward")?;
+    let b = run(e, &second, &weights[half..], x, &names(&inputs[1 + given..]), "_backward")?;
     let sequences = first.is("return_sequences");
     let (y, z) = (a.outputs, b.outputs);
     let merged = match config["merge_mode"].as_str().unwrap_or("concat") {
@@ -139,13 +139,22 @@ pub(super) fn bidirectional(
     Ok(tensors.collect())
 }
 
-/// The operator of one direction.
-fn run(e: &mut Emit, cell: &Cell<'_>, weights: &[ArrayD<f32>], x: &Tensor, start: &[String]) -> Result<Run> {
-    if cell.is("stateful") {
-        let problem = "states that stay from batch to batch have no form in ONNX; \
-                       build the layer with return_state and initial states as inputs";
-        return Err(e.unsupported(problem));
-    }
+/// The operator of one direction, which is what a layer of both calls it.
+fn run(
+    e: &mut Emit,
+    cell: &Cell<'_>,
+    weights: &[ArrayD<f32>],
+    x: &Tensor,
+    start: &[String],
+    direction: &str,
+) -> Result<Run> {
+    // States that are given hold for each batch.
+    let keeps = cell.is("stateful") && start.is_empty();
+    let kept = match keeps {
+        true => e.kept_states(direction, &["h", "c"][..cell.states()], cell.units())?,
+        false => Vec::new(),
+    };
+    let start = if keeps { kept.as_slice() } else { start };
     let (sequences, backwards) = (cell.is("return_sequences"), cell.is("go_backwards"));
     let shown = Shown { zero_masked: cell.is("zero_output_for_mask"), backwards, started: !start.is_empty() };
     let walk = Walk::along(e, x);
@@ -178,7 +187,7 @@ fn run(e: &mut Emit, cell: &Cell<'_>, weights: &[ArrayD<f32>], x: &Tensor, start
     let attributes = attributes(e, cell, backwards, units)?;
     let mut wanted = vec![sequences, true];
     if cell.op == "LSTM" {
-        wanted.push(cell.is("return_state"));
+        wanted.push(cell.is("return_state") || keeps);
     }
     let made = e.outputs(cell.op, &inputs, &attributes, &wanted);
     let states: Vec<String> =
@@ -192,7 +201,9 @@ fn run(e: &mut Emit, cell: &Cell<'_>, weights: &[ArrayD<f32>], x: &Tensor, start
         }
         false => last,
     };
-    Ok(Run { outputs, states: walk.states(e, states, start) })
+    let states = walk.states(e, states, start);
+    e.keep(&kept, &states);
+    Ok(Run { outputs, states })
 }
 
 fn attributes(
