@@ -60,6 +60,15 @@ pub const KERNEL: Kernel = Kernel {
     params_size: size_of::<Params>(),
     params_fields: Params::FIELDS,
     step: false,
-    overrides: &[ACT[0], ACT[1], ACT[2], ACT[3], over("ROWS", 16.0), over("FOURS", 0.0)],
+    overrides: &[
+        ACT[0],
+        ACT[1],
+        ACT[2],
+        ACT[3],
+        over("ROWS", 16.0),
+        over("FOURS", 0.0),
+        over("HAS_FOURS", 1.0),
+        over("HAS_REST", 1.0),
+    ],
     unchecked: true,
 };

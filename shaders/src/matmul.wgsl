@@ -35,6 +35,9 @@ const WORKGROUP = 8u;
 override FOURS: u32 = 0u;
 const ALONG_K = 1u;
 const ALONG_ROWS = 2u;
+// Whether k has fours, and more or less than these: what is not there need not be compiled.
+override HAS_FOURS: bool = true;
+override HAS_REST: bool = true;
 
 alias Tile = mat4x4<f32>;
 
@@ -117,7 +120,7 @@ fn main(
     let at = start + min(vec4(col, col + 1u, col + 2u, col + 3u), vec4(cols - 1u));
     var s: Sums;
     var k = 0u;
-    for (; k + 4u <= params.k; k += 4u) {
+    for (; HAS_FOURS && k + 4u <= params.k; k += 4u) {
         let w = Weights(b_row(k, at), b_row(k + 1u, at), b_row(k + 2u, at), b_row(k + 3u, at));
         let along = k * params.a_k;
         if FOURS == ALONG_ROWS {
@@ -168,7 +171,7 @@ fn main(
             s.t15 = add(s.t15, a_4(r15 + along), w);
         }
     }
-    for (; k < params.k; k++) {
+    for (; HAS_REST && k < params.k; k++) {
         let w = b_row(k, at);
         let along = k * params.a_k;
         s.t0 += a_of(r0 + along) * w;

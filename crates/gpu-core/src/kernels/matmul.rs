@@ -265,6 +265,7 @@ fn record(
     };
     let mut overrides = constants(&ACT, activation).to_vec();
     let vector_groups = |rows: usize| (part.m.div_ceil(rows) * spec.n.div_ceil(4 * 4)).div_ceil(8);
+    let flops = 2.0 * (spec.batch * part.m * spec.n) as f64 * part.k as f64;
     let rows = rows_of_a_tile(part.m, |rows| vector_groups(rows) * spec.batch).max(4);
     match face {
         Face::Vector => {
@@ -276,7 +277,12 @@ fn record(
             } else {
                 vector::ALONG_K
             };
-            overrides.extend([("ROWS", rows as f64), ("FOURS", f64::from(fours))]);
+            overrides.extend([
+                ("ROWS", rows as f64),
+                ("FOURS", f64::from(fours)),
+                ("HAS_FOURS", f64::from(u8::from(part.k >= 4))),
+                ("HAS_REST", f64::from(u8::from(!part.k.is_multiple_of(4)))),
+            ]);
         }
         Face::Tile => overrides.extend([
             ("A_BY_ROW", f64::from(u8::from(spec.trans_a))),
@@ -295,6 +301,6 @@ fn record(
         buffers: &[&sa, &sb, bias.unwrap_or(&nothing), &sc],
         params: bytemuck::bytes_of(&params),
         groups: Groups([x, y, size(OP, spec.batch)?]),
-        flops: 2.0 * (spec.batch * part.m * spec.n) as f64 * part.k as f64,
+        flops,
     })
 }

@@ -90,7 +90,11 @@ pub fn recurrent_backward(
     let padded = units.next_multiple_of(4);
     let row = layer.gradient_blocks() * units;
     let extra_rows = if inputs.peepholes.is_some() { 3 } else { 0 };
-    let steps = shape.steps_of_a_part(WHOLE).clamp(1, layer.steps_per_chunk(rec));
+    let steps = shape
+        .steps_of_a_part(WHOLE)
+        .max(FEWEST_ROWS.div_ceil(batch))
+        .min(layer.steps_per_chunk(rec))
+        .min(time);
     let samples = steps * batch;
     let changes = inputs.flags.is_some() || inputs.h_mask.is_some();
     let work = Work {
@@ -136,6 +140,8 @@ pub fn recurrent_backward(
 
 /// States of this many values are not taken apart.
 const WHOLE: usize = 1 << 16;
+/// Nor are so few rows: the weights' gradients, read and written for each part, would cost more than their products.
+const FEWEST_ROWS: usize = 256;
 
 /// Says what was saved.
 fn check<'a>(layer: &Layer<'a>, up: RecurrentUpstream<'_>, grads: &RecurrentGrads<'_>) -> Result<&'a Slice> {
