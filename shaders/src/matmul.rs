@@ -42,11 +42,6 @@ crate::params! {
     }
 }
 
-/// `FOURS`: four numbers of a row of op(a) stand in a vec4.
-pub const ALONG_K: u8 = 1;
-/// `FOURS`: a number of each of four rows of op(a).
-pub const ALONG_ROWS: u8 = 2;
-
 /// The contract of `matmul.wgsl`.
 pub const KERNEL: Kernel = Kernel {
     stem: "matmul",
@@ -66,7 +61,7 @@ pub const KERNEL: Kernel = Kernel {
         ACT[2],
         ACT[3],
         over("ROWS", 16.0),
-        over("FOURS", 0.0),
+        over("WIDE", 0.0),
         over("HAS_FOURS", 1.0),
         over("HAS_REST", 1.0),
     ],

@@ -1,7 +1,8 @@
 // matmul: c[i, j] (+)= act(sum_k a(i, k) b[k, j] + bias[j]), i < m, j < n; b and c rows in vec4.
 // This face suits software adapters. A lane owns ROWS rows of 16 columns (`row_tiles.wgsl`); lanes count through the columns, then
 // through the blocks of rows. Columns past n are computed from clamped addresses and not stored. Strides of a are free, so a
-// transpose of a costs nothing; where four of its numbers stand in a vec4, they are loaded together.
+// transpose of a costs nothing; WIDE: four of its numbers stand in a vec4 and are loaded together, either those of a row
+// (a_k 1) or one of each of four rows (a_row 1).
 
 struct Params {
     a_at: u32,
@@ -31,10 +32,7 @@ struct Params {
 
 const WORKGROUP = 8u;
 
-// Which four numbers of a stand in a vec4.
-override FOURS: u32 = 0u;
-const ALONG_K = 1u;
-const ALONG_ROWS = 2u;
+override WIDE: bool = false;
 // Whether k has fours, and more or less than these: what is not there need not be compiled.
 override HAS_FOURS: bool = true;
 override HAS_REST: bool = true;
@@ -49,26 +47,38 @@ fn a_of(i: u32) -> f32 {
     return a[i / 4u][i % 4u];
 }
 
-// Four numbers of a row, from i on.
-fn a_4(i: u32) -> vec4<f32> {
-    if FOURS == ALONG_K {
+// Numbers i to i + 3.
+fn four(i: u32) -> vec4<f32> {
+    if WIDE {
         return a[i / 4u];
     }
     let step = params.a_k;
     return vec4(a_of(i), a_of(i + step), a_of(i + 2u * step), a_of(i + 3u * step));
 }
 
-// Four numbers of each of four rows that stand side by side, from i on.
-fn a_16(i: u32) -> mat4x4<f32> {
-    let at = i / 4u;
-    let step = params.a_k / 4u;
-    return transpose(mat4x4(a[at], a[at + step], a[at + 2u * step], a[at + 3u * step]));
+// Four numbers of each of four rows.
+fn four_rows(at: vec4<u32>, along_rows: bool) -> mat4x4<f32> {
+    let x = mat4x4(four(at.x), four(at.y), four(at.z), four(at.w));
+    return either_16(x, transpose(x), along_rows);
 }
 
 // A row of b, four vec4s of it.
 fn b_row(k: u32, at: vec4<u32>) -> Tile {
     let row = at + k * (params.b_k / 4u);
     return Tile(b[row.x], b[row.y], b[row.z], b[row.w]);
+}
+
+const SIDE = vec4(0u, 1u, 2u, 3u);
+
+// Where four rows begin.
+fn rows_from(row: u32) -> vec4<u32> {
+    return min(row + SIDE, vec4(params.m - 1u)) * params.a_row;
+}
+
+// Where the loads of four rows begin.
+fn fours_from(row: u32, along_rows: bool) -> vec4<u32> {
+    let across = min(row, (params.m - 1u) / 4u * 4u) + SIDE * params.a_k;
+    return select(rows_from(row), across, along_rows);
 }
 
 fn store(row: u32, col: u32, batch: u32, sum: vec4<f32>) {
@@ -96,26 +106,12 @@ fn main(
     let row = tile / across * ROWS;
     let col = tile % across * 4u;
     let last = params.m - 1u;
+    let along_rows = WIDE && params.a_k != 1u;
     let origin = params.a_at + group.z * params.stride_a;
-    let r0 = origin + min(row, last) * params.a_row;
-    let r1 = origin + min(row + 1u, last) * params.a_row;
-    let r2 = origin + min(row + 2u, last) * params.a_row;
-    let r3 = origin + min(row + 3u, last) * params.a_row;
-    let r4 = origin + min(row + 4u, last) * params.a_row;
-    let r5 = origin + min(row + 5u, last) * params.a_row;
-    let r6 = origin + min(row + 6u, last) * params.a_row;
-    let r7 = origin + min(row + 7u, last) * params.a_row;
-    let r8 = origin + min(row + 8u, last) * params.a_row;
-    let r9 = origin + min(row + 9u, last) * params.a_row;
-    let r10 = origin + min(row + 10u, last) * params.a_row;
-    let r11 = origin + min(row + 11u, last) * params.a_row;
-    let r12 = origin + min(row + 12u, last) * params.a_row;
-    let r13 = origin + min(row + 13u, last) * params.a_row;
-    let r14 = origin + min(row + 14u, last) * params.a_row;
-    let r15 = origin + min(row + 15u, last) * params.a_row;
-    // Of the rows side by side, where the last ones begin.
-    let side = origin + last / 4u * 4u;
-    let first = origin + row;
+    let f0 = origin + fours_from(row, along_rows);
+    let f1 = origin + fours_from(row + 4u, along_rows);
+    let f2 = origin + fours_from(row + 8u, along_rows);
+    let f3 = origin + fours_from(row + 12u, along_rows);
     let start = (params.b_at + group.z * params.stride_b) / 4u;
     let at = start + min(vec4(col, col + 1u, col + 2u, col + 3u), vec4(cols - 1u));
     var s: Sums;
@@ -123,76 +119,57 @@ fn main(
     for (; HAS_FOURS && k + 4u <= params.k; k += 4u) {
         let w = Weights(b_row(k, at), b_row(k + 1u, at), b_row(k + 2u, at), b_row(k + 3u, at));
         let along = k * params.a_k;
-        if FOURS == ALONG_ROWS {
-            let x0 = a_16(min(first, side) + along);
-            s.t0 = add(s.t0, x0[0], w);
-            s.t1 = add(s.t1, x0[1], w);
-            s.t2 = add(s.t2, x0[2], w);
-            s.t3 = add(s.t3, x0[3], w);
-            if ROWS > 4u {
-                let x1 = a_16(min(first + 4u, side) + along);
-                s.t4 = add(s.t4, x1[0], w);
-                s.t5 = add(s.t5, x1[1], w);
-                s.t6 = add(s.t6, x1[2], w);
-                s.t7 = add(s.t7, x1[3], w);
-            }
-            if ROWS > 8u {
-                let x2 = a_16(min(first + 8u, side) + along);
-                s.t8 = add(s.t8, x2[0], w);
-                s.t9 = add(s.t9, x2[1], w);
-                s.t10 = add(s.t10, x2[2], w);
-                s.t11 = add(s.t11, x2[3], w);
-                let x3 = a_16(min(first + 12u, side) + along);
-                s.t12 = add(s.t12, x3[0], w);
-                s.t13 = add(s.t13, x3[1], w);
-                s.t14 = add(s.t14, x3[2], w);
-                s.t15 = add(s.t15, x3[3], w);
-            }
-            continue;
-        }
-        s.t0 = add(s.t0, a_4(r0 + along), w);
-        s.t1 = add(s.t1, a_4(r1 + along), w);
-        s.t2 = add(s.t2, a_4(r2 + along), w);
-        s.t3 = add(s.t3, a_4(r3 + along), w);
+        let x0 = four_rows(f0 + along, along_rows);
+        s.t0 = add(s.t0, x0[0], w);
+        s.t1 = add(s.t1, x0[1], w);
+        s.t2 = add(s.t2, x0[2], w);
+        s.t3 = add(s.t3, x0[3], w);
         if ROWS > 4u {
-            s.t4 = add(s.t4, a_4(r4 + along), w);
-            s.t5 = add(s.t5, a_4(r5 + along), w);
-            s.t6 = add(s.t6, a_4(r6 + along), w);
-            s.t7 = add(s.t7, a_4(r7 + along), w);
+            let x1 = four_rows(f1 + along, along_rows);
+            s.t4 = add(s.t4, x1[0], w);
+            s.t5 = add(s.t5, x1[1], w);
+            s.t6 = add(s.t6, x1[2], w);
+            s.t7 = add(s.t7, x1[3], w);
         }
         if ROWS > 8u {
-            s.t8 = add(s.t8, a_4(r8 + along), w);
-            s.t9 = add(s.t9, a_4(r9 + along), w);
-            s.t10 = add(s.t10, a_4(r10 + along), w);
-            s.t11 = add(s.t11, a_4(r11 + along), w);
-            s.t12 = add(s.t12, a_4(r12 + along), w);
-            s.t13 = add(s.t13, a_4(r13 + along), w);
-            s.t14 = add(s.t14, a_4(r14 + along), w);
-            s.t15 = add(s.t15, a_4(r15 + along), w);
+            let x2 = four_rows(f2 + along, along_rows);
+            s.t8 = add(s.t8, x2[0], w);
+            s.t9 = add(s.t9, x2[1], w);
+            s.t10 = add(s.t10, x2[2], w);
+            s.t11 = add(s.t11, x2[3], w);
+            let x3 = four_rows(f3 + along, along_rows);
+            s.t12 = add(s.t12, x3[0], w);
+            s.t13 = add(s.t13, x3[1], w);
+            s.t14 = add(s.t14, x3[2], w);
+            s.t15 = add(s.t15, x3[3], w);
         }
     }
+    let r0 = origin + rows_from(row);
+    let r1 = origin + rows_from(row + 4u);
+    let r2 = origin + rows_from(row + 8u);
+    let r3 = origin + rows_from(row + 12u);
     for (; HAS_REST && k < params.k; k++) {
         let w = b_row(k, at);
         let along = k * params.a_k;
-        s.t0 += a_of(r0 + along) * w;
-        s.t1 += a_of(r1 + along) * w;
-        s.t2 += a_of(r2 + along) * w;
-        s.t3 += a_of(r3 + along) * w;
+        s.t0 += a_of(r0.x + along) * w;
+        s.t1 += a_of(r0.y + along) * w;
+        s.t2 += a_of(r0.z + along) * w;
+        s.t3 += a_of(r0.w + along) * w;
         if ROWS > 4u {
-            s.t4 += a_of(r4 + along) * w;
-            s.t5 += a_of(r5 + along) * w;
-            s.t6 += a_of(r6 + along) * w;
-            s.t7 += a_of(r7 + along) * w;
+            s.t4 += a_of(r1.x + along) * w;
+            s.t5 += a_of(r1.y + along) * w;
+            s.t6 += a_of(r1.z + along) * w;
+            s.t7 += a_of(r1.w + along) * w;
         }
         if ROWS > 8u {
-            s.t8 += a_of(r8 + along) * w;
-            s.t9 += a_of(r9 + along) * w;
-            s.t10 += a_of(r10 + along) * w;
-            s.t11 += a_of(r11 + along) * w;
-            s.t12 += a_of(r12 + along) * w;
-            s.t13 += a_of(r13 + along) * w;
-            s.t14 += a_of(r14 + along) * w;
-            s.t15 += a_of(r15 + along) * w;
+            s.t8 += a_of(r2.x + along) * w;
+            s.t9 += a_of(r2.y + along) * w;
+            s.t10 += a_of(r2.z + along) * w;
+            s.t11 += a_of(r2.w + along) * w;
+            s.t12 += a_of(r3.x + along) * w;
+            s.t13 += a_of(r3.y + along) * w;
+            s.t14 += a_of(r3.z + along) * w;
+            s.t15 += a_of(r3.w + along) * w;
         }
     }
     if row > last {

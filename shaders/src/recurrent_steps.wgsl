@@ -164,32 +164,33 @@ fn block(t: u32, row: u32, col: u32, lane: u32, split: u32) {
     let cols = (params.units + each - 1u) / each;
     let sums = product(t, min(row, params.batch - 1u), min(col, cols - 1u), split);
     let rows = select(0u, min(ROWS, params.batch - min(row, params.batch)), col < cols);
-    if SPLIT == 1u {
-        for (var i = 0u; i < rows; i++) {
-            let tile = sums_of_row(sums, i);
-            let x = given(t, row + i, col);
-            for (var j = 0u; j < min(each, params.units - col * each); j++) {
-                finish(t, row + i, col * each + j, of_unit(tile, j), of_unit(x, j));
-            }
-        }
-        return;
-    }
     let own = lane * ROWS * COLS * 4u;
-    let part = own + split * WORKGROUP * ROWS * COLS * 4u;
-    for (var i = 0u; i < ROWS; i++) {
-        put(part + i * COLS * 4u, sums_of_row(sums, i));
+    if SPLIT > 1u {
+        let part = own + split * WORKGROUP * ROWS * COLS * 4u;
+        for (var i = 0u; i < ROWS; i++) {
+            put(part + i * COLS * 4u, sums_of_row(sums, i));
+        }
+        workgroupBarrier();
     }
-    workgroupBarrier();
-    // Invocations of a split take turns.
-    for (var e = split; e < rows * each; e += SPLIT) {
-        let i = e / each;
-        let j = e % each;
-        if col * each + j < params.units {
-            let x = given(t, row + i, col);
-            finish(t, row + i, col * each + j, parked(own + i * COLS * 4u, j), of_unit(x, j));
+    // Invocations of a split take turns: along the units, then along the rows. SPLIT is a power of two.
+    let along = min(SPLIT, each);
+    for (var i = split / along; i < rows; i += SPLIT / along) {
+        var tile = Tile();
+        if SPLIT == 1u {
+            tile = sums_of_row(sums, i);
+        }
+        let x = given(t, row + i, col);
+        for (var j = split % along; j < min(each, params.units - col * each); j += along) {
+            var z = of_unit(tile, j);
+            if SPLIT > 1u {
+                z = parked(own + i * COLS * 4u, j);
+            }
+            finish(t, row + i, col * each + j, z, of_unit(x, j));
         }
     }
-    workgroupBarrier();
+    if SPLIT > 1u {
+        workgroupBarrier();
+    }
 }
 
 @compute @workgroup_size(WORKGROUP, SPLIT)
@@ -201,17 +202,18 @@ fn main(
     let each = select(16u, 4u, GATED);
     let cols = (params.units + each - 1u) / each;
     let first = linear_group(group, groups);
-    if !SEQUENCE {
-        let tile = first * WORKGROUP + local.x;
-        block(params.first, tile / cols * ROWS, tile % cols, local.x, local.y);
-        return;
-    }
-    for (var s = 0u; s < params.steps; s++) {
-        let t = params.first + select(s, params.steps - 1u - s, BACKWARD);
-        for (var base = 0u; base < cols; base += WORKGROUP) {
-            block(t, first * ROWS, base + local.x, local.x, local.y);
+    let tile = first * WORKGROUP + local.x;
+    let steps = select(1u, params.steps, SEQUENCE);
+    for (var s = 0u; s < steps; s++) {
+        let t = params.first + select(s, steps - 1u - s, BACKWARD);
+        for (var base = 0u; base < select(1u, cols, SEQUENCE); base += WORKGROUP) {
+            let block_of_rows = select(tile / cols, first, SEQUENCE);
+            let col = select(tile % cols, base + local.x, SEQUENCE);
+            block(t, block_of_rows * ROWS, col, local.x, local.y);
         }
-        storageBarrier();
-        workgroupBarrier();
+        if SEQUENCE {
+            storageBarrier();
+            workgroupBarrier();
+        }
     }
 }

@@ -12,9 +12,11 @@ crate::params! {
         pub rows: u32,
         /// columns
         pub cols: u32,
-        /// what `MODE` 2 adds to the count
+        /// 1 to add to `out`
+        pub accumulate: u32,
+        /// what is added to the count where `RUNNING`
         pub count: f32,
-        /// factor of the sums in `MODE` 2
+        /// factor of the sums where `RUNNING`
         pub scale: f32,
     }
 }
@@ -27,6 +29,6 @@ pub const KERNEL: Kernel = Kernel {
     params_size: size_of::<Params>(),
     params_fields: Params::FIELDS,
     step: false,
-    overrides: &[over("TILE", 32.0), over("MODE", 0.0), over("COUNTED", 0.0)],
+    overrides: &[over("TILE", 32.0), over("RUNNING", 0.0), over("COUNTED", 0.0)],
     unchecked: true,
 };

@@ -10,9 +10,11 @@ struct Params {
     out_at: u32,
     rows: u32,
     cols: u32,
-    // MODE 2: what is added to the count
+    // 1: out += sum, 0: out = sum
+    accumulate: u32,
+    // RUNNING: what is added to the count
     count: f32,
-    // MODE 2: factor of the sums
+    // RUNNING: factor of the sums
     scale: f32,
 }
 
@@ -22,10 +24,9 @@ struct Params {
 
 // Columns of a workgroup: a power of two, 1 to 32.
 override TILE: u32 = 32u;
-// 0: out = sum, 1: out += sum
-// 2 (one block): out [2, cols] += scale * sum, a running sum in two parts: what rounding took from the first is kept in the
+// One block: out [2, cols] += scale * sum, a running sum in two parts: what rounding took from the first is kept in the
 // second; with COUNTED out[2 cols ..] += count likewise.
-override MODE: u32 = 0u;
+override RUNNING: bool = false;
 override COUNTED: bool = false;
 
 const GROUP = 256u;
@@ -86,7 +87,7 @@ fn main(
     }
     // A group past the last block (the grid is rounded up) has an empty range of rows and must not write.
     let writes = lane < TILE && col < params.cols && block * lanes * ROWS_PER_LANE < params.rows;
-    if MODE == 2u {
+    if RUNNING {
         let cols = params.cols;
         add_in_two_parts(lane, writes, params.out_at + col, cols, params.scale * partial[lane]);
         if COUNTED {
@@ -94,10 +95,10 @@ fn main(
         }
     } else if writes {
         let at = params.out_at + block * params.cols + col;
-        if MODE == 0u {
-            out[at] = partial[lane];
-        } else {
-            out[at] += partial[lane];
+        var y = partial[lane];
+        if params.accumulate != 0u {
+            y += out[at];
         }
+        out[at] = y;
     }
 }

@@ -81,7 +81,7 @@ impl Context {
             sink.uncaptured.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }));
 
-        let pipelines = PipelineCache::new(&device);
+        let pipelines = PipelineCache::new(&device, report.kind == Kind::Software);
         let steps = Mutex::new(Steps::new(&device, &limits, &pipelines.step_layout));
         let timeout_ms = AtomicU64::new(if report.kind == Kind::Software { 600_000 } else { 60_000 });
         let faces = if report.kind.is_hardware() { Faces::Hardware } else { Faces::Software };
@@ -275,7 +275,7 @@ impl Context {
         kernel: &'static Kernel,
         overrides: &[(&'static str, f64)],
     ) -> Result<Arc<Pipeline>> {
-        self.inner.pipelines.get(&self.inner.device, kernel, overrides)
+        self.inner.pipelines.get(&self.inner.device, &self.inner.queue, kernel, overrides)
     }
 
     /// Iterations, summed over its loops, that one shader invocation may run on this adapter; `None` where the canary

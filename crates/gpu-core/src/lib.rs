@@ -14,6 +14,7 @@
 //! # Ok(()) }
 //! ```
 mod adapter;
+mod ahead;
 mod buffer;
 mod context;
 mod error;

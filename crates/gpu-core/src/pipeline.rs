@@ -1,4 +1,5 @@
 //! Pipelines, made once per kernel and set of overrides.
+use crate::ahead::Ahead;
 use crate::{Error, Result};
 use rnn_shaders::contract::{Access, Kernel};
 use rnn_shaders::vocabulary::StepParams;
@@ -27,6 +28,8 @@ struct State {
 pub(crate) struct PipelineCache {
     state: Mutex<State>,
     pub(crate) step_layout: wgpu::BindGroupLayout,
+    /// For drivers that leave compiling to the first dispatch.
+    ahead: Option<Ahead>,
 }
 
 fn buffer_entry(
@@ -48,7 +51,7 @@ fn buffer_entry(
 }
 
 impl PipelineCache {
-    pub(crate) fn new(device: &wgpu::Device) -> Self {
+    pub(crate) fn new(device: &wgpu::Device, software: bool) -> Self {
         let step_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("step"),
             entries: &[buffer_entry(
@@ -58,13 +61,15 @@ impl PipelineCache {
                 Some(size_of::<StepParams>()),
             )],
         });
-        PipelineCache { state: Mutex::default(), step_layout }
+        let ahead = software.then(|| Ahead::new(device, &step_layout));
+        PipelineCache { state: Mutex::default(), step_layout, ahead }
     }
 
     /// The pipeline of this kernel with these overrides; the ones not named have their defaults.
     pub(crate) fn get(
         &self,
         device: &wgpu::Device,
+        queue: &wgpu::Queue,
         kernel: &'static Kernel,
         overrides: &[(&'static str, f64)],
     ) -> Result<Arc<Pipeline>> {
@@ -87,6 +92,9 @@ impl PipelineCache {
                 operation: format!("kernel {}", kernel.stem),
                 reason: error.to_string(),
             });
+        }
+        if let Some(ahead) = &self.ahead {
+            ahead.compile(device, queue, &pipeline);
         }
         state.pipelines.insert(key, pipeline.clone());
         Ok(pipeline)

@@ -5,12 +5,12 @@ use crate::buffer::expect_len;
 use crate::{Call, Groups, Recorder, Result, Slice};
 use rnn_shaders::sum_rows::{KERNEL, Params};
 
-/// What the last pass does with a sum: the codes of the kernel's `MODE`.
+/// What the last pass does with a sum.
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
-    Overwrite = 0,
-    Accumulate = 1,
-    Running = 2,
+    Overwrite,
+    Accumulate,
+    Running,
 }
 
 /// `out[c] = sum over r of x[r, c]`, or `+=` with `accumulate`: `x [rows, cols]`, `out [cols]`.
@@ -108,17 +108,19 @@ fn reduce(
         let last = blocks == 1;
         let target = if last { out.clone() } else { rec.scratch(blocks * cols)? };
         let mode = if last { mode } else { Mode::Overwrite };
+        let running = mode == Mode::Running;
         rec.call(Call {
             kernel: &KERNEL,
             overrides: &[
                 ("TILE", tile as f64),
-                ("MODE", mode as u32 as f64),
-                ("COUNTED", f64::from(u8::from(count.is_some()))),
+                ("RUNNING", f64::from(u8::from(running))),
+                ("COUNTED", f64::from(u8::from(running && count.is_some()))),
             ],
             buffers: &[&x, &target],
             params: bytemuck::bytes_of(&Params {
                 rows: size(operation, left)?,
                 cols: size(operation, cols)?,
+                accumulate: u32::from(mode == Mode::Accumulate),
                 count: count.unwrap_or(0.0),
                 scale,
                 ..Default::default()
