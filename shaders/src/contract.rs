@@ -9,6 +9,7 @@
 //!   in elements from the start of the binding (slices need no alignment, bindings do). The recorder fills them in;
 //! - group 1 binding 0, only where `step` is set, is the uniform `step: StepParams`;
 //! - sizes that differ from call to call are in `Params`; choices that change the code are overrides.
+use std::borrow::Cow;
 
 /// What a kernel does with a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +73,18 @@ pub struct Kernel {
     /// Every index is proven in range by the launcher's checks and the kernel's own conditions, and every loop ends:
     /// the driver may compile it without run-time bounds checks.
     pub unchecked: bool,
+}
+
+impl Kernel {
+    /// The text for devices with subgroups.
+    pub fn with_subgroups(&self) -> Cow<'static, str> {
+        const ALONE: &str = include_str!("from_lane.wgsl");
+        if self.source.contains(ALONE) {
+            Cow::Owned(self.source.replace(ALONE, include_str!("subgroups.wgsl")))
+        } else {
+            Cow::Borrowed(self.source)
+        }
+    }
 }
 
 /// Storage buffers that every adapter offers to a kernel.

@@ -10,6 +10,10 @@ pub use bytemuck;
 pub mod contract;
 pub mod vocabulary;
 
+/// Lanes of a workgroup of the kernels of `row_tiles.wgsl` on software adapters: those that work at the same time where a
+/// register holds eight numbers.
+pub const SOFTWARE_LANES: usize = 8;
+
 pub mod activation;
 pub mod blend;
 pub mod canary;

@@ -48,6 +48,7 @@ pub const KERNEL: Kernel = Kernel {
     source: concat!(
         include_str!("math.wgsl"),
         include_str!("activations.wgsl"),
+        include_str!("from_lane.wgsl"),
         include_str!("row_tiles.wgsl"),
         include_str!("matmul.wgsl")
     ),
@@ -61,6 +62,7 @@ pub const KERNEL: Kernel = Kernel {
         ACT[2],
         ACT[3],
         over("ROWS", 16.0),
+        over("SHARED", 0.0),
         over("WIDE", 0.0),
         over("HAS_FOURS", 1.0),
         over("HAS_REST", 1.0),

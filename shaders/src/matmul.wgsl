@@ -1,6 +1,6 @@
 // matmul: c[i, j] (+)= act(sum_k a(i, k) b[k, j] + bias[j]), i < m, j < n; b and c rows in vec4.
 // This face suits software adapters. A lane owns ROWS rows of 16 columns (`row_tiles.wgsl`); lanes count through the columns, then
-// through the blocks of rows. Columns past n are computed from clamped addresses and not stored. Strides of a are free, so a
+// through the blocks of rows; where rows are SHARED, workgroups do. Columns past n are computed from clamped addresses and not stored. Strides of a are free, so a
 // transpose of a costs nothing; WIDE: four of its numbers stand in a vec4 and are loaded together, either those of a row
 // (a_k 1) or one of each of four rows (a_row 1).
 
@@ -56,10 +56,23 @@ fn four(i: u32) -> vec4<f32> {
     return vec4(a_of(i), a_of(i + step), a_of(i + 2u * step), a_of(i + 3u * step));
 }
 
-// Four numbers of each of four rows.
-fn four_rows(at: vec4<u32>, along_rows: bool) -> mat4x4<f32> {
-    let x = mat4x4(four(at.x), four(at.y), four(at.z), four(at.w));
+// Four numbers of each of the rows i to i + 3, loads of which begin at `at`, or which lanes have in `own`.
+fn four_rows(i: u32, at: vec4<u32>, own: vec4<f32>, along_rows: bool) -> mat4x4<f32> {
+    var x: mat4x4<f32>;
+    if SHARED {
+        x = mat4x4(handed(own, i), handed(own, i + 1u), handed(own, i + 2u), handed(own, i + 3u));
+    } else {
+        x = mat4x4(four(at.x), four(at.y), four(at.z), four(at.w));
+    }
     return either_16(x, transpose(x), along_rows);
+}
+
+// A number of each of the rows i to i + 3.
+fn one_of_rows(i: u32, at: vec4<u32>, own: vec4<f32>) -> vec4<f32> {
+    if SHARED {
+        return vec4(handed(own, i).x, handed(own, i + 1u).x, handed(own, i + 2u).x, handed(own, i + 3u).x);
+    }
+    return vec4(a_of(at.x), a_of(at.y), a_of(at.z), a_of(at.w));
 }
 
 // A row of b, four vec4s of it.
@@ -102,9 +115,15 @@ fn main(
 ) {
     let cols = params.n / 4u;
     let across = (cols + 3u) / 4u;
-    let tile = linear_group(group, groups) * WORKGROUP + lane;
-    let row = tile / across * ROWS;
-    let col = tile % across * 4u;
+    let first = linear_group(group, groups);
+    let tile = first * WORKGROUP + lane;
+    var place = vec2(tile / across, tile % across);
+    if SHARED {
+        let groups_across = (across + WORKGROUP - 1u) / WORKGROUP;
+        place = vec2(first / groups_across, first % groups_across * WORKGROUP + lane);
+    }
+    let row = place.x * ROWS;
+    let col = place.y * 4u;
     let last = params.m - 1u;
     let along_rows = WIDE && params.a_k != 1u;
     let origin = params.a_at + group.z * params.stride_a;
@@ -114,30 +133,42 @@ fn main(
     let f3 = origin + fours_from(row + 12u, along_rows);
     let start = (params.b_at + group.z * params.stride_b) / 4u;
     let at = start + min(vec4(col, col + 1u, col + 2u, col + 3u), vec4(cols - 1u));
+    // The loads of this lane where rows are SHARED.
+    let side = lane / 4u * 4u;
+    let low = origin + fours_from(row + side, along_rows)[lane % 4u];
+    let high = origin + fours_from(row + side + 8u, along_rows)[lane % 4u];
     var s: Sums;
     var k = 0u;
     for (; HAS_FOURS && k + 4u <= params.k; k += 4u) {
         let w = Weights(b_row(k, at), b_row(k + 1u, at), b_row(k + 2u, at), b_row(k + 3u, at));
         let along = k * params.a_k;
-        let x0 = four_rows(f0 + along, along_rows);
+        var own0 = vec4<f32>();
+        var own1 = vec4<f32>();
+        if SHARED {
+            own0 = four(low + along);
+        }
+        if SHARED && ROWS > 8u {
+            own1 = four(high + along);
+        }
+        let x0 = four_rows(0u, f0 + along, own0, along_rows);
         s.t0 = add(s.t0, x0[0], w);
         s.t1 = add(s.t1, x0[1], w);
         s.t2 = add(s.t2, x0[2], w);
         s.t3 = add(s.t3, x0[3], w);
         if ROWS > 4u {
-            let x1 = four_rows(f1 + along, along_rows);
+            let x1 = four_rows(4u, f1 + along, own0, along_rows);
             s.t4 = add(s.t4, x1[0], w);
             s.t5 = add(s.t5, x1[1], w);
             s.t6 = add(s.t6, x1[2], w);
             s.t7 = add(s.t7, x1[3], w);
         }
         if ROWS > 8u {
-            let x2 = four_rows(f2 + along, along_rows);
+            let x2 = four_rows(8u, f2 + along, own1, along_rows);
             s.t8 = add(s.t8, x2[0], w);
             s.t9 = add(s.t9, x2[1], w);
             s.t10 = add(s.t10, x2[2], w);
             s.t11 = add(s.t11, x2[3], w);
-            let x3 = four_rows(f3 + along, along_rows);
+            let x3 = four_rows(12u, f3 + along, own1, along_rows);
             s.t12 = add(s.t12, x3[0], w);
             s.t13 = add(s.t13, x3[1], w);
             s.t14 = add(s.t14, x3[2], w);
@@ -148,31 +179,45 @@ fn main(
     let r1 = origin + rows_from(row + 4u);
     let r2 = origin + rows_from(row + 8u);
     let r3 = origin + rows_from(row + 12u);
+    let low_row = origin + rows_from(row + side)[lane % 4u];
+    let high_row = origin + rows_from(row + side + 8u)[lane % 4u];
     for (; HAS_REST && k < params.k; k++) {
         let w = b_row(k, at);
         let along = k * params.a_k;
-        s.t0 += a_of(r0.x + along) * w;
-        s.t1 += a_of(r0.y + along) * w;
-        s.t2 += a_of(r0.z + along) * w;
-        s.t3 += a_of(r0.w + along) * w;
+        var own0 = vec4<f32>();
+        var own1 = vec4<f32>();
+        if SHARED {
+            own0.x = a_of(low_row + along);
+        }
+        if SHARED && ROWS > 8u {
+            own1.x = a_of(high_row + along);
+        }
+        let x0 = one_of_rows(0u, r0 + along, own0);
+        s.t0 += x0.x * w;
+        s.t1 += x0.y * w;
+        s.t2 += x0.z * w;
+        s.t3 += x0.w * w;
         if ROWS > 4u {
-            s.t4 += a_of(r1.x + along) * w;
-            s.t5 += a_of(r1.y + along) * w;
-            s.t6 += a_of(r1.z + along) * w;
-            s.t7 += a_of(r1.w + along) * w;
+            let x1 = one_of_rows(4u, r1 + along, own0);
+            s.t4 += x1.x * w;
+            s.t5 += x1.y * w;
+            s.t6 += x1.z * w;
+            s.t7 += x1.w * w;
         }
         if ROWS > 8u {
-            s.t8 += a_of(r2.x + along) * w;
-            s.t9 += a_of(r2.y + along) * w;
-            s.t10 += a_of(r2.z + along) * w;
-            s.t11 += a_of(r2.w + along) * w;
-            s.t12 += a_of(r3.x + along) * w;
-            s.t13 += a_of(r3.y + along) * w;
-            s.t14 += a_of(r3.z + along) * w;
-            s.t15 += a_of(r3.w + along) * w;
+            let x2 = one_of_rows(8u, r2 + along, own1);
+            s.t8 += x2.x * w;
+            s.t9 += x2.y * w;
+            s.t10 += x2.z * w;
+            s.t11 += x2.w * w;
+            let x3 = one_of_rows(12u, r3 + along, own1);
+            s.t12 += x3.x * w;
+            s.t13 += x3.y * w;
+            s.t14 += x3.z * w;
+            s.t15 += x3.w * w;
         }
     }
-    if row > last {
+    if row > last || col >= cols {
         return;
     }
     for (var i = 0u; i < min(ROWS, params.m - row); i++) {

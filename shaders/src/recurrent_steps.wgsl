@@ -7,8 +7,8 @@
 // the product; `given(t, row, col)`, what the products with the input have come to, for `finish(t, row, unit, sums, given)`;
 // GATED: the tile's columns are the gates of 4 units (else 4 blocks of 4 units of one gate); BACKWARD: time runs down.
 //
-// Lanes count through the columns of units, then through blocks of ROWS rows. SEQUENCE: a workgroup owns one block of rows and
-// runs many steps of it, ordered by a barrier. SPLIT invocations share a product, each a stretch of k; their partial sums meet in
+// Lanes count through the columns of units, then through blocks of ROWS rows; where rows are SHARED, workgroups do. SEQUENCE: a
+// workgroup owns one block of rows and runs many steps of it, ordered by a barrier. SPLIT invocations share a product, each a stretch of k; their partial sums meet in
 // workgroup memory.
 // WIDE: rows of the left operand begin at a vec4, so that four numbers are loaded at once.
 
@@ -87,8 +87,18 @@ fn weights_at(k: u32, col: u32, stop: u32) -> Weights {
     );
 }
 
-fn product(t: u32, row: u32, col: u32, split: u32) -> Sums {
+// Numbers k to k + 3 of row i, which begins at `place`, or which a lane has in `own`.
+fn left_of(i: u32, place: Place, own: vec4<f32>, k: u32, stop: u32) -> vec4<f32> {
+    if SHARED {
+        return handed(own, i);
+    }
+    return left_until(place, k, stop);
+}
+
+fn product(t: u32, row: u32, col: u32, lane: u32, split: u32) -> Sums {
     let last = params.batch - 1u;
+    let low = left_row(t, min(row + lane, last));
+    let high = left_row(t, min(row + 8u + lane, last));
     let r0 = left_row(t, row);
     let r1 = left_row(t, min(row + 1u, last));
     let r2 = left_row(t, min(row + 2u, last));
@@ -111,29 +121,37 @@ fn product(t: u32, row: u32, col: u32, split: u32) -> Sums {
     let stop = min(whole, (split + 1u) * share);
     for (var k = split * share; k < stop; k += 4u) {
         let w = weights_at(k, col, stop);
-        s.t0 = add(s.t0, left_until(r0, k, stop), w);
+        var own0 = vec4<f32>();
+        var own1 = vec4<f32>();
+        if SHARED {
+            own0 = left_until(low, k, stop);
+        }
+        if SHARED && ROWS > 8u {
+            own1 = left_until(high, k, stop);
+        }
+        s.t0 = add(s.t0, left_of(0u, r0, own0, k, stop), w);
         if ROWS > 1u {
-            s.t1 = add(s.t1, left_until(r1, k, stop), w);
+            s.t1 = add(s.t1, left_of(1u, r1, own0, k, stop), w);
         }
         if ROWS > 2u {
-            s.t2 = add(s.t2, left_until(r2, k, stop), w);
-            s.t3 = add(s.t3, left_until(r3, k, stop), w);
+            s.t2 = add(s.t2, left_of(2u, r2, own0, k, stop), w);
+            s.t3 = add(s.t3, left_of(3u, r3, own0, k, stop), w);
         }
         if ROWS > 4u {
-            s.t4 = add(s.t4, left_until(r4, k, stop), w);
-            s.t5 = add(s.t5, left_until(r5, k, stop), w);
-            s.t6 = add(s.t6, left_until(r6, k, stop), w);
-            s.t7 = add(s.t7, left_until(r7, k, stop), w);
+            s.t4 = add(s.t4, left_of(4u, r4, own0, k, stop), w);
+            s.t5 = add(s.t5, left_of(5u, r5, own0, k, stop), w);
+            s.t6 = add(s.t6, left_of(6u, r6, own0, k, stop), w);
+            s.t7 = add(s.t7, left_of(7u, r7, own0, k, stop), w);
         }
         if ROWS > 8u {
-            s.t8 = add(s.t8, left_until(r8, k, stop), w);
-            s.t9 = add(s.t9, left_until(r9, k, stop), w);
-            s.t10 = add(s.t10, left_until(r10, k, stop), w);
-            s.t11 = add(s.t11, left_until(r11, k, stop), w);
-            s.t12 = add(s.t12, left_until(r12, k, stop), w);
-            s.t13 = add(s.t13, left_until(r13, k, stop), w);
-            s.t14 = add(s.t14, left_until(r14, k, stop), w);
-            s.t15 = add(s.t15, left_until(r15, k, stop), w);
+            s.t8 = add(s.t8, left_of(8u, r8, own1, k, stop), w);
+            s.t9 = add(s.t9, left_of(9u, r9, own1, k, stop), w);
+            s.t10 = add(s.t10, left_of(10u, r10, own1, k, stop), w);
+            s.t11 = add(s.t11, left_of(11u, r11, own1, k, stop), w);
+            s.t12 = add(s.t12, left_of(12u, r12, own1, k, stop), w);
+            s.t13 = add(s.t13, left_of(13u, r13, own1, k, stop), w);
+            s.t14 = add(s.t14, left_of(14u, r14, own1, k, stop), w);
+            s.t15 = add(s.t15, left_of(15u, r15, own1, k, stop), w);
         }
     }
     return s;
@@ -162,7 +180,7 @@ fn parked(at: u32, j: u32) -> vec4<f32> {
 fn block(t: u32, row: u32, col: u32, lane: u32, split: u32) {
     let each = select(16u, 4u, GATED);
     let cols = (params.units + each - 1u) / each;
-    let sums = product(t, min(row, params.batch - 1u), min(col, cols - 1u), split);
+    let sums = product(t, min(row, params.batch - 1u), min(col, cols - 1u), lane, split);
     let rows = select(0u, min(ROWS, params.batch - min(row, params.batch)), col < cols);
     let own = lane * ROWS * COLS * 4u;
     if SPLIT > 1u {
@@ -203,13 +221,19 @@ fn main(
     let cols = (params.units + each - 1u) / each;
     let first = linear_group(group, groups);
     let tile = first * WORKGROUP + local.x;
+    let groups_of_cols = (cols + WORKGROUP - 1u) / WORKGROUP;
     let steps = select(1u, params.steps, SEQUENCE);
     for (var s = 0u; s < steps; s++) {
         let t = params.first + select(s, steps - 1u - s, BACKWARD);
         for (var base = 0u; base < select(1u, cols, SEQUENCE); base += WORKGROUP) {
-            let block_of_rows = select(tile / cols, first, SEQUENCE);
-            let col = select(tile % cols, base + local.x, SEQUENCE);
-            block(t, block_of_rows * ROWS, col, local.x, local.y);
+            var at = vec2(tile / cols, tile % cols);
+            if SHARED {
+                at = vec2(first / groups_of_cols, first % groups_of_cols * WORKGROUP + local.x);
+            }
+            if SEQUENCE {
+                at = vec2(first, base + local.x);
+            }
+            block(t, at.x * ROWS, at.y, local.x, local.y);
         }
         if SEQUENCE {
             storageBarrier();

@@ -3,8 +3,11 @@
 // columns loads 16 vec4s of weights and one of each row, so the larger the tile, the fewer loads for each product. A
 // store costs as much, so sums are not parked in memory: they have names, and are found by the bits of their number.
 
+// With SHARED the 8 lanes of a workgroup own the same rows: each loads two of them, and they hand these round.
+
 // 1, 2, 4, 8 or 16
 override ROWS: u32 = 16u;
+override SHARED: bool = false;
 
 struct Sums {
     t0: Tile,
@@ -36,6 +39,11 @@ struct Weights {
 // In the order of k.
 fn add(sum: Tile, x: vec4<f32>, w: Weights) -> Tile {
     return sum + x.x * w.k0 + x.y * w.k1 + x.z * w.k2 + x.w * w.k3;
+}
+
+// What stands in for a load where rows are SHARED.
+fn handed(own: vec4<f32>, row: u32) -> vec4<f32> {
+    return from_lane(own, row % 8u);
 }
 
 // The sums of row i.

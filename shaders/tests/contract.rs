@@ -53,6 +53,20 @@ fn owned(fields: &[(&str, usize)]) -> Vec<(String, usize)> {
 }
 
 #[test]
+fn texts_for_subgroups_are_valid() {
+    for kernel in ALL {
+        let text = kernel.with_subgroups();
+        let module = naga::front::wgsl::parse_str(&text)
+            .unwrap_or_else(|e| panic!("{}: {}", kernel.stem, e.emit_to_string(&text)));
+        Validator::new(ValidationFlags::all(), capabilities(&text) | Capabilities::SUBGROUP)
+            .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+            .subgroup_operations(naga::valid::SubgroupOperationSet::all())
+            .validate(&module)
+            .unwrap_or_else(|e| panic!("{}: {}", kernel.stem, e.emit_to_string(&text)));
+    }
+}
+
+#[test]
 fn stems_are_unique() {
     let stems: HashSet<_> = ALL.iter().map(|k| k.stem).collect();
     assert_eq!(stems.len(), ALL.len());
@@ -60,7 +74,7 @@ fn stems_are_unique() {
 
 #[test]
 fn every_wgsl_file_belongs_to_a_kernel() {
-    let texts: Vec<&str> = ALL.iter().map(|k| k.source).collect();
+    let texts: Vec<_> = ALL.iter().flat_map(|k| [k.source.into(), k.with_subgroups()]).collect();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -85,6 +85,15 @@ pub struct AdapterReport {
     pub compute: bool,
 }
 
+impl AdapterReport {
+    /// Whether the lanes of a workgroup can share rows of a product (`row_tiles.wgsl`): each subgroup is one workgroup of the
+    /// kernels for software adapters.
+    pub(crate) fn shares_rows(&self) -> bool {
+        let lanes = rnn_shaders::SOFTWARE_LANES as u32;
+        self.kind == Kind::Software && self.subgroups && self.subgroup_sizes == (lanes, lanes)
+    }
+}
+
 impl fmt::Display for AdapterReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}, {}, {})", self.name, self.backend, self.kind, self.driver)

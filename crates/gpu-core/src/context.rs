@@ -81,7 +81,7 @@ impl Context {
             sink.uncaptured.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }));
 
-        let pipelines = PipelineCache::new(&device, report.kind == Kind::Software);
+        let pipelines = PipelineCache::new(&device, &report);
         let steps = Mutex::new(Steps::new(&device, &limits, &pipelines.step_layout));
         let timeout_ms = AtomicU64::new(if report.kind == Kind::Software { 600_000 } else { 60_000 });
         let faces = if report.kind.is_hardware() { Faces::Hardware } else { Faces::Software };

@@ -1,4 +1,5 @@
 //! Pipelines, made once per kernel and set of overrides.
+use crate::adapter::{AdapterReport, Kind};
 use crate::ahead::Ahead;
 use crate::{Error, Result};
 use rnn_shaders::contract::{Access, Kernel};
@@ -30,6 +31,7 @@ pub(crate) struct PipelineCache {
     pub(crate) step_layout: wgpu::BindGroupLayout,
     /// For drivers that leave compiling to the first dispatch.
     ahead: Option<Ahead>,
+    subgroups: bool,
 }
 
 fn buffer_entry(
@@ -51,7 +53,7 @@ fn buffer_entry(
 }
 
 impl PipelineCache {
-    pub(crate) fn new(device: &wgpu::Device, software: bool) -> Self {
+    pub(crate) fn new(device: &wgpu::Device, report: &AdapterReport) -> Self {
         let step_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("step"),
             entries: &[buffer_entry(
@@ -61,8 +63,8 @@ impl PipelineCache {
                 Some(size_of::<StepParams>()),
             )],
         });
-        let ahead = software.then(|| Ahead::new(device, &step_layout));
-        PipelineCache { state: Mutex::default(), step_layout, ahead }
+        let ahead = (report.kind == Kind::Software).then(|| Ahead::new(device, &step_layout));
+        PipelineCache { state: Mutex::default(), step_layout, ahead, subgroups: report.shares_rows() }
     }
 
     /// The pipeline of this kernel with these overrides; the ones not named have their defaults.
@@ -109,10 +111,8 @@ impl PipelineCache {
     ) -> Pipeline {
         let label = Some(kernel.stem);
         let module = state.modules.entry(kernel.stem).or_insert_with(|| {
-            let desc = wgpu::ShaderModuleDescriptor {
-                label,
-                source: wgpu::ShaderSource::Wgsl(std::borrow::Cow::Borrowed(kernel.source)),
-            };
+            let text = if self.subgroups { kernel.with_subgroups() } else { kernel.source.into() };
+            let desc = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(text) };
             if kernel.unchecked {
                 // SAFETY: the text is this project's own, and `Kernel::unchecked` is set only where the launcher's
                 // length checks and the kernel's own conditions keep every index in range and every loop ends.

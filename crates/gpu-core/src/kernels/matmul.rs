@@ -1,12 +1,12 @@
 //! `c (+)= act(op(a) op(b) + bias)`, in three faces with one meaning: `matmul_tile` for hardware, `matmul` for software
 //! adapters, `matmul_any` for odd and small products.
-use super::operands::{ELEMENT_GROUP, apart, rows_of_a_tile, size};
+use super::operands::{ELEMENT_GROUP, RowTile, apart, size};
 use crate::{Call, Error, Faces, Groups, Recorder, Result, Slice};
 use rnn_shaders::activation::{ACT, constants};
 use rnn_shaders::contract::Kernel;
 use rnn_shaders::matmul::Params;
 use rnn_shaders::vocabulary::Activation;
-use rnn_shaders::{matmul as vector, matmul_any as any, matmul_tile as tile, pack};
+use rnn_shaders::{SOFTWARE_LANES, matmul as vector, matmul_any as any, matmul_tile as hardware, pack};
 
 const OP: &str = "matmul";
 
@@ -131,14 +131,14 @@ impl Face {
         match self {
             Face::Vector => &vector::KERNEL,
             Face::Any => &any::KERNEL,
-            Face::Tile => &tile::KERNEL,
+            Face::Tile => &hardware::KERNEL,
         }
     }
 
     fn max_rows(self) -> usize {
         match self {
             Face::Vector | Face::Any => usize::MAX,
-            Face::Tile => 65_535 * tile::TILE,
+            Face::Tile => 65_535 * hardware::TILE,
         }
     }
 
@@ -266,14 +266,20 @@ fn record(
         ..Default::default()
     };
     let mut overrides = constants(&ACT, activation).to_vec();
-    let vector_groups = |rows: usize| (part.m.div_ceil(rows) * spec.n.div_ceil(4 * 4)).div_ceil(8);
     let flops = 2.0 * (spec.batch * part.m * spec.n) as f64 * part.k as f64;
-    let rows = rows_of_a_tile(part.m, |rows| vector_groups(rows) * spec.batch).max(4);
+    let lanes = spec.n.div_ceil(16);
+    let vector_groups = |RowTile { rows, shared }| {
+        let rows = part.m.div_ceil(rows);
+        if shared { rows * lanes.div_ceil(SOFTWARE_LANES) } else { (rows * lanes).div_ceil(SOFTWARE_LANES) }
+    };
+    let tile = RowTile::choose(rec.context(), part.m, |tile| vector_groups(tile) * spec.batch);
+    let tile = RowTile { rows: tile.rows.max(4), ..tile };
     match face {
         Face::Vector => {
             let wide = in_vectors([spec.lda, spec.stride_a, sa.offset(), 0]);
             overrides.extend([
-                ("ROWS", rows as f64),
+                ("ROWS", tile.rows as f64),
+                ("SHARED", f64::from(u8::from(tile.shared))),
                 ("WIDE", f64::from(u8::from(wide))),
                 ("HAS_FOURS", f64::from(u8::from(part.k >= 4))),
                 ("HAS_REST", f64::from(u8::from(!part.k.is_multiple_of(4)))),
@@ -286,9 +292,9 @@ fn record(
         Face::Any => {}
     }
     let Groups([x, y, _]) = match face {
-        Face::Vector => Groups::linear(vector_groups(rows), 1),
+        Face::Vector => Groups::linear(vector_groups(tile), 1),
         Face::Any => Groups::linear(part.m.div_ceil(4) * spec.n, ELEMENT_GROUP),
-        Face::Tile => Groups::xyz(spec.n.div_ceil(tile::TILE), part.m.div_ceil(tile::TILE), 1),
+        Face::Tile => Groups::xyz(spec.n.div_ceil(hardware::TILE), part.m.div_ceil(hardware::TILE), 1),
     };
     rec.call(Call {
         kernel: face.kernel(),

@@ -94,9 +94,11 @@ fn reduce(
     scale: f32,
     count: Option<f32>,
 ) -> Result<()> {
+    // Few rows make one block of any tile: no reason for a pipeline of their own.
+    let few = rows <= 16 * ROW_GROUP / 32;
     let tile = match cols {
-        1 => 1,
-        2..=8 => 8,
+        1 if !few => 1,
+        2..=8 if !few => 8,
         _ => 32,
     };
     // As in the kernel: 16 rows for each of the invocations that share a column.

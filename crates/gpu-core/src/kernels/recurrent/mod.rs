@@ -219,6 +219,7 @@ impl Calls {
         let all = [
             ("WORKGROUP", geometry.workgroup as f64),
             ("ROWS", geometry.rows as f64),
+            ("SHARED", f64::from(u8::from(geometry.shared))),
             ("SPLIT", geometry.split as f64),
             ("WIDE", f64::from(u8::from(wide))),
             ("SEQUENCE", f64::from(u8::from(geometry.sequence))),

@@ -1,7 +1,8 @@
 //! Which strategy runs a recurrence, with what tile, and why.
 use super::{RecurrentShape, gate_blocks};
-use crate::kernels::operands::rows_of_a_tile;
+use crate::kernels::operands::RowTile;
 use crate::{Context, Error, Faces, Recorder, Result};
+use rnn_shaders::SOFTWARE_LANES;
 use rnn_shaders::vocabulary::Cell;
 
 /// How a recurrence is scheduled.
@@ -29,6 +30,8 @@ pub(super) struct Geometry {
     pub workgroup: usize,
     /// rows of the batch per lane
     pub rows: usize,
+    /// the lanes of a workgroup own the same rows and share their loads
+    pub shared: bool,
     /// invocations that share a product
     pub split: usize,
     /// many steps per dispatch
@@ -51,10 +54,14 @@ impl Geometry {
     /// Workgroups of one dispatch.
     pub(super) fn groups(self, batch: usize, units: usize) -> usize {
         let blocks = batch.div_ceil(self.rows);
+        let lanes = units.div_ceil(self.units_per_lane());
         if self.sequence {
-            return blocks;
+            blocks
+        } else if self.shared {
+            blocks * lanes.div_ceil(self.workgroup)
+        } else {
+            (blocks * lanes).div_ceil(self.workgroup)
         }
-        (blocks * units.div_ceil(self.units_per_lane())).div_ceil(self.workgroup)
     }
 }
 
@@ -109,7 +116,7 @@ pub(super) fn plan(
     let sequence = kind == StrategyKind::Sequence && !two_phases;
     let geometry = match ctx.faces() {
         Faces::Hardware => hardware(shape, depth, sequence, gates),
-        Faces::Software => software(shape, sequence, gates),
+        Faces::Software => software(ctx, shape, sequence, gates),
     };
     // Loop iterations of one invocation in one step.
     let lanes = shape.units.div_ceil(geometry.units_per_lane());
@@ -137,9 +144,16 @@ pub(super) fn plan(
     Ok(Plan { geometry, steps_at_once })
 }
 
-fn software(shape: RecurrentShape, sequence: bool, gates: usize) -> Geometry {
-    let tile = |rows| Geometry { workgroup: 8, rows, split: 1, sequence, gates };
-    tile(rows_of_a_tile(shape.batch, |rows| tile(rows).groups(shape.batch, shape.units)))
+fn software(ctx: &Context, shape: RecurrentShape, sequence: bool, gates: usize) -> Geometry {
+    let tile = |RowTile { rows, shared }| Geometry {
+        workgroup: SOFTWARE_LANES,
+        rows,
+        shared,
+        split: 1,
+        sequence,
+        gates,
+    };
+    tile(RowTile::choose(ctx, shape.batch, |row_tile| tile(row_tile).groups(shape.batch, shape.units)))
 }
 
 /// The tile for hardware: at most 256 invocations and 16 KiB of workgroup memory (512 / rows invocations at four vec4 each).
@@ -149,9 +163,16 @@ fn hardware(shape: RecurrentShape, depth: usize, sequence: bool, gates: usize) -
         // A workgroup for every row: all units at once, weights from the cache nearest to it.
         let lanes = shape.units.div_ceil(if gates == 0 { 16 } else { 4 });
         let workgroup = lanes.next_power_of_two().clamp(8, 32);
-        return Geometry { workgroup, rows: 1, split: share.min(256 / workgroup).min(16), sequence, gates };
+        return Geometry {
+            workgroup,
+            rows: 1,
+            shared: false,
+            split: share.min(256 / workgroup).min(16),
+            sequence,
+            gates,
+        };
     }
     // Many small workgroups fill the device; fewer rows leave room for more shares of the product.
     let rows = shape.batch.next_power_of_two().min(4);
-    Geometry { workgroup: 8, rows, split: share.min(32 / rows).min(16), sequence, gates }
+    Geometry { workgroup: 8, rows, shared: false, split: share.min(32 / rows).min(16), sequence, gates }
 }
