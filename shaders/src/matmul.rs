@@ -64,6 +64,7 @@ pub const KERNEL: Kernel = Kernel {
         over("ROWS", 16.0),
         over("SHARED", 0.0),
         over("WIDE", 0.0),
+        over("WHOLE", 0.0),
         over("HAS_FOURS", 1.0),
         over("HAS_REST", 1.0),
     ],

@@ -1,4 +1,4 @@
-// matmul: c[i, j] (+)= act(sum_k a(i, k) b[k, j] + bias[j]), i < m, j < n; b and c rows in vec4.
+// matmul: c[i, j] (+)= act(sum_k a(i, k) b[k, j] + bias[j]), i < m, j < n; rows of b in vec4.
 // This face suits software adapters. A lane owns ROWS rows of 16 columns (`row_tiles.wgsl`); lanes count through the columns, then
 // through the blocks of rows; where rows are SHARED, workgroups do. Columns past n are computed from clamped addresses and not stored. Strides of a are free, so a
 // transpose of a costs nothing; WIDE: four of its numbers stand in a vec4 and are loaded together, either those of a row
@@ -33,6 +33,8 @@ struct Params {
 const WORKGROUP = 8u;
 
 override WIDE: bool = false;
+// Whether rows of c are whole vec4s.
+override WHOLE: bool = false;
 // Whether k has fours, and more or less than these: what is not there need not be compiled.
 override HAS_FOURS: bool = true;
 override HAS_REST: bool = true;
@@ -94,17 +96,41 @@ fn fours_from(row: u32, along_rows: bool) -> vec4<u32> {
     return select(rows_from(row), across, along_rows);
 }
 
-fn store(row: u32, col: u32, batch: u32, sum: vec4<f32>) {
+fn c_of(i: u32) -> f32 {
+    return c[i / 4u][i % 4u];
+}
+
+fn set_c(i: u32, to: f32) {
+    c[i / 4u][i % 4u] = to;
+}
+
+// Columns col to col + 3 of a row of c that begins at `out`. A column past the last is the last again.
+fn store(out: u32, col: u32, sum: vec4<f32>) {
+    let at = min(col + SIDE, vec4(params.n - 1u));
+    let i = out + at;
     var y = sum;
     if params.has_bias != 0u {
-        let at = params.bias_at + col * 4u;
-        y += vec4(bias[at], bias[at + 1u], bias[at + 2u], bias[at + 3u]);
+        let b = params.bias_at + at;
+        y += vec4(bias[b.x], bias[b.y], bias[b.z], bias[b.w]);
     }
-    let out = (params.c_at + batch * params.stride_c + row * params.ldc) / 4u + col;
     if params.accumulate != 0u {
-        y += c[out];
+        if WHOLE {
+            y += c[i.x / 4u];
+        } else {
+            y += vec4(c_of(i.x), c_of(i.y), c_of(i.z), c_of(i.w));
+        }
     }
-    c[out] = vec4(act(y.x), act(y.y), act(y.z), act(y.w));
+    y = vec4(act(y.x), act(y.y), act(y.z), act(y.w));
+    if WHOLE {
+        c[i.x / 4u] = y;
+        return;
+    }
+    let second = select(y.x, y.y, at.y > at.x);
+    let third = select(second, y.z, at.z > at.y);
+    set_c(i.x, y.x);
+    set_c(i.y, second);
+    set_c(i.z, third);
+    set_c(i.w, select(third, y.w, at.w > at.z));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -113,7 +139,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let cols = params.n / 4u;
+    let cols = (params.n + 3u) / 4u;
     let across = (cols + 3u) / 4u;
     let first = linear_group(group, groups);
     let tile = first * WORKGROUP + lane;
@@ -222,8 +248,9 @@ fn main(
     }
     for (var i = 0u; i < min(ROWS, params.m - row); i++) {
         let sums = sums_of_row(s, i);
+        let out = params.c_at + group.z * params.stride_c + (row + i) * params.ldc;
         for (var j = 0u; j < min(4u, cols - col); j++) {
-            store(row + i, col + j, group.z, column_of(sums, j));
+            store(out, (col + j) * 4u, column_of(sums, j));
         }
     }
 }

@@ -70,7 +70,7 @@ pub fn matmul(
     let a = apart(rec, a, &[c])?;
     let b = apart(rec, b, &[c])?;
     let bias = bias.map(|bias| apart(rec, bias, &[c])).transpose()?;
-    let face = Face::choose(rec, &spec, &b, c);
+    let face = Face::choose(rec, &spec, &b);
     let b = Operand::of_b(rec, &spec, face, b)?;
 
     // Rows in chunks that the grid and the binding limit allow; sums in chunks that the loop limit allows.
@@ -109,18 +109,17 @@ enum Face {
 }
 
 impl Face {
-    fn choose(rec: &Recorder, spec: &Matmul, b: &Slice, c: &Slice) -> Face {
+    fn choose(rec: &Recorder, spec: &Matmul, b: &Slice) -> Face {
         if rec.context().faces() == Faces::Hardware {
             // A tile that is mostly empty wastes more than the slower kernel does.
             return if spec.m >= 16 && spec.n >= 16 { Face::Tile } else { Face::Any };
         }
-        let c_aligned = in_vectors([spec.n, spec.ldc, spec.stride_c, c.offset()]);
         let b_aligned = in_vectors([spec.ldb, spec.stride_b, b.offset(), 0]);
         let packable = spec.batch == 1 || spec.stride_b == 0;
         // Sums of less than four terms take code of their own, 0.15 s to compile: not for a few numbers.
         let short = spec.k < 4 && spec.m * spec.n < 1 << 16;
         let enough = spec.n >= 16 && spec.m * spec.k >= 16 && !short;
-        if c_aligned && enough && ((b_aligned && !spec.trans_b) || (packable && spec.m > 4)) {
+        if enough && ((b_aligned && !spec.trans_b) || (packable && spec.m > 4)) {
             Face::Vector
         } else {
             Face::Any
@@ -152,7 +151,7 @@ impl Face {
             None => usize::MAX,
             Some(limit) => match self {
                 // One iteration for four of k, or for two of them, and the epilogue's.
-                Face::Vector => (limit as usize - 128) * 4,
+                Face::Vector => (limit as usize - 512) * 4,
                 Face::Any => (limit as usize - 64) * 2,
                 // 16 iterations of arithmetic, 8 of loads and 1 for each slab of 16.
                 Face::Tile => (limit as usize - 64) / 25 * 16,
@@ -181,9 +180,10 @@ impl Operand {
         if face != Face::Vector || (aligned && !spec.trans_b) {
             return Ok(Operand { slice: b, k_step, col_step, stride: spec.stride_b });
         }
-        let packed = rec.scratch(spec.k * spec.n)?;
-        pack_rows(rec, &b, (k_step, col_step), (spec.k, spec.n, spec.n), &packed)?;
-        Ok(Operand { slice: packed, k_step: spec.n, col_step: 1, stride: 0 })
+        let row = spec.n.next_multiple_of(4);
+        let packed = rec.scratch(spec.k * row)?;
+        pack_rows(rec, &b, (k_step, col_step), (spec.k, spec.n, row), &packed)?;
+        Ok(Operand { slice: packed, k_step: row, col_step: 1, stride: 0 })
     }
 }
 
@@ -277,10 +277,12 @@ fn record(
     match face {
         Face::Vector => {
             let wide = in_vectors([spec.lda, spec.stride_a, sa.offset(), 0]);
+            let whole = in_vectors([spec.n, spec.ldc, spec.stride_c, sc.offset()]);
             overrides.extend([
                 ("ROWS", tile.rows as f64),
                 ("SHARED", f64::from(u8::from(tile.shared))),
                 ("WIDE", f64::from(u8::from(wide))),
+                ("WHOLE", f64::from(u8::from(whole))),
                 ("HAS_FOURS", f64::from(u8::from(part.k >= 4))),
                 ("HAS_REST", f64::from(u8::from(!part.k.is_multiple_of(4)))),
             ]);
