@@ -26,7 +26,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
@@ -109,10 +109,6 @@ fn store(out: u32, col: u32, sum: vec4<f32>) {
     let at = min(col + SIDE, vec4(params.n - 1u));
     let i = out + at;
     var y = sum;
-    if params.has_bias != 0u {
-        let b = params.bias_at + at;
-        y += vec4(bias[b.x], bias[b.y], bias[b.z], bias[b.w]);
-    }
     if params.accumulate != 0u {
         if WHOLE {
             y += c[i.x / 4u];
@@ -158,12 +154,34 @@ fn main(
     let f2 = origin + fours_from(row + 8u, along_rows);
     let f3 = origin + fours_from(row + 12u, along_rows);
     let start = (params.b_at + group.z * params.stride_b) / 4u;
-    let at = start + min(vec4(col, col + 1u, col + 2u, col + 3u), vec4(cols - 1u));
+    let at = start + min(col + SIDE, vec4(cols - 1u));
     // The loads of this lane where rows are SHARED.
     let side = lane / 4u * 4u;
     let low = origin + fours_from(row + side, along_rows)[lane % 4u];
     let high = origin + fours_from(row + side + 8u, along_rows)[lane % 4u];
+    // The sums begin with the bias.
+    var bias_16 = Tile();
+    if params.has_bias != 0u {
+        let b = params.bias_at / 4u + min(col + SIDE, vec4(cols - 1u));
+        bias_16 = Tile(bias[b.x], bias[b.y], bias[b.z], bias[b.w]);
+    }
     var s: Sums;
+    s.t0 = bias_16;
+    s.t1 = bias_16;
+    s.t2 = bias_16;
+    s.t3 = bias_16;
+    s.t4 = bias_16;
+    s.t5 = bias_16;
+    s.t6 = bias_16;
+    s.t7 = bias_16;
+    s.t8 = bias_16;
+    s.t9 = bias_16;
+    s.t10 = bias_16;
+    s.t11 = bias_16;
+    s.t12 = bias_16;
+    s.t13 = bias_16;
+    s.t14 = bias_16;
+    s.t15 = bias_16;
     var k = 0u;
     for (; HAS_FOURS && k + 4u <= params.k; k += 4u) {
         let w = Weights(b_row(k, at), b_row(k + 1u, at), b_row(k + 2u, at), b_row(k + 3u, at));

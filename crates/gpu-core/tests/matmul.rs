@@ -39,20 +39,20 @@ fn reference(spec: &Matmul, a: &[f32], b: &[f32], bias: Option<&[f32]>, c: &mut 
 fn check_on(ctx: &Context, spec: Matmul, with_bias: bool, offset: usize) {
     let a = numbers(offset + spec.batch * spec.m.max(spec.k) * spec.lda, 1);
     let b = numbers(offset + spec.batch * spec.n.max(spec.k) * spec.ldb, 2);
-    let bias = numbers(spec.n, 3);
+    let bias = numbers(offset + spec.n, 3);
     let start = numbers(offset + spec.stride_c * (spec.batch - 1) + spec.ldc * spec.m + 5, 4);
     let (ba, bb, bias_buffer) =
         (ctx.alloc_from(&a).unwrap(), ctx.alloc_from(&b).unwrap(), ctx.alloc_from(&bias).unwrap());
     let bc = ctx.alloc_from(&start).unwrap();
     let from = |buffer: &gpu_core::Buffer| -> Slice { buffer.slice(offset, buffer.len() - offset).unwrap() };
     let mut rec = ctx.recorder();
-    let bias_slice = bias_buffer.all();
+    let bias_slice = bias_buffer.slice(offset, spec.n).unwrap();
     kernels::matmul(&mut rec, spec, &from(&ba), &from(&bb), with_bias.then_some(&bias_slice), &from(&bc))
         .unwrap();
     ctx.run(&rec.finish().unwrap(), &[Default::default()]).unwrap();
     let got = ctx.read_f32(&bc.all()).unwrap();
     let mut want = start.clone();
-    reference(&spec, &a[offset..], &b[offset..], with_bias.then_some(&bias), &mut want[offset..]);
+    reference(&spec, &a[offset..], &b[offset..], with_bias.then_some(&bias[offset..]), &mut want[offset..]);
     // Inputs are below 1: k products and sums, each with a relative error of 2^-24 of at most k.
     let tolerance: f64 = 1e-6 + (spec.k as f64).powi(2) * 2f64.powi(-24) / 4.0;
     let worst = testing::max_abs_diff(&got, &want);

@@ -72,6 +72,15 @@ pub fn matmul(
     let bias = bias.map(|bias| apart(rec, bias, &[c])).transpose()?;
     let face = Face::choose(rec, &spec, &b);
     let b = Operand::of_b(rec, &spec, face, b)?;
+    let bias = match bias {
+        // That face loads vec4s.
+        Some(bias) if face == Face::Vector && !bias.offset().is_multiple_of(4) => {
+            let aligned = rec.scratch(bias.len())?;
+            super::copy(rec, &bias, &aligned)?;
+            Some(aligned)
+        }
+        bias => bias,
+    };
 
     // Rows in chunks that the grid and the binding limit allow; sums in chunks that the loop limit allows.
     let binding = rec.context().limits().max_storage_buffer_binding_size as usize / 4;
