@@ -48,6 +48,8 @@ impl Peer for Burn {
             if w.output == Output::State {
                 state = last;
             }
+            // The state may still be under way: left there, calls end early and every fourth waits for all of them.
+            device.sync()?;
             Ok(answer(y))
         }))
     }
