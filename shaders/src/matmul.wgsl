@@ -1,8 +1,8 @@
 // matmul: c[i, j] (+)= act(sum_k a(i, k) b[k, j] + bias[j]), i < m, j < n; rows of b in vec4.
 // This face suits software adapters. A lane owns ROWS rows of 16 columns (`row_tiles.wgsl`); lanes count through the columns, then
-// through the blocks of rows; where rows are SHARED, workgroups do. Columns past n are computed from clamped addresses and not stored. Strides of a are free, so a
-// transpose of a costs nothing; WIDE: four of its numbers stand in a vec4 and are loaded together, either those of a row
-// (a_k 1) or one of each of four rows (a_row 1).
+// through the blocks of rows; where rows are SHARED, workgroups do. Columns past n are computed from clamped addresses and
+// not stored. Strides of a are free, so a transpose of a costs nothing; WIDE: four of its numbers stand in a vec4 and are
+// loaded together, either those of a row (a_k 1) or one of each of four rows (a_row 1).
 
 struct Params {
     a_at: u32,
@@ -165,23 +165,12 @@ fn main(
         let b = params.bias_at / 4u + min(col + SIDE, vec4(cols - 1u));
         bias_16 = Tile(bias[b.x], bias[b.y], bias[b.z], bias[b.w]);
     }
-    var s: Sums;
-    s.t0 = bias_16;
-    s.t1 = bias_16;
-    s.t2 = bias_16;
-    s.t3 = bias_16;
-    s.t4 = bias_16;
-    s.t5 = bias_16;
-    s.t6 = bias_16;
-    s.t7 = bias_16;
-    s.t8 = bias_16;
-    s.t9 = bias_16;
-    s.t10 = bias_16;
-    s.t11 = bias_16;
-    s.t12 = bias_16;
-    s.t13 = bias_16;
-    s.t14 = bias_16;
-    s.t15 = bias_16;
+    var s = Sums(
+        bias_16, bias_16, bias_16, bias_16,
+        bias_16, bias_16, bias_16, bias_16,
+        bias_16, bias_16, bias_16, bias_16,
+        bias_16, bias_16, bias_16, bias_16,
+    );
     var k = 0u;
     for (; HAS_FOURS && k + 4u <= params.k; k += 4u) {
         let w = Weights(b_row(k, at), b_row(k + 1u, at), b_row(k + 2u, at), b_row(k + 3u, at));

@@ -8,8 +8,8 @@
 // GATED: the tile's columns are the gates of 4 units (else 4 blocks of 4 units of one gate); BACKWARD: time runs down.
 //
 // Lanes count through the columns of units, then through blocks of ROWS rows; where rows are SHARED, workgroups do. SEQUENCE: a
-// workgroup owns one block of rows and runs many steps of it, ordered by a barrier. SPLIT invocations share a product, each a stretch of k; their partial sums meet in
-// workgroup memory.
+// workgroup owns one block of rows and runs many steps of it, ordered by a barrier. SPLIT invocations share a product, each
+// a stretch of k; their partial sums meet in workgroup memory.
 // WIDE: rows of the left operand begin at a vec4, so that four numbers are loaded at once.
 
 override WORKGROUP: u32 = 8u;

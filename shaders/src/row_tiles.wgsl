@@ -3,10 +3,9 @@
 // columns loads 16 vec4s of weights and one of each row, so the larger the tile, the fewer loads for each product. A
 // store costs as much, so sums are not parked in memory: they have names, and are found by the bits of their number.
 
-// With SHARED the 8 lanes of a workgroup own the same rows: each loads two of them, and they hand these round.
-
 // 1, 2, 4, 8 or 16
 override ROWS: u32 = 16u;
+// The 8 lanes of a workgroup own the same rows: each loads two of the 16, and they hand these round.
 override SHARED: bool = false;
 
 struct Sums {
