@@ -114,7 +114,8 @@ fn by_name(path: &Path, what: &str, names: &[String], mut arrays: Arrays) -> Out
     for name in names {
         found.push(arrays.remove(name).ok_or_else(|| {
             let problem = format!(
-                "it has no array for {what} {name:?}; it has {}, the model has {}",
+                "it has no array for {what} {name:?}; it has {}, the model has {}: save each by its name, as in \
+                 np.savez(file, **{{{name:?}: array}})",
                 there.join(", "),
                 names.join(", ")
             );

@@ -39,7 +39,9 @@ pub(super) fn formats(bytes: &[u8], limits: &Limits) -> Result<Vec<Format>> {
         // Protocols 2 to 5 of pickle, and what torch.save wrote before it wrote archives.
         [0x80, 2..=5, ..] => refuse(PICKLE),
         [0x1f, 0x8b, ..] => refuse("this is compressed by gzip; unpack it first"),
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => refuse("this is one array of NumPy (.npy), not a model"),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
+            refuse("this is one array of NumPy (.npy), not a model; give the file of the model")
+        }
         _ if text.trim_start().starts_with('{') => {
             refuse("this is a JSON text: an architecture perhaps, but without weights; save the whole model")
         }

@@ -113,8 +113,11 @@ pub fn parse(header: &[u8], file: u64) -> Result<NpyHeader, String> {
 }
 
 fn element(descr: &str) -> Result<Element, String> {
-    let unknown =
-        || format!("values of type {descr:?} are not read; f2, f4, f8, i1 to i8, u1 to u8 and b1 are");
+    let unknown = || {
+        format!(
+            "values of type {descr:?} are not read; f2, f4, f8, i1 to i8, u1 to u8 and b1 are: save x.astype(\"float32\")"
+        )
+    };
     let (order, kind) = descr.split_at_checked(1).ok_or_else(unknown)?;
     let (kind, bytes) = match kind {
         "f2" => (Kind::Float, 2),
