@@ -277,10 +277,7 @@ fn record(
     let mut overrides = constants(&ACT, activation).to_vec();
     let flops = 2.0 * (spec.batch * part.m * spec.n) as f64 * part.k as f64;
     let lanes = spec.n.div_ceil(16);
-    let vector_groups = |RowTile { rows, shared }| {
-        let rows = part.m.div_ceil(rows);
-        if shared { rows * lanes.div_ceil(SOFTWARE_LANES) } else { (rows * lanes).div_ceil(SOFTWARE_LANES) }
-    };
+    let vector_groups = |tile: RowTile| tile.groups(part.m, lanes, SOFTWARE_LANES);
     let tile = RowTile::choose(rec.context(), part.m, |tile| vector_groups(tile) * spec.batch);
     let tile = RowTile { rows: tile.rows.max(4), ..tile };
     match face {

@@ -49,6 +49,12 @@ impl RowTile {
         let cost = |&tile: &RowTile| groups(tile).div_ceil(threads) * (30 + row(tile) * tile.rows);
         all.min_by_key(cost).unwrap_or(RowTile { rows: 1, shared: false })
     }
+
+    /// Workgroups of `workgroup` lanes, where each row takes `lanes`.
+    pub(super) fn groups(self, rows: usize, lanes: usize, workgroup: usize) -> usize {
+        let blocks = rows.div_ceil(self.rows);
+        if self.shared { blocks * lanes.div_ceil(workgroup) } else { (blocks * lanes).div_ceil(workgroup) }
+    }
 }
 
 /// Invocations that share a row of `cols` values in the row kernels (`rows.wgsl`). Few choices, so few pipelines.

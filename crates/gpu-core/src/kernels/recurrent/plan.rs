@@ -53,15 +53,11 @@ impl Geometry {
 
     /// Workgroups of one dispatch.
     pub(super) fn groups(self, batch: usize, units: usize) -> usize {
-        let blocks = batch.div_ceil(self.rows);
-        let lanes = units.div_ceil(self.units_per_lane());
         if self.sequence {
-            blocks
-        } else if self.shared {
-            blocks * lanes.div_ceil(self.workgroup)
-        } else {
-            (blocks * lanes).div_ceil(self.workgroup)
+            return batch.div_ceil(self.rows);
         }
+        let tile = RowTile { rows: self.rows, shared: self.shared };
+        tile.groups(batch, units.div_ceil(self.units_per_lane()), self.workgroup)
     }
 }
 
